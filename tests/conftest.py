@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import django_egnyte
+
+SERVICES = {
+    "mariadb": os.environ.get("EGNYTE_TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/test"),
+    "postgres": os.environ.get(
+        "EGNYTE_TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres"
+    ),
+    "rabbitmq": os.environ.get("EGNYTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//"),
+    "redis": os.environ.get("EGNYTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
+}
+# Where a service in this list is missing, a test that needs it fails instead of being skipped.
+REQUIRED = {name for name in os.environ.get("EGNYTE_TEST_REQUIRE", "").split(",") if name}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # tox tests the wheel: a checkout that shadows it would prove nothing.
+    where = Path(django_egnyte.__file__)
+    if os.environ.get("EGNYTE_TEST_WHEEL") and "site-packages" not in where.parts:
+        raise pytest.UsageError("django_egnyte was imported from the checkout, not from the wheel")
+    if unknown := REQUIRED - {*SERVICES, "browser"}:
+        raise pytest.UsageError(f"EGNYTE_TEST_REQUIRE names no service: {', '.join(unknown)}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("service"):
+        need(marker.args[0])
+
+
+def need(name: str) -> None:
+    """Skip the test unless the service ``name`` is there; fail it if the service is required."""
+    if answers(name):
+        return
+    if name in REQUIRED:
+        pytest.fail(f"{name} is required by EGNYTE_TEST_REQUIRE and is not there", pytrace=False)
+    pytest.skip(f"{name} is not there")
+
+
+def answers(name: str) -> bool:
+    if name == "browser":
+        return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+    address = urlsplit(SERVICES[name])
+    try:
+        with socket.create_connection((address.hostname, address.port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def redis_url() -> str:
+    need("redis")
+    return SERVICES["redis"]
+
+
+@pytest.fixture
+def amqp_url() -> str:
+    need("rabbitmq")
+    return SERVICES["rabbitmq"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """Fail any test that opens a connection to another machine than this one."""
+
+    def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def refusing(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not is_loopback(address[0]):
+                pytest.fail(f"the tests may not leave this machine: connection to {address!r}")
+            return connect(self, address)
+
+        return refusing
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+        yield
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

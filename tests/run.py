@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Run the test suite with nothing prepared but Python 3.11 or newer.
+
+Makes a virtual environment in ``.venv-tests`` beside this folder, installs the project and what
+its tests need, and runs pytest under coverage. Arguments go to pytest:
+``python3 tests/run.py -k callback -x``. Without arguments the whole suite runs, and too little
+coverage is a failure; with arguments coverage is measured but not judged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments: list[str]) -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036 (this very file is what an older one starts)
+        return complain(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
+    sys.path.append(str(ROOT / "example_project"))
+    from environment import NotPrepared, prepared
+
+    try:
+        python = prepared(".venv-tests", ["-e", ".[test]"])
+    except NotPrepared as error:
+        return complain(str(error))
+    for stale in ROOT.glob(".coverage.*"):
+        stale.unlink()
+    command = [str(python), "-m", "coverage", "run", "-m", "pytest"]
+    if arguments:
+        return subprocess.run([*command, *arguments], cwd=ROOT).returncode
+    status, closing = run_holding_last_line(
+        [*command, "--color=yes" if sys.stdout.isatty() else "--color=no"]
+    )
+    uncovered = False
+    if status == 0:
+        coverage = [str(python), "-m", "coverage"]
+        subprocess.run([*coverage, "combine", "--quiet"], cwd=ROOT, check=True)
+        uncovered = subprocess.run([*coverage, "report"], cwd=ROOT).returncode != 0
+    show(closing)
+    if uncovered:
+        return complain("the tests cover too little: see the report above")
+    return status
+
+
+def run_holding_last_line(command: list[str]) -> tuple[int, bytes]:
+    """Run ``command`` and pass its output on as it comes, but for the closing line.
+
+    pytest's summary is worth reading last, below the coverage report. A line that starts like one
+    ("=====") is held until another follows it.
+    """
+    held = b""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            held += chunk
+            start = held.rfind(b"\n", 0, -1) + 1
+            if not re.match(rb"(\x1b\[[0-9;]*m)*=", held[start:]):
+                start = len(held)
+            show(held[:start])
+            held = held[start:]
+    return process.returncode, held
+
+
+def show(output: bytes) -> None:
+    sys.stdout.buffer.write(output)
+    sys.stdout.buffer.flush()
+
+
+def complain(problem: str) -> int:
+    print(f"tests/run.py: {problem}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
