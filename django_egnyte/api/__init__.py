@@ -1,0 +1,22 @@
+"""Egnyte's API for the holder of a token. Pure: no Django, no database, no settings."""
+
+from django_egnyte.api.aio import AsyncDownload
+from django_egnyte.api.client import Connection, Credentials, EgnyteClient
+from django_egnyte.api.entries import Entry, File, Folder, FolderListing
+from django_egnyte.api.files import Files
+from django_egnyte.api.rate import Rate
+from django_egnyte.api.transfers import Download
+
+__all__ = [
+    "AsyncDownload",
+    "Connection",
+    "Credentials",
+    "Download",
+    "EgnyteClient",
+    "Entry",
+    "File",
+    "Files",
+    "Folder",
+    "FolderListing",
+    "Rate",
+]

@@ -1,0 +1,215 @@
+"""Files and folders as Egnyte describes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from django_egnyte.exceptions import ResponseError
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file. What Egnyte did not say is None. `checksum` is the SHA-512 in hexadecimal."""
+
+    name: str
+    path: str
+    size: int | None = None
+    checksum: str | None = None
+    entry_id: str | None = None
+    group_id: str | None = None
+    last_modified: datetime | None = None
+    uploaded_by: str | None = None
+    num_versions: int | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder. What Egnyte did not say is None."""
+
+    name: str
+    path: str
+    folder_id: str | None = None
+    last_modified: datetime | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return True
+
+
+Entry = File | Folder
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a listing: where it begins, how many entries there are in all, and a part."""
+
+    folder: Folder
+    offset: int
+    total_count: int | None
+    entries: tuple[Entry, ...]
+
+
+class FolderListing:
+    """What is in a folder: iterate over it, as often as you like; folders come first in a page.
+
+    The first page is here; `files.list` fetches the others when iteration, `folders`, `files` or
+    `len` comes to them, `files.alist` all of them at once. An error in between may be caught, and
+    the iteration begun again: the pages that came are kept.
+    """
+
+    __slots__ = ("_count", "_entries", "_fetch", "complete", "folder", "total_count")
+
+    def __init__(self, first: Page, count: int, fetch: Callable[[int], Page] | None) -> None:
+        """`fetch` gets the page at an offset; `count` entries were asked for in a page."""
+        self.folder = first.folder
+        self.total_count = first.total_count
+        """The entries that Egnyte counts in the folder; None if it did not say."""
+        self.complete = False
+        """Whether every page is here."""
+        self._entries: list[Entry] = []
+        self._count = count
+        self._fetch = fetch
+        self.take(first)
+
+    @property
+    def next_offset(self) -> int:
+        return len(self._entries)
+
+    def take(self, page: Page) -> None:
+        """Add the page at `next_offset`, and see whether it is the last."""
+        # A server that knows no offsets answers with the first page for ever.
+        repeated = bool(self._entries) and page.entries[:1] == tuple(self._entries[:1])
+        if not repeated:
+            self._entries.extend(page.entries)
+        if page.total_count is None:
+            self.complete = repeated or len(page.entries) < self._count
+        else:
+            self.complete = repeated or not page.entries or len(self._entries) >= page.total_count
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r}>"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def path(self) -> str:
+        return self.folder.path
+
+    @property
+    def folders(self) -> list[Folder]:
+        return [entry for entry in self if isinstance(entry, Folder)]
+
+    @property
+    def files(self) -> list[File]:
+        return [entry for entry in self if isinstance(entry, File)]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None
+
+    def __iter__(self) -> Iterator[Entry]:
+        position = 0
+        while True:
+            while position < len(self._entries):
+                yield self._entries[position]
+                position += 1
+            if self.complete or self._fetch is None:
+                return
+            self.take(self._fetch(self.next_offset))
+
+
+def entry_of(value: Mapping[str, Any], parent: str = "") -> Entry:
+    """A file or folder from its JSON. ResponseError if it has neither name nor path."""
+    path = _text(value.get("path"))
+    name = _text(value.get("name"))
+    if path is None and name is None:
+        raise ResponseError("Egnyte described an entry without a name.")
+    if path is None:
+        path = f"{parent.rstrip('/')}/{name}"
+    if name is None:
+        name = path.rstrip("/").rpartition("/")[2]
+    moment = value.get("last_modified", value.get("lastModified"))
+    if value.get("is_folder") is True or (
+        "is_folder" not in value and ("folder_id" in value or "folders" in value)
+    ):
+        return Folder(name, path, _text(value.get("folder_id")), moment_of(moment))
+    return File(
+        name,
+        path,
+        _number(value.get("size")),
+        _text(value.get("checksum")),
+        _text(value.get("entry_id")),
+        _text(value.get("group_id")),
+        moment_of(moment),
+        _text(value.get("uploaded_by")),
+        _number(value.get("num_versions")),
+    )
+
+
+def page_of(value: Mapping[str, Any], path: str) -> Page:
+    """One page of a listing of `path`. ResponseError if it is not a folder's."""
+    name = path.rstrip("/").rpartition("/")[2]
+    folder = entry_of({"path": path, "name": name, **value, "is_folder": True})
+    assert isinstance(folder, Folder)
+    entries: list[Entry] = []
+    for key in ("folders", "files"):
+        items = value.get(key) or []
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ResponseError("Egnyte listed a folder in a form that is not known.")
+        for item in items:
+            entries.append(entry_of({"is_folder": key == "folders", **item}, folder.path))
+    return Page(
+        folder, _number(value.get("offset")) or 0, _number(value.get("total_count")), tuple(entries)
+    )
+
+
+def moment_of(value: Any) -> datetime | None:
+    """A time in any form that Egnyte uses: milliseconds, an HTTP date, ISO 8601. Else None."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        if isinstance(value, int | float):
+            return _from_milliseconds(value)
+        if not isinstance(value, str) or len(value) > 100:
+            return None
+        text = value.strip()
+        if text.removeprefix("-").isdecimal():
+            return _from_milliseconds(int(text))
+        if text[:4].isdecimal():
+            moment = datetime.fromisoformat(text)
+        else:
+            moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
+        return None
+
+
+def _from_milliseconds(value: float) -> datetime | None:
+    return datetime.fromtimestamp(value / 1000, UTC) if math.isfinite(value) else None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str) and value:
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value >= 0 else None
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18:
+        return int(value)
+    return None

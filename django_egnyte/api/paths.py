@@ -1,0 +1,123 @@
+"""Paths that may be sent with a user's token.
+
+A segment `.` or `..` would climb from one of Egnyte's APIs to another, so it is refused in every
+spelling that some server or proxy may understand, however many times it is encoded.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import quote, unquote_to_bytes
+
+from django_egnyte.exceptions import InvalidPathError
+
+_MAX_LENGTH = 8000
+_MAX_ENCODINGS = 8
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE).match
+_STRAY_PERCENT = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE).search
+_MICROSOFT = re.compile(r"%u([0-9a-f]{4})", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]").search
+# What needs no second look: letters, digits, and dots only between them.
+_PLAIN = re.compile(r"/?(?:[\w-]+(?:\.[\w-]+)*/)*(?:[\w-]+(?:\.[\w-]+)*)?", re.ASCII).fullmatch
+# UTF-8 of more bytes than needed, which careless decoders take for "." and "/".
+_OVERLONG = (
+    (b"\xc0\xae", b"."),
+    (b"\xe0\x80\xae", b"."),
+    (b"\xf0\x80\x80\xae", b"."),
+    (b"\xc0\xaf", b"/"),
+    (b"\xe0\x80\xaf", b"/"),
+    (b"\xf0\x80\x80\xaf", b"/"),
+)
+_SAFE_IN_PATH = "!$%&'()*+,/:;=@~"
+
+
+def api_path(path: str) -> str:
+    """The path of a raw call as it goes after the host: "/pubapi/v1/userinfo".
+
+    The leading slash may be left out, a query may follow, and what is encoded stays so; blanks
+    and letters beyond ASCII are encoded. Raises InvalidPathError for an empty path, one with a
+    scheme, host or fragment, a `.` or `..` segment in any encoding, backslashes, control
+    characters or invalid escapes.
+    """
+    if path and len(path) <= _MAX_LENGTH and path[:2] != "//" and _PLAIN(path):
+        return path if path[0] == "/" else f"/{path}"
+    if not path:
+        raise InvalidPathError("The path is empty.")
+    if _SCHEME(path) or path.startswith(("//", "?")):
+        raise InvalidPathError("A path is needed, not an address with a host.")
+    if "#" in path:
+        raise InvalidPathError("A path may not have a fragment. Write %23 for a # in a name.")
+    if _FORBIDDEN(path):
+        raise InvalidPathError("The path holds a backslash or a control character.")
+    bare, mark, query = path.partition("?")
+    if "//" in bare:
+        raise InvalidPathError("The path has an empty segment.")
+    if _STRAY_PERCENT(path):
+        raise InvalidPathError("The path holds a % that starts no escape. Write %25 for it.")
+    try:
+        unquote_to_bytes(bare).decode()
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    if not valid:
+        raise InvalidPathError("The path holds escapes that are not UTF-8.")
+    _refuse_climbing(bare)
+    return (
+        "/"
+        + quote(bare.lstrip("/"), safe=_SAFE_IN_PATH)
+        + mark
+        + quote(query, safe=_SAFE_IN_PATH + "?[]")
+    )
+
+
+def fs_path(path: str) -> str:
+    """The path of a file or folder, each segment encoded by itself: "/Shared/50%25%20off".
+
+    `path` is as people write it: "/Shared/50% off", nothing encoded. Empty segments are dropped;
+    the root is "/". Raises InvalidPathError as `api_path` does, but for `#`, `?` and `%`, which
+    are allowed in names.
+    """
+    return "/" + "/".join(quote(segment, safe="") for segment in _segments(path))
+
+
+def clean_path(path: str) -> str:
+    """The same path in its one plain form, not encoded: what a request's body names."""
+    return "/" + "/".join(_segments(path))
+
+
+def _segments(path: str) -> list[str]:
+    if not path:
+        raise InvalidPathError("The path is empty.")
+    if len(path) > _MAX_LENGTH:
+        raise InvalidPathError("The path is too long.")
+    if _FORBIDDEN(path):
+        raise InvalidPathError("The path holds a backslash or a control character.")
+    _refuse_climbing(path)
+    return [segment for segment in path.split("/") if segment]
+
+
+def _refuse_climbing(path: str) -> None:
+    if len(path) > _MAX_LENGTH:
+        raise InvalidPathError("The path is too long.")
+    for _ in range(_MAX_ENCODINGS):
+        if _FORBIDDEN(path):
+            raise InvalidPathError("The path holds an encoded backslash or control character.")
+        for segment in path.split("/"):
+            # Java servers cut a segment at ";", others at blanks; NFKC makes dots of their
+            # full-width and two-in-one forms.
+            name = unicodedata.normalize("NFKC", segment).partition(";")[0].strip()
+            if name in (".", "..") or "\\" in name or "/../" in f"/{name}/":
+                raise InvalidPathError("A path may not have segments . or .., encoded or not.")
+        decoded = _decoded(path)
+        if decoded == path:
+            return
+        path = decoded
+    raise InvalidPathError("The path is encoded too many times.")
+
+
+def _decoded(path: str) -> str:
+    raw = unquote_to_bytes(_MICROSOFT.sub(lambda found: chr(int(found[1], 16)), path))
+    for overlong, plain in _OVERLONG:
+        raw = raw.replace(overlong, plain)
+    return raw.decode(errors="replace")

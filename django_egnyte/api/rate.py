@@ -1,0 +1,38 @@
+"""How much of its limits a token has used, as Egnyte's answers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Calls a second ("qps") and calls a day ("quota"): allowed, and used so far.
+
+    None where the answer did not say. `quota_reset` is the header's text, whose form is not
+    documented.
+    """
+
+    qps_allotted: int | None = None
+    qps_current: int | None = None
+    quota_allotted: int | None = None
+    quota_current: int | None = None
+    quota_reset: str | None = None
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Rate | None:
+        """Read from an answer's headers; None if there is nothing about it."""
+        rate = cls(
+            _number(headers.get("X-Accesstoken-Qps-Allotted")),
+            _number(headers.get("X-Accesstoken-Qps-Current")),
+            _number(headers.get("X-Accesstoken-Quota-Allotted")),
+            _number(headers.get("X-Accesstoken-Quota-Current")),
+            headers.get("X-Quota-Reset"),
+        )
+        return None if rate == cls() else rate
+
+
+def _number(text: str | None) -> int | None:
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None

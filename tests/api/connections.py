@@ -1,0 +1,36 @@
+"""A connection for tests: a token, and a record of what the client told."""
+
+from __future__ import annotations
+
+from django_egnyte.api import Credentials
+
+
+class Line:
+    host = "acme.egnyte.com"
+    timeout = (2.0, 5.0)
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str = "first",
+        *,
+        refreshed: str | None = None,
+        max_retries: int = 2,
+        max_throttle_wait: float = 5.0,
+    ) -> None:
+        self.base_url = base_url
+        self.token = token
+        self.refreshed = refreshed
+        self.max_retries = max_retries
+        self.max_throttle_wait = max_throttle_wait
+        self.told: list[tuple[str, int, bool]] = []
+
+    def credentials(self) -> Credentials:
+        return Credentials(self.token, 1)
+
+    def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
+        self.told.append(("rejected", used.version, acting))
+        return Credentials(self.refreshed, 2) if self.refreshed else None
+
+    def accepted(self, used: Credentials) -> None:
+        self.told.append(("accepted", used.version, False))

@@ -1,0 +1,126 @@
+"""A TCP server on loopback that answers in raw bytes, also what no proper HTTP server says."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+Script = Callable[["Visitor"], None]
+
+
+class Visitor:
+    """One connection: reads requests, writes bytes."""
+
+    def __init__(self, sock: socket.socket, requests: list[bytes]) -> None:
+        self.sock = sock
+        self.requests = requests
+
+    def request(self) -> bytes:
+        """The next request, body included; b"" when the visitor has left."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = self.sock.recv(65536)
+            if not piece:
+                return b""
+            data += piece
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = 0
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        chunked = b"transfer-encoding: chunked" in head.lower()
+        while len(body) < length or (chunked and not body.endswith(b"0\r\n\r\n")):
+            piece = self.sock.recv(65536)
+            if not piece:
+                break
+            body += piece
+        self.requests.append(head + b"\r\n\r\n" + body)
+        return self.requests[-1]
+
+    def send(self, data: bytes) -> None:
+        self.sock.sendall(data)
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def trickle(self, data: bytes, interval: float = 0.02) -> None:
+        with contextlib.suppress(OSError):
+            for byte in data:
+                self.sock.sendall(bytes([byte]))
+                time.sleep(interval)
+
+
+class RawServer:
+    """Answers connection by connection with a script. `requests` are the requests as they came."""
+
+    def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
+        self.script = script
+        self.context = context
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(sock)
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if self.context is not None:
+                sock = self.context.wrap_socket(sock, server_side=True)
+                self._open.append(sock)
+            self.script(Visitor(sock, self.requests))
+            sock.close()
+
+    def close(self) -> None:
+        # Closing alone would let the thread that waits in accept() take one more.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+@contextlib.contextmanager
+def serving(script: Script, context: ssl.SSLContext | None = None) -> Iterator[RawServer]:
+    server = RawServer(script, context)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def answer(status: str = "200 OK", body: bytes = b"{}", **headers: str) -> bytes:
+    """A whole answer. Header names are written with underscores."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def always(*answers: bytes) -> Script:
+    """Answer request by request; the last answer over and over. Counts over all connections."""
+    rest = list(answers)
+
+    def script(visitor: Visitor) -> None:
+        while visitor.request():
+            visitor.send(rest.pop(0) if len(rest) > 1 else rest[0])
+
+    return script
