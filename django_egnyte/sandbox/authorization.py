@@ -1,0 +1,133 @@
+"""The decision on an authorization request, whether a person or a test takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from .addressing import SERVICES, domain_label, locate_url
+from .oauth import token_body
+from .state import Key, User
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .sandbox import Sandbox
+
+AUTHORIZE = "/puboauth/token"
+ENHANCED = "/services/oauth/code"
+
+
+class AuthorizationError(Exception):
+    """A request for which Egnyte shows an error page, and never redirects to the application."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """A request that is in order; `state` of None: none was sent."""
+
+    key: Key
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    state: str | None
+    response_type: str
+
+
+def check(sandbox: Sandbox, args: Mapping[str, str]) -> AuthorizationRequest:
+    """Raise AuthorizationError unless a browser may be shown the consent page for `args`."""
+    key = sandbox.key(args.get("client_id", ""))
+    if key is None or key.suspended:
+        raise AuthorizationError(401, "No active developer profile found for api key")
+    response_type = args.get("response_type", "")
+    if response_type not in ("code", "token"):
+        raise AuthorizationError(400, "response_type must be code or token")
+    if key.flow == "implicit" and response_type == "code":
+        raise AuthorizationError(400, "This API key is configured only for Implicit Grant flow.")
+    if key.flow == "code" and response_type == "token":
+        raise AuthorizationError(400, "This API key is not configured for Implicit Grant flow.")
+    if key.flow == "internal":
+        raise AuthorizationError(400, "This API key is for internal applications.")
+    redirect_uri = args.get("redirect_uri", "")
+    _check_redirect(sandbox, key, redirect_uri)
+    return AuthorizationRequest(
+        key,
+        redirect_uri,
+        tuple(dict.fromkeys(args.get("scope", "").split())),
+        args.get("state"),
+        response_type,
+    )
+
+
+def decide(sandbox: Sandbox, asked: AuthorizationRequest, label: str, user: User | None) -> str:
+    """Where the browser goes next: with a code or a token for `user`, refused for None."""
+    fields: dict[str, object]
+    if user is None:
+        fields = {"error": "access_denied"}
+    elif asked.response_type == "code":
+        lifetime = sandbox.settings.code_lifetime
+        with sandbox.lock:
+            code = sandbox.grants.make_code(
+                asked.key, label, user.username, asked.redirect_uri, asked.scopes, lifetime
+            )
+        fields = {"code": code}
+    else:
+        policy = sandbox.policy_of(asked.key.client_id)
+        with sandbox.lock:
+            issued = sandbox.grants.grant(
+                asked.key, policy, label, user.username, asked.scopes, "implicit"
+            )
+        fields = token_body(issued, policy, with_refresh=False)
+    if asked.state is not None:
+        fields["state"] = asked.state
+    if asked.response_type == "token":
+        return f"{asked.redirect_uri}#{urlencode(fields)}"
+    joint = "&" if "?" in asked.redirect_uri else "?"
+    return f"{asked.redirect_uri}{joint}{urlencode(fields)}"
+
+
+def enhanced_domain(sandbox: Sandbox, text: str) -> str:
+    """The label of a known domain. Raises AuthorizationError for any other text."""
+    label = domain_label(text)
+    if label not in sandbox.domains:
+        raise AuthorizationError(404, "There is no such domain in this sandbox")
+    return label
+
+
+def target(sandbox: Sandbox, url: str, domain: str | None) -> tuple[str, str, dict[str, str]]:
+    """The label, its URL prefix, and the parameters that an authorization URL leads to.
+
+    Raises AuthorizationError when it does not lead to a consent page.
+    """
+    parts = urlsplit(url)
+    address = locate_url(parts.netloc, parts.path)
+    args = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if address.label in SERVICES and address.path == ENHANCED:
+        chosen = enhanced_domain(sandbox, domain or args.get("domain", ""))
+        prefix = address.prefix.replace(address.label, chosen)
+        return chosen, prefix, args
+    if address.label not in sandbox.domains or address.path != AUTHORIZE:
+        raise AuthorizationError(404, "Not an authorization URL of a known domain")
+    if domain is not None and domain_label(domain) != address.label:
+        raise AuthorizationError(400, "The URL is for another domain")
+    return address.label, address.prefix, args
+
+
+def _check_redirect(sandbox: Sandbox, key: Key, redirect_uri: str) -> None:
+    # It becomes a header: no white space, no control characters.
+    clean = redirect_uri.isascii() and all(" " < char < "\x7f" for char in redirect_uri)
+    try:
+        parts = urlsplit(redirect_uri)
+    except ValueError:
+        clean = False
+    if not clean or parts.scheme not in ("http", "https") or not parts.netloc or parts.fragment:
+        raise AuthorizationError(400, "redirect_uri is not an absolute URL")
+    if key.redirect_uri is not None and redirect_uri != key.redirect_uri:
+        raise AuthorizationError(400, "redirect_uri does not match the one registered for the key")
+    if sandbox.settings.require_https_redirect and parts.scheme != "https":
+        raise AuthorizationError(400, "redirect_uri must be https")

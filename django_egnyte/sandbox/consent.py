@@ -1,0 +1,112 @@
+"""What a browser sees: the Enhanced service's domain prompt, then a domain's consent page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from . import pages
+from .addressing import Address, sibling
+from .authorization import (
+    AUTHORIZE,
+    AuthorizationError,
+    check,
+    decide,
+    enhanced_domain,
+)
+from .messages import Request, Response, html_answer, redirect
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+DECISION = "/puboauth/decision"
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def authorize(sandbox: Sandbox, request: Request) -> Response:
+    """`GET /puboauth/token`: the consent page."""
+    try:
+        check(sandbox, request.args)
+    except AuthorizationError as error:
+        return _page(sandbox, request, pages.error(error.message), error.status)
+    return _consent(sandbox, request, "")
+
+
+def decision(sandbox: Sandbox, request: Request) -> Response:
+    """`POST` of the consent page's form, to `/puboauth/decision`."""
+    if request.method != "POST":
+        return redirect(f"{request.prefix}{AUTHORIZE}?{request.query}")
+    try:
+        asked = check(sandbox, request.args)
+    except AuthorizationError as error:
+        return _page(sandbox, request, pages.error(error.message), error.status)
+    form = request.form()
+    user = None
+    if form.get("decision") == "allow":
+        user = sandbox.check_password(
+            request.label, form.get("username", ""), form.get("password", "")
+        )
+        if user is None:
+            return _consent(sandbox, request, form.get("username", ""), wrong=True)
+    location = decide(sandbox, asked, request.label, user)
+    return redirect(location, ("Referrer-Policy", _referrer_policy(sandbox, request)))
+
+
+def enhanced(sandbox: Sandbox, request: Request) -> Response:
+    """`GET /services/oauth/code`: asks for the domain unless told, then hands over to it."""
+    args = request.args
+    try:
+        check(sandbox, args)
+    except AuthorizationError as error:
+        return _page(sandbox, request, pages.error(error.message), error.status)
+    asked = args.pop("domain", "")
+    problem = ""
+    if asked:
+        try:
+            label = enhanced_domain(sandbox, asked)
+        except AuthorizationError as error:
+            problem = error.message
+        else:
+            address = Address(request.label, request.prefix, request.path)
+            return redirect(f"{sibling(address, label)}{AUTHORIZE}?{urlencode(args)}")
+    page = pages.domain_prompt(args, asked, problem, sorted(sandbox.domains))
+    return _page(sandbox, request, page, 404 if problem else 200)
+
+
+def _consent(sandbox: Sandbox, request: Request, username: str, *, wrong: bool = False) -> Response:
+    asked = check(sandbox, request.args)
+    with sandbox.lock:
+        users = sorted(sandbox.domains[request.label].users)
+    page = pages.consent(
+        action=f"{request.prefix}{DECISION}?{request.query}",
+        application=asked.key.name,
+        domain=request.label,
+        scopes=asked.scopes,
+        redirect_uri=asked.redirect_uri,
+        username=username,
+        users=users,
+        wrong=wrong,
+    )
+    return _page(sandbox, request, page, 403 if wrong else 200)
+
+
+def _page(sandbox: Sandbox, request: Request, page: str, status: int) -> Response:
+    return html_answer(
+        page,
+        status,
+        ("Content-Security-Policy", POLICY),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", _referrer_policy(sandbox, request)),
+    )
+
+
+def _referrer_policy(sandbox: Sandbox, request: Request) -> str:
+    """The application learns the domain from the Referer alone, so a browser must send one.
+
+    A host-form origin names the domain. In the path form only a whole URL does.
+    """
+    if not sandbox.settings.send_referer:
+        return "no-referrer"
+    return "unsafe-url" if "/d/" in request.prefix else "origin"

@@ -1,0 +1,75 @@
+"""Throttles: calls of a token a second and a day, token requests an hour."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from email.utils import formatdate
+
+from . import refusals
+from .messages import Response
+from .state import DAY, HOUR, QPS_ALLOTTED, QUOTA_ALLOTTED, Key, Settings, Token
+
+TOKEN_REQUESTS = 100
+INTERNAL_TOKEN_REQUESTS = 10
+
+
+def count_call(token: Token, settings: Settings, now: float) -> Response | None:
+    """Count one API call of a token; the refusal when it is over a limit in force.
+
+    A refused call is not counted: Egnyte did not serve it.
+    """
+    second = int(now)
+    if token.second != second:
+        token.second, token.in_second = second, 0
+    if now - token.day_started >= DAY:
+        token.day_started, token.in_day = now, 0
+    if settings.daily_limit is not None and token.in_day >= settings.daily_limit:
+        wait = max(1, math.ceil(token.day_started + DAY - now))
+        return refusals.over_rate(settings.throttle_status, wait)
+    if settings.qps_limit is not None and token.in_second >= settings.qps_limit:
+        return refusals.over_qps(settings.throttle_status, 1)
+    token.in_second += 1
+    token.in_day += 1
+    return None
+
+
+def rate_headers(token: Token, settings: Settings) -> list[tuple[str, str]]:
+    """The five headers on every API answer [D]; without a limit, Egnyte's are allotted."""
+    qps = QPS_ALLOTTED if settings.qps_limit is None else settings.qps_limit
+    quota = QUOTA_ALLOTTED if settings.daily_limit is None else settings.daily_limit
+    return [
+        ("X-Accesstoken-Qps-Allotted", str(qps)),
+        ("X-Accesstoken-Qps-Current", str(token.in_second)),
+        ("X-Accesstoken-Quota-Allotted", str(quota)),
+        ("X-Accesstoken-Quota-Current", str(token.in_day)),
+        ("X-Quota-Reset", formatdate(token.day_started + DAY, usegmt=True)),
+    ]
+
+
+class TokenRequests:
+    """Counts token requests over a sliding hour: by key, and by user for internal keys [D]."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str], deque[float]] = {}
+
+    def count(
+        self, key: Key, settings: Settings, now: float, domain: str, username: str
+    ) -> Response | None:
+        """Count one token request; the refusal when it is over the limit in force."""
+        internal = key.flow == "internal"
+        if internal:
+            limit = settings.internal_token_requests_per_hour
+            seen = self._seen.setdefault((key.client_id, domain, username), deque())
+        else:
+            limit = settings.token_requests_per_hour
+            seen = self._seen.setdefault((key.client_id, "", ""), deque())
+        while seen and now - seen[0] >= HOUR:
+            seen.popleft()
+        if limit is not None and len(seen) >= limit:
+            if settings.token_throttle == "quota":
+                return refusals.refuse(refusals.REQUEST_QUOTA, settings.error_shape)
+            wait = HOUR if not seen else max(1, math.ceil(seen[0] + HOUR - now))
+            return refusals.over_token_requests(wait)
+        seen.append(now)
+        return None

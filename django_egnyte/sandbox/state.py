@@ -1,0 +1,201 @@
+"""What the sandbox holds: plain records, no behaviour. `Sandbox` guards them with one lock."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+FlowKind = Literal["code", "implicit", "internal"]
+TokenKind = Literal["access", "refresh"]
+ErrorShape = Literal["errorCode", "error", "Errors", "inputErrors", "html"]
+
+DAY = 86_400
+HOUR = 3_600
+QPS_ALLOTTED = 2
+QUOTA_ALLOTTED = 1_000
+
+
+def fingerprint(token: str) -> str:
+    """SHA-256 of a token in hexadecimal: how the control endpoints name it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class TokenPolicy:
+    """How tokens behave; for the whole sandbox, or for one key.
+
+    `lifetime` is in seconds and counts for the modern style only: legacy tokens say
+    `expires_in: -1`, never expire, and come without a refresh token. A refresh brings a new
+    refresh token if it rotates, else the same one again if it `refresh_repeats`, else none.
+    """
+
+    style: Literal["modern", "legacy"] = "modern"
+    lifetime: int = 30 * DAY
+    refresh_rotates: bool = False
+    refresh_repeats: bool = False
+    refresh_kills_access: bool = False
+    expires_in_as_string: bool = False
+    same_token: bool = False
+    revoke_kills_siblings: bool = False
+    answer_scope: bool = False
+
+
+@dataclass(slots=True)
+class Settings:
+    """How Egnyte behaves otherwise. Limits of None are not enforced, but calls are counted.
+
+    `token_throttle` chooses between the documented 409 with Retry-After and the
+    INTERNAL_ERROR row about a quota, which Egnyte's page documents too.
+    """
+
+    qps_limit: int | None = None
+    daily_limit: int | None = None
+    throttle_status: int = 403
+    token_requests_per_hour: int | None = None
+    internal_token_requests_per_hour: int | None = None
+    token_throttle: Literal["409", "quota"] = "409"
+    unknown_token_status: int = 403
+    userinfo_email: bool = True
+    send_referer: bool = True
+    code_lifetime: float = 600.0
+    error_shape: ErrorShape = "errorCode"
+    upload_limit: int = 100 * 1024 * 1024
+    require_https_redirect: bool = False
+    revoke_accepts_refresh: bool = False
+
+
+@dataclass(slots=True)
+class User:
+    """A person at one domain."""
+
+    id: int
+    username: str
+    password: str = field(repr=False)
+    first_name: str
+    last_name: str
+    email: str
+    admin: bool
+    user_type: str
+
+
+@dataclass(slots=True)
+class Domain:
+    """A customer, by the first label of its host."""
+
+    label: str
+    users: dict[str, User] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Key:
+    """An API key. A key without a secret is one from before 2015."""
+
+    client_id: str
+    client_secret: str | None = field(repr=False)
+    flow: FlowKind
+    redirect_uri: str | None
+    name: str
+    policy: TokenPolicy | None = None
+    suspended: bool = False
+
+
+@dataclass(slots=True)
+class Token:
+    """An access or a refresh token. `expires_at` of None: never."""
+
+    id: int
+    value: str = field(repr=False)
+    kind: TokenKind
+    grant: Grant = field(repr=False)
+    expires_at: float | None = None
+    revoked: bool = False
+    second: int = 0
+    in_second: int = 0
+    day_started: float = 0.0
+    in_day: int = 0
+
+    def alive(self, now: float) -> bool:
+        """Whether Egnyte still honours it, at this time."""
+        return not self.revoked and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(slots=True)
+class Grant:
+    """One consent of one user to one key; tokens belong to it."""
+
+    id: int
+    domain: str
+    username: str
+    client_id: str
+    scopes: tuple[str, ...]
+    flow: FlowKind
+    tokens: list[Token] = field(default_factory=list, repr=False)
+
+
+@dataclass(slots=True)
+class Code:
+    """An authorization code, bound to what it was asked for with."""
+
+    value: str = field(repr=False)
+    domain: str
+    username: str
+    client_id: str
+    redirect_uri: str
+    scopes: tuple[str, ...]
+    expires_at: float
+    spent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token answer, as tests want it. `expires_in` is in seconds, -1 for never."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_in: int
+    grant_id: int
+    token_id: int
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """A token that Egnyte honours now."""
+
+    value: str = field(repr=False)
+    kind: TokenKind
+    grant_id: int
+    domain: str
+    username: str
+    client_id: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveGrant:
+    """A grant with at least one live token."""
+
+    id: int
+    domain: str
+    username: str
+    client_id: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """One request as it was answered: no query, no secret; tokens by their `Token.id`.
+
+    `status` is 0 when no answer left (a reset or a hang); `fault` is the id of the
+    rule that interfered.
+    """
+
+    method: str
+    path: str
+    domain: str
+    endpoint: str
+    status: int
+    token_id: int | None
+    at: float
+    fault: int | None

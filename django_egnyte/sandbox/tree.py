@@ -1,0 +1,207 @@
+"""The files of one domain. Names keep their case, and are found without regard to it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .content import Content
+from .state import User
+
+TOP = ("Shared", "Private")
+
+
+class TreeError(Exception):
+    """A refusal of the file API: an HTTP status and its message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True)
+class Version:
+    """One version of a file. `modified` is in seconds."""
+
+    content: Content
+    entry_id: str
+    modified: float
+    uploaded_by: str
+
+
+@dataclass(slots=True)
+class Node:
+    """A folder (with `children`) or a file (with `versions`, oldest first)."""
+
+    name: str
+    id: str
+    modified: float
+    is_folder: bool
+    children: dict[str, Node] = field(default_factory=dict)
+    versions: list[Version] = field(default_factory=list)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Tree:
+    """Folders and files under `/Shared` and `/Private`; a private folder is its owner's only."""
+
+    def __init__(self, now: float) -> None:
+        self._root = Node("", _new_id(), now, is_folder=True)
+        for name in TOP:
+            self._root.children[name.casefold()] = Node(name, _new_id(), now, is_folder=True)
+
+    def find(self, path: str) -> Node | None:
+        """The node at a path, None when there is none."""
+        node = self._root
+        for name in segments(path):
+            child = node.children.get(name.casefold())
+            if child is None:
+                return None
+            node = child
+        return node
+
+    def get(self, path: str, user: User | None) -> Node:
+        """The node at a path. Raises TreeError 403 or 404."""
+        permit(path, user)
+        node = self.find(path)
+        if node is None:
+            raise TreeError(404, "File or folder not found")
+        return node
+
+    def add_folder(self, path: str, user: User | None, now: float) -> Node:
+        """Make a folder, with those above it. Raises TreeError."""
+        permit(path, user, write=True)
+        if self.find(path) is not None:
+            # The words are those the official SDK looks for when it ignores this error.
+            raise TreeError(403, "Folder already exists at this location")
+        return self._folder(segments(path), now)
+
+    def put(self, path: str, content: Content, user: User, now: float) -> tuple[Node, Version]:
+        """Store a version of a file, making folders above it. Raises TreeError."""
+        permit(path, user, write=True)
+        *above, name = segments(path)
+        parent = self._folder(above, now)
+        node = parent.children.get(name.casefold())
+        if node is None:
+            node = Node(name, _new_id(), now, is_folder=False)
+            parent.children[name.casefold()] = node
+        elif node.is_folder:
+            raise TreeError(403, "A folder exists at this location")
+        version = Version(content, _new_id(), now, user.username)
+        node.versions.append(version)
+        node.modified = now
+        return node, version
+
+    def remove(self, path: str, user: User, entry_id: str | None = None) -> None:
+        """Delete a node, or one version of a file. Raises TreeError."""
+        permit(path, user, write=True)
+        node = self.get(path, user)
+        if entry_id is not None:
+            kept = [v for v in node.versions if v.entry_id != entry_id]
+            if len(kept) == len(node.versions):
+                raise TreeError(404, "Version not found")
+            if kept:
+                node.versions = kept
+                return
+        parent, name = self._place(path)
+        del parent.children[name.casefold()]
+
+    def move(self, path: str, destination: str, user: User, now: float) -> Node:
+        """Move a node to a path that is free. Raises TreeError."""
+        permit(path, user, write=True)
+        node = self._source(path, destination, user)
+        parent, name = self._place(path)
+        self._attach(destination, node, now)
+        del parent.children[name.casefold()]
+        node.name = segments(destination)[-1]
+        return node
+
+    def copy(self, path: str, destination: str, user: User, now: float) -> Node:
+        """Copy a node to a path that is free. Raises TreeError."""
+        twin = _clone(self._source(path, destination, user), now)
+        twin.name = segments(destination)[-1]
+        self._attach(destination, twin, now)
+        return twin
+
+    def walk(self, user: User) -> Iterator[tuple[str, Node]]:
+        """Every file the user may see, with its path."""
+        pending = [("", self._root)]
+        while pending:
+            path, node = pending.pop()
+            if node.is_folder:
+                pending += [
+                    (f"{path}/{child.name}", child)
+                    for child in node.children.values()
+                    if may(f"{path}/{child.name}", user)
+                ]
+            else:
+                yield path, node
+
+    def _source(self, path: str, destination: str, user: User) -> Node:
+        permit(destination, user, write=True)
+        node = self.get(path, user)
+        if not segments(path):
+            raise TreeError(403, "Not allowed at this location")
+        if self.find(destination) is not None:
+            raise TreeError(409, "File or folder already exists at the destination")
+        here, there = segments(path.casefold()), segments(destination.casefold())
+        if there[: len(here)] == here:
+            raise TreeError(400, "The destination is inside the source")
+        return node
+
+    def _attach(self, destination: str, node: Node, now: float) -> None:
+        *above, name = segments(destination)
+        self._folder(above, now).children[name.casefold()] = node
+
+    def _place(self, path: str) -> tuple[Node, str]:
+        *above, name = segments(path)
+        parent = self.find("/".join(above))
+        assert parent is not None
+        return parent, name
+
+    def _folder(self, names: list[str], now: float) -> Node:
+        node = self._root
+        for name in names:
+            child = node.children.get(name.casefold())
+            if child is None:
+                child = Node(name, _new_id(), now, is_folder=True)
+                node.children[name.casefold()] = child
+            elif not child.is_folder:
+                raise TreeError(403, "A file exists at this location")
+            node = child
+        return node
+
+
+def segments(path: str) -> list[str]:
+    """The names in a path."""
+    return [name for name in path.split("/") if name]
+
+
+def may(path: str, user: User | None) -> bool:
+    """Whether a user may read there; None is the sandbox itself and may everything."""
+    names = [name.casefold() for name in segments(path)]
+    if user is None or user.admin or len(names) < 2 or names[0] != "private":
+        return True
+    return names[1] == user.username.casefold()
+
+
+def permit(path: str, user: User | None, *, write: bool = False) -> None:
+    """Raise TreeError 403 unless `may`; what is written must be below a top folder."""
+    names = segments(path)
+    topmost = len(names) < 2 or names[0].casefold() not in {name.casefold() for name in TOP}
+    if not may(path, user) or (write and topmost):
+        raise TreeError(403, "You do not have permission to do this")
+
+
+def _clone(node: Node, now: float) -> Node:
+    twin = Node(node.name, _new_id(), now, node.is_folder)
+    twin.children = {key: _clone(child, now) for key, child in node.children.items()}
+    twin.versions = [
+        Version(v.content, _new_id(), v.modified, v.uploaded_by) for v in node.versions[-1:]
+    ]
+    return twin

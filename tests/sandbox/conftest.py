@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from django_egnyte.sandbox import Sandbox, SandboxServer
+
+
+@pytest.fixture
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(server: SandboxServer) -> Sandbox:
+    return server.sandbox
+
+
+@pytest.fixture
+def acme(server: SandboxServer) -> str:
+    return server.base_url.format(domain="acme")
+
+
+@pytest.fixture
+def globex(server: SandboxServer) -> str:
+    return server.base_url.format(domain="globex")
