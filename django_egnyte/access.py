@@ -1,0 +1,236 @@
+"""The client of a user or an account: the API client wired to the services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
+
+from asgiref.sync import sync_to_async
+from django.core import signing
+from django.db.models import Q
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from . import gateway
+from .api import Connection, Credentials, EgnyteClient
+from .choices import LIVE
+from .conf import conf
+from .exceptions import (
+    InvalidGrantError,
+    NotLinkedError,
+    TokenExpiredError,
+    UnauthorizedError,
+)
+from .models import EgnyteAccount
+from .services.refresh import refresh, request_refresh
+from .services.transactions import alias, in_callers_transaction
+from .services.validate import note_use
+from .services.verdict import suspect
+
+if TYPE_CHECKING:
+    import requests
+    from django.http import HttpRequest
+
+_T = TypeVar("_T")
+
+SCOPES_SALT = "django_egnyte.scopes"
+
+
+class AccountConnection:
+    """What an ``EgnyteClient`` stands on: one account, its token, and what befalls it."""
+
+    __slots__ = (
+        "_replaced",
+        "account",
+        "base_url",
+        "host",
+        "max_retries",
+        "max_throttle_wait",
+        "timeout",
+    )
+
+    def __init__(self, account: EgnyteAccount) -> None:
+        self.account = account
+        self._replaced = 0
+        self.host = account.domain
+        self.base_url = gateway.base_url(account.domain)
+        self.timeout = conf.timeout
+        self.max_retries = conf.max_retries
+        self.max_throttle_wait = conf.max_throttle_wait
+
+    @sensitive_variables()
+    def credentials(self) -> Credentials:
+        """The token to use, refreshed first if it has expired.
+
+        ``NotLinkedError`` for an account that is not live, ``DecryptionError``,
+        ``TokenExpiredError`` where a refresh must be left to a worker, or what a refresh raises.
+        """
+        account = self.account
+        if not account.is_live or account.pk is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        expires_at = account.expires_at
+        if expires_at is not None and expires_at <= timezone.now() and account.refresh_fingerprint:
+            self._refresh()
+            account = self.account
+        return Credentials(account.access_token, account.token_version)
+
+    @sensitive_variables()
+    def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
+        """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
+        current = EgnyteAccount.objects.using(alias()).filter(pk=self.account.pk).first()
+        if current is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        self.account = current
+        if current.token_version != used.version and current.is_live:
+            return Credentials(current.access_token, current.token_version)
+        # Once a call: a token that is refused right after a refresh is not refreshed again.
+        if current.refresh_fingerprint and not acting and used.version != self._replaced:
+            try:
+                self._refresh()
+            except InvalidGrantError:
+                return None
+            return Credentials(self.account.access_token, self.account.token_version)
+        if current.is_live:
+            suspect(current, reason="Egnyte answered 401", actor="client", acting=acting)
+        return None
+
+    def accepted(self, used: Credentials) -> None:
+        note_use(self.account)
+
+    def _refresh(self) -> None:
+        if in_callers_transaction():
+            request_refresh(self.account)
+            raise TokenExpiredError(
+                "The token has expired, and within a transaction it cannot be replaced.",
+                host=self.host,
+                hint="Try again soon: a worker refreshes it.",
+            )
+        self.account = refresh(self.account, actor="client")
+        self._replaced = self.account.token_version
+
+
+class LinkedClient(EgnyteClient):
+    """The client of one account: what ``account.client`` and ``request.egnyte`` are."""
+
+    __slots__ = ()
+
+    @property
+    def account(self) -> EgnyteAccount | None:
+        """The account whose token is used."""
+        connection = self._connection
+        return connection.account if isinstance(connection, AccountConnection) else None
+
+    def __bool__(self) -> bool:
+        account = self.account
+        return account is not None and account.is_live
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            raise NotLinkedError("The user has no connected Egnyte account.")
+        return self._connection
+
+    def _request(self, method: str, path: str, **kw: Any) -> Generator[Any, Any, requests.Response]:
+        try:
+            return (yield from super()._request(method, path, **kw))
+        except (NotLinkedError, UnauthorizedError) as error:
+            # For the middleware, which must know whose link has ended. The host that was asked
+            # is another than the account's under EGNYTE_BASE_URL.
+            if isinstance(connection := self._connection, AccountConnection):
+                error.host = connection.host
+                error._egnyte_user_id = connection.account.user_id  # type: ignore[union-attr]
+            raise
+
+    async def _run_db(self, function: Callable[..., _T], *args: Any) -> _T:
+        return await sync_to_async(function, thread_sensitive=True)(*args)
+
+
+class RequestClient(LinkedClient):
+    """``request.egnyte``: finds its account at first use; follows ``request.user`` until then."""
+
+    __slots__ = ("_resolved", "_source")
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(None)
+        self._source = request
+        self._resolved = False
+
+    def _connect(self) -> Connection:
+        self.resolve()
+        return super()._connect()
+
+    @property
+    def account(self) -> EgnyteAccount | None:
+        """The user's default live account; one query at first use."""
+        self.resolve()
+        return super().account
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self._resolved else "<RequestClient not used yet>"
+
+    def act_as(self, *, username: str | None = None, email: str | None = None) -> RequestClient:
+        self.resolve()
+        return super().act_as(username=username, email=email)
+
+    def for_account(self, account: EgnyteAccount) -> LinkedClient:
+        """The client of another account of the same user; ``NotLinkedError`` for anybody else's."""
+        user = self._source.user
+        if not user.is_authenticated or account.user_id != user.pk:
+            raise NotLinkedError("This is not an account of this user.")
+        return client_of(account)
+
+    def resolve(self) -> None:
+        """Find the account, if that was not done yet."""
+        if self._resolved:
+            return
+        account = default_account(self._source.user)
+        if account is not None:
+            self._connection = AccountConnection(account)
+        self._resolved = True
+
+
+def client_of(account: EgnyteAccount) -> LinkedClient:
+    """A client that uses this account's token. Makes no query."""
+    return LinkedClient(AccountConnection(account))
+
+
+def default_account(user: Any) -> EgnyteAccount | None:
+    """The user's default account if it is live, or where none is marked, the oldest live one.
+
+    A default that is dead is not replaced by another: that could be another company's files.
+    """
+    candidates = EgnyteAccount.objects.for_user(user).filter(
+        Q(is_default=True) | Q(status__in=LIVE)
+    )
+    account = candidates.order_by("-is_default", "pk").first()
+    return account if account is not None and account.is_live else None
+
+
+def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] = ()) -> str:
+    """``egnyte:connect``, to come back to ``next_path``, with the domain filled in.
+
+    ``scopes`` are asked for besides the site's own. They are signed: only the site's code, not
+    somebody who makes a user click a link, decides what a user is asked to allow.
+    """
+    query = {"next": next_path, "domain": domain}
+    if scopes:
+        query["scopes"] = signing.dumps(list(scopes), salt=SCOPES_SALT)
+    query = {name: value for name, value in query.items() if value}
+    url = reverse("egnyte:connect")
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def to_connect(
+    request: HttpRequest, *, domain: str = "", scopes: Sequence[str] = ()
+) -> HttpResponse:
+    """Send a page's user to connect and back; tell an API's caller where to send theirs.
+
+    Only a GET is come back to: the body of anything else would be lost.
+    """
+    next_path = request.get_full_path() if request.method == "GET" else ""
+    url = connect_url(next_path=next_path, domain=domain, scopes=scopes)
+    if request.get_preferred_type(["text/html", "application/json"]) == "text/html":
+        return HttpResponseRedirect(url)
+    return JsonResponse({"error": "egnyte_not_linked", "connect_url": url}, status=401)

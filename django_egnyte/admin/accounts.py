@@ -1,0 +1,277 @@
+"""The admin of the linked accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+
+from ..choices import EventKind
+from ..models import AccountEvent, EgnyteAccount
+from ..services import administer
+from ..services.disconnect import disconnect, make_default, revoke
+from . import health
+from .acts import Act, ActingAdmin, actor_of
+from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
+
+TOKEN_EVENTS = (EventKind.CONNECTED, EventKind.RECONNECTED, EventKind.REFRESHED)
+RECENT = 20
+
+
+def _live(account: EgnyteAccount) -> bool:
+    return account.is_live
+
+
+VALIDATE = Act(
+    name="validate",
+    label=_("Validate now"),
+    done=_("Validation requested"),
+    service=lambda account, actor: administer.request_validation(account, actor=actor),
+    applies=_live,
+)
+REFRESH = Act(
+    name="refresh",
+    label=_("Refresh token"),
+    done=_("Refresh requested"),
+    service=lambda account, actor: administer.request_refresh(account, actor=actor),
+    applies=lambda account: account.is_live and bool(account.refresh_fingerprint),
+)
+ASK_RECONNECT = Act(
+    name="ask_reconnect",
+    label=_("Ask to reconnect"),
+    done=_("Asked to reconnect"),
+    service=lambda account, actor: administer.ask_to_reconnect(account, actor=actor),
+    applies=lambda account: True,
+)
+REVOKE = Act(
+    name="revoke",
+    label=_("Revoke"),
+    done=_("Revoked"),
+    service=lambda account, actor: revoke(
+        account, actor=actor, reason="Revoked by an administrator"
+    ),
+    applies=_live,
+    question=_(
+        "The site loses its access at once, and Egnyte is told to forget it. The account stays "
+        "listed, and its user can reconnect it. Revoke?"
+    ),
+)
+
+
+@admin.register(EgnyteAccount)
+class EgnyteAccountAdmin(ActingAdmin):
+    """Everything is for reading but which account is the user's default. Deleting is revoking."""
+
+    acts = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
+    change_list_template = "admin/django_egnyte/egnyteaccount/change_list.html"
+    list_display = (
+        "identity", "host", "user", "state", "granted", "connected", "validated", "expires",
+    )  # fmt: skip
+    list_display_links = ("identity",)
+    list_filter = ("status", StaleFilter, ExpiringFilter, DomainFilter, ScopeFilter)
+    list_select_related = ("user",)
+    sortable_by = ()
+    search_help_text = _("User or Egnyte username, e-mail address, or domain")
+    fieldsets = (
+        (None, {"fields": ("user", "domain", "username", "person", "email", "egnyte_user_id")}),
+        (
+            _("Connection"),
+            {
+                "fields": (
+                    "state", "status_reason", "is_default", "flow", "granted", "token",
+                    "refreshing",
+                )
+            },
+        ),
+        (
+            _("Times"),
+            {
+                "fields": (
+                    "created_at", "connected_at", "last_used_at", "last_validated_at",
+                    "next_attempt_at", "expires_at", "next_refresh_at",
+                )
+            },
+        ),
+        (_("History"), {"fields": ("recent",)}),
+    )  # fmt: skip
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: EgnyteAccount | None = None
+    ) -> list[str]:
+        names = [name for _title, options in self.fieldsets for name in options["fields"]]
+        return [name for name in names if name != "is_default"]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        user_model: type[AbstractBaseUser] = get_user_model()
+        names = [user_model.USERNAME_FIELD]
+        try:
+            names.append(user_model._meta.get_field(user_model.get_email_field_name()).name)
+        except FieldDoesNotExist:
+            pass
+        of_user = [f"user__{name}" for name in dict.fromkeys(names)]
+        return [*of_user, "email", "username", "domain"]
+
+    # Columns and fields
+
+    @admin.display(description=_("Egnyte user"))
+    def identity(self, account: EgnyteAccount) -> str:
+        return account.username or str(account.egnyte_user_id)
+
+    @admin.display(description=_("domain"))
+    def host(self, account: EgnyteAccount) -> SafeString:
+        return format_html(
+            '<a href="?{}">{}</a>', urlencode({"domain": account.domain}), account.domain
+        )
+
+    @admin.display(description=_("status"))
+    def state(self, account: EgnyteAccount) -> SafeString:
+        return format_html(
+            '<span class="egnyte-status egnyte-status-{}">{}</span>',
+            account.status,
+            account.get_status_display(),
+        )
+
+    @admin.display(description=_("scopes"))
+    def granted(self, account: EgnyteAccount) -> str:
+        return ", ".join(s.removeprefix("Egnyte.") for s in account.scopes) or _t("everything")
+
+    @admin.display(description=_("connected"))
+    def connected(self, account: EgnyteAccount) -> str:
+        return _distance(account.connected_at)
+
+    @admin.display(description=_("validated"), empty_value=_("never"))
+    def validated(self, account: EgnyteAccount) -> str | None:
+        return account.last_validated_at and _distance(account.last_validated_at)
+
+    @admin.display(description=_("token expires"), empty_value=_("never"))
+    def expires(self, account: EgnyteAccount) -> str | None:
+        if not account.is_live:
+            return "–"
+        return account.expires_at and _distance(account.expires_at)
+
+    @admin.display(description=_("name"))
+    def person(self, account: EgnyteAccount) -> str:
+        return f"{account.first_name} {account.last_name}".strip()
+
+    @admin.display(description=_("access token"))
+    def token(self, account: EgnyteAccount) -> str:
+        if not account.token_fingerprint:
+            return _t("none")
+        events = AccountEvent.objects.filter(account_ref=account.pk, kind__in=TOKEN_EVENTS)
+        made = events.values_list("created_at", flat=True).order_by("-created_at").first()
+        return _t("stored, %(age)s old, fingerprint %(fingerprint)s") % {
+            "age": timesince(made or account.connected_at, depth=1),
+            "fingerprint": account.token_fingerprint[:8],
+        }
+
+    @admin.display(description=_("refresh token"))
+    def refreshing(self, account: EgnyteAccount) -> str:
+        if not account.refresh_fingerprint:
+            return _t("none")
+        return _t("stored, fingerprint %(fingerprint)s") % {
+            "fingerprint": account.refresh_fingerprint[:8]
+        }
+
+    @admin.display(description=_("latest events"))
+    def recent(self, account: EgnyteAccount) -> SafeString:
+        events = AccountEvent.objects.filter(account_ref=account.pk).order_by("-created_at", "-pk")
+        rows = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            (
+                (
+                    date_format(_local(event.created_at), "SHORT_DATETIME_FORMAT"),
+                    event.get_kind_display(),
+                    event.actor,
+                    event.reason,
+                )
+                for event in events[:RECENT]
+            ),
+        )
+        if not rows:
+            return format_html("{}", _t("None is recorded."))
+        url = reverse("admin:django_egnyte_accountevent_changelist")
+        return format_html(
+            '<div class="egnyte-scroll"><table class="egnyte-events"><thead><tr>'
+            "<th>{}</th><th>{}</th><th>{}</th><th>{}</th></tr></thead><tbody>{}</tbody></table></div>"
+            '<p><a href="{}?account_ref__exact={}">{}</a></p>',
+            _t("At"),
+            _t("Event"),
+            _t("By"),
+            _t("Reason"),
+            rows,
+            url,
+            account.pk,
+            _t("All events of this account"),
+        )
+
+    # Changes
+
+    def save_model(self, request: HttpRequest, obj: EgnyteAccount, form: Any, change: bool) -> None:
+        if "is_default" not in form.changed_data:
+            return
+        if obj.is_default:
+            make_default(obj.user, obj)
+        else:
+            administer.clear_default(obj)
+
+    def delete_model(self, request: HttpRequest, obj: EgnyteAccount) -> None:
+        disconnect(obj.pk, actor=actor_of(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for pk in list(queryset.values_list("pk", flat=True)):
+            disconnect(pk, actor=actor_of(request))
+
+    # The health page
+
+    def get_urls(self) -> list[URLPattern]:
+        page = path(
+            "health/",
+            self.admin_site.admin_view(self.health_view),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_health",
+        )
+        return [page, *super().get_urls()]
+
+    def health_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(
+            request,
+            "admin/django_egnyte/egnyteaccount/health.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": _("Link health"),
+                "opts": self.opts,
+                "media": self.media,
+                **health.figures(),
+            },
+        )
+
+
+def _local(moment: datetime) -> datetime:
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
+def _distance(moment: datetime) -> str:
+    """How long ago, or how long until, in the largest unit."""
+    now = timezone.now()
+    if moment > now:
+        return _t("in %(time)s") % {"time": timesince(now, moment, depth=1)}
+    return _t("%(time)s ago") % {"time": timesince(moment, now, depth=1)}

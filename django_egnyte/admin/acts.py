@@ -1,0 +1,241 @@
+"""What an administrator can do to a row: as an action of the list and as a button of its page.
+
+Each has a permission and a service of its own, and is written into the history twice: the service
+records an ``AccountEvent``, and Django's log gets an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import model_ngettext, unquote
+from django.core.exceptions import PermissionDenied
+from django.db import connections, models, transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.csrf import csrf_protect
+
+from .paging import EstimatingPaginator
+
+if TYPE_CHECKING:
+    from django.contrib.admin.options import _ActionCallable
+    from django.utils.safestring import SafeString
+
+    RowAdmin = admin.ModelAdmin[Any]
+else:
+    RowAdmin = admin.ModelAdmin
+
+MOST_AT_ONCE: Final = 500
+"""Below Django's DATA_UPLOAD_MAX_NUMBER_FIELDS, and what one request can do in some seconds."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """``service`` takes the row and the actor, and says whether there was anything to do.
+
+    ``question`` is what the page that asks for confirmation says; without one, none is shown.
+    """
+
+    name: str
+    label: str | Promise
+    done: str | Promise
+    service: Callable[[Any, str], bool]
+    applies: Callable[[Any], bool]
+    question: str | Promise = ""
+
+    @property
+    def permission(self) -> str:
+        return self.name
+
+
+def actor_of(request: HttpRequest) -> str:
+    return f"admin:{request.user.pk}"
+
+
+class ActingAdmin(RowAdmin):
+    """A model's admin with ``acts``, where rows are not added and no page is in a transaction.
+
+    Services open their own, short and durable; under ``ATOMIC_REQUESTS`` or in the transaction
+    that Django opens around a change or a deletion they would refuse.
+    """
+
+    acts: Sequence[Act] = ()
+    change_form_template = "admin/django_egnyte/change_form.html"
+    ordering = ("-pk",)
+    paginator = EstimatingPaginator
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    list_per_page = 50
+
+    class Media:
+        css = {"all": ["egnyte/admin.css"]}
+
+    def may(self, request: HttpRequest, act: Act) -> bool:
+        """Whether the administrator has the act's own permission, and may see the rows at all."""
+        options = self.opts
+        name = f"{options.app_label}.{act.name}_{options.model_name}"
+        return self.has_view_permission(request) and request.user.has_perm(name)  # type: ignore[union-attr]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
+        """Nobody finds out about a token, or its seal, by filtering the list in the address."""
+        if lookup.partition("__")[0] in {"access_token", "refresh_token", "seal_id"}:
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        return super().get_queryset(request).defer("access_token", "refresh_token")
+
+    # Lists
+
+    def get_actions(
+        self, request: HttpRequest
+    ) -> dict[str, tuple[Callable[..., Any], str, str]]:
+        actions: dict[str, Any] = dict(super().get_actions(request))
+        for act in self.acts:
+            if self.may(request, act):
+                actions[act.name] = (_list_action(act), act.name, act.label)
+        return actions
+
+    def act_on_selected(
+        self, request: HttpRequest, act: Act, selected: models.QuerySet[Any]
+    ) -> HttpResponse | None:
+        """The act on every selected row, confirmed first if it has a question."""
+        if not self.may(request, act):
+            raise PermissionDenied
+        rows = list(selected[: MOST_AT_ONCE + 1])
+        if len(rows) > MOST_AT_ONCE:
+            text = _("No more than %(count)d at once. The commands of this app do any number.")
+            self.message_user(request, text % {"count": MOST_AT_ONCE}, messages.ERROR)
+            return None
+        if act.question and not request.POST.get("post"):
+            return self._ask(request, act, rows, one=False)
+        self._perform(request, act, rows)
+        return None
+
+    # Pages of one row
+
+    def get_urls(self) -> list[URLPattern]:  # type: ignore[override]
+        own = [
+            path(
+                f"<path:object_id>/{act.name}/",
+                self.admin_site.admin_view(self._view_of(act)),
+                name=f"{self.opts.app_label}_{self.opts.model_name}_{act.name}",
+            )
+            for act in self.acts
+        ]
+        patterns: list[Any] = [*own, *super().get_urls()]
+        for pattern in patterns:
+            if not isinstance(pattern, URLResolver):
+                for alias in connections:
+                    pattern.callback = transaction.non_atomic_requests(using=alias)(
+                        pattern.callback
+                    )
+        return patterns
+
+    @method_decorator(csrf_protect)
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]
+
+    @method_decorator(csrf_protect)
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined,no-any-return]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        context["egnyte_acts"] = [
+            {"label": act.label, "url": self._url(act.name, row.pk), "asks": bool(act.question)}
+            for act in self.acts
+            if row is not None and self.may(request, act) and act.applies(row)
+        ]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _view_of(self, act: Act) -> Callable[..., HttpResponseBase]:
+        @csrf_protect
+        def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
+            if not self.may(request, act):
+                raise PermissionDenied
+            row = self.get_object(request, unquote(object_id))
+            if row is None:
+                raise Http404
+            if request.method != "POST":
+                if not act.question:
+                    return HttpResponseNotAllowed(["POST"])
+                return self._ask(request, act, [row], one=True)
+            self._perform(request, act, [row])
+            if self.get_object(request, unquote(object_id)) is None:
+                return redirect(self._url("changelist"))
+            return redirect(self._url("change", row.pk))
+
+        return view
+
+    def _perform(self, request: HttpRequest, act: Act, rows: Sequence[Any]) -> None:
+        done = 0
+        for row in rows:
+            if act.service(row, actor_of(request)):
+                done += 1
+                self.log_change(request, row, str(act.done))
+        if done:
+            text = f"{act.done}: {done} {model_ngettext(self.opts, done)}."
+            self.message_user(request, text, messages.SUCCESS)
+        if left := len(rows) - done:
+            text = ngettext(
+                "%(count)d was left as it is: there was nothing to do.",
+                "%(count)d were left as they are: there was nothing to do.",
+                left,
+            )
+            self.message_user(request, text % {"count": left}, messages.WARNING)
+
+    def _ask(
+        self, request: HttpRequest, act: Act, rows: Sequence[Any], *, one: bool
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": act.label,
+            "question": act.question,
+            "rows": rows,
+            "one": one,
+            "action": act.name,
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "opts": self.opts,
+            "media": self.media,
+            "back": self._url("change", rows[0].pk) if one else self._url("changelist"),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "admin/django_egnyte/confirm.html", context)
+
+    def _url(self, name: str, *args: Any) -> str:
+        view = f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}"
+        return reverse(view, args=args, current_app=self.admin_site.name)
+
+
+def _list_action(act: Act) -> Callable[..., HttpResponse | None]:
+    def action(
+        model_admin: ActingAdmin, request: HttpRequest, selected: models.QuerySet[Any]
+    ) -> HttpResponse | None:
+        return model_admin.act_on_selected(request, act, selected)
+
+    return action

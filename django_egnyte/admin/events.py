@@ -1,0 +1,40 @@
+"""The admin of the history: for reading only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from ..models import AccountEvent
+from .acts import RowAdmin
+from .paging import EstimatingPaginator
+
+
+@admin.register(AccountEvent)
+class AccountEventAdmin(RowAdmin):
+    """What happened. Searched for exactly, by what is indexed: the table is the largest."""
+
+    list_display = ("created_at", "kind", "actor", "username", "domain", "account_ref", "reason")
+    list_filter = ("kind",)
+    ordering = ("-created_at", "-pk")
+    paginator = EstimatingPaginator
+    search_fields = ("user_ref__exact",)
+    search_help_text = "The primary key of a user of this site"
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    sortable_by = ()
+    list_per_page = 50
+
+    class Media:
+        css = {"all": ["egnyte/admin.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

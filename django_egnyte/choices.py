@@ -1,0 +1,75 @@
+"""The closed vocabularies of the models."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+
+class Flow(TextChoices):
+    """How a token was obtained: RFC 6749's grants, and Egnyte's proxy for the first of them."""
+
+    AUTHORIZATION_CODE = "authorization_code", _("Authorization code")
+    ENHANCED = "enhanced", _("Enhanced Authentication Service")
+    IMPLICIT = "implicit", _("Implicit grant")
+    PASSWORD = "password", _("Resource owner password")
+
+
+class Status(TextChoices):
+    """What is known of an account's token.
+
+    ``SUSPECT`` goes on working: Egnyte refused the token once and nobody has checked yet.
+    """
+
+    ACTIVE = "active", _("Active")
+    SUSPECT = "suspect", _("Suspect")
+    REVOKED = "revoked", _("Revoked")
+
+
+LIVE = (Status.ACTIVE, Status.SUSPECT)
+
+
+class EventKind(TextChoices):
+    """What an ``AccountEvent`` records."""
+
+    CONNECTED = "connected", _("Connected")
+    RECONNECTED = "reconnected", _("Reconnected")
+    DISCONNECTED = "disconnected", _("Disconnected")
+    REFRESHED = "refreshed", _("Token refreshed")
+    REFRESH_REFUSED = "refresh_refused", _("Refresh token refused")
+    SUSPECTED = "suspected", _("Token under suspicion")
+    CLEARED = "cleared", _("Suspicion cleared")
+    REVOKED = "revoked", _("Token dead")
+    LINK_FAILED = "link_failed", _("Linking failed")
+    TOKEN_REVOKED = "token_revoked", _("Token revoked at Egnyte")
+    TOKEN_EXPIRED = "token_expired", _("Token expired at Egnyte")
+    TOKEN_DEAD = "token_dead", _("Token found dead at Egnyte")
+    ABANDONED = "abandoned", _("Revocation abandoned")
+    RECONNECT_ASKED = "reconnect_asked", _("Asked to reconnect")
+    VALIDATION_ASKED = "validation_asked", _("Validation asked for")
+    REFRESH_ASKED = "refresh_asked", _("Refresh asked for")
+    RETRY_ASKED = "retry_asked", _("Retry of the revocation asked for")
+
+
+class Scope(TextChoices):
+    """The scopes Egnyte documents. The first nine are on its authentication page; the others are
+    named by its newer API pages only, so an unknown scope is a warning and never an error."""
+
+    FILESYSTEM = "Egnyte.filesystem", _("Files, search, comments, events and trash")
+    USER = "Egnyte.user", _("User management")
+    GROUP = "Egnyte.group", _("Group management")
+    AUDIT = "Egnyte.audit", _("Audit reports")
+    LINK = "Egnyte.link", _("Links to files and folders")
+    PERMISSION = "Egnyte.permission", _("Folder permissions")
+    SALESFORCE = "Egnyte.salesforce", _("Salesforce")
+    BOOKMARK = "Egnyte.bookmark", _("Bookmarks")
+    LAUNCHWEBSESSION = "Egnyte.launchwebsession", _("Embedded web interface")
+    WEBHOOKS = "Egnyte.webhooks", _("Webhooks")
+    AI = "Egnyte.ai", _("AI")
+    SIGN = "Egnyte.sign", _("Signatures")
+    DOCUMENTPORTAL = "Egnyte.documentportal", _("Document portal")
+    UPLOADREQUESTS = "Egnyte.uploadrequests", _("Upload requests")
+    ETMF = "Egnyte.etmf", _("eTMF")
+    CONTROLLEDDOCS = "Egnyte.controlleddocs", _("Controlled documents")
+    PROJECTFOLDERS = "Egnyte.projectfolders", _("Project folders")
+    INTEGRATIONS = "Egnyte.integrations", _("Integrations")

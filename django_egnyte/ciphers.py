@@ -1,0 +1,99 @@
+"""How tokens are sealed: the interface a site may implement, and the default.
+
+A cipher is made with the site's keys, newest first, and is asked three things. ``context`` names
+the one place (field, account, host, user) that a sealed text belongs to; a text moved elsewhere
+must not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Sequence
+from typing import Protocol
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from .exceptions import DecryptionError
+
+SHORTEST_KEY = 32
+
+
+class Cipher(Protocol):
+    """What ``EGNYTE_CIPHER`` names: called with the keys, newest first.
+
+    ``ValueError`` from the constructor means that the keys cannot be used.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None: ...
+
+    def seal(self, plaintext: str, context: str) -> str:
+        """Seal with the newest key."""
+
+    def open(self, sealed: str, context: str) -> str:
+        """Open with whichever key fits; ``DecryptionError`` when none does."""
+
+    def needs_reseal(self, sealed: str) -> bool:
+        """Whether the newest key did not seal this; ``DecryptionError`` if this cipher did not."""
+
+
+class FernetCipher:
+    """Standard Fernet text, and behind a dot the id of the key that made it.
+
+    Each context has a Fernet key of its own, derived with HKDF (RFC 5869) from the site's key.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys or not all(isinstance(key, str) and key for key in keys):
+            raise ValueError("FernetCipher needs at least one key, and none of them empty.")
+        if len(keys[0]) < SHORTEST_KEY:
+            raise ValueError(f"The newest key is shorter than {SHORTEST_KEY} characters.")
+        self._keys = {_key_id(key): key for key in reversed(keys)}
+        self._newest = _key_id(keys[0])
+
+    def seal(self, plaintext: str, context: str) -> str:
+        """Seal with the newest key."""
+        fernet = _fernet(self._keys[self._newest], context)
+        return f"{fernet.encrypt(plaintext.encode()).decode()}.{self._newest}"
+
+    def open(self, sealed: str, context: str) -> str:
+        """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
+        token, key_id = _split(sealed)
+        key = self._keys.get(key_id)
+        if key is None:
+            raise DecryptionError("No configured key seals with the id that this value names.")
+        try:
+            return _fernet(key, context).decrypt(token.encode()).decode()
+        except (InvalidToken, ValueError):
+            raise DecryptionError(
+                "This value does not open: it was changed, or moved from elsewhere."
+            ) from None
+
+    def needs_reseal(self, sealed: str) -> bool:
+        """Whether an older key sealed this; ``DecryptionError`` if it is not Fernet text."""
+        return _split(sealed)[1] != self._newest
+
+
+def _split(sealed: str) -> tuple[str, str]:
+    token, dot, key_id = sealed.rpartition(".")
+    # 0x80, Fernet's version byte, and the zero bytes that lead its 64-bit timestamp.
+    if not dot or not token.startswith("gAAAAA"):
+        raise DecryptionError("This value is not in FernetCipher's form.")
+    return token, key_id
+
+
+@functools.lru_cache(maxsize=64)
+def _key_id(key: str) -> str:
+    return _derive(key, b"django-egnyte key id", 4).hex()
+
+
+@functools.lru_cache(maxsize=1024)
+def _fernet(key: str, context: str) -> Fernet:
+    derived = _derive(key, b"django-egnyte token\x00" + context.encode(), 32)
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _derive(key: str, info: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt=None, info=info).derive(key.encode())

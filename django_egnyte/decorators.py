@@ -1,0 +1,62 @@
+"""For the site's views."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, overload
+
+from django.http import HttpRequest, HttpResponseBase
+
+from .access import RequestClient, to_connect
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+@overload
+def egnyte_required(view: _View) -> _View: ...
+@overload
+def egnyte_required(*, scopes: Sequence[str] = ()) -> Callable[[_View], _View]: ...
+def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
+    """Let only users with a live account through; send the others to connect, and back.
+
+    With ``scopes``, an account that was not granted all of them is sent through consent again.
+    An API's caller gets a 401 with ``connect_url`` in JSON. For sync and async views.
+    """
+    if view is None:
+        return functools.partial(egnyte_required, scopes=scopes)
+
+    if iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def awrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            answer = _refusal(request, await request.aegnyte(), scopes)  # type: ignore[attr-defined]
+            if answer is not None:
+                return answer
+            response: HttpResponseBase = await view(request, *args, **kwargs)
+            return response
+
+        return awrapped
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = _refusal(request, request.egnyte, scopes)  # type: ignore[attr-defined]
+        if answer is not None:
+            return answer
+        response: HttpResponseBase = view(request, *args, **kwargs)
+        return response
+
+    return wrapped
+
+
+def _refusal(
+    request: HttpRequest, client: RequestClient, scopes: Sequence[str]
+) -> HttpResponseBase | None:
+    account = client.account
+    if account is None:
+        return to_connect(request, scopes=scopes)
+    # No scope at all means every API (Egnyte's page on authentication).
+    if account.scopes and not set(scopes) <= set(account.scopes):
+        return to_connect(request, domain=account.domain, scopes=scopes)
+    return None

@@ -1,0 +1,50 @@
+"""What users type: a domain, and for one flow a username and a password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from . import gateway
+from .exceptions import InvalidDomainError
+
+
+class DomainForm(forms.Form):
+    """Asks for a domain; ``cleaned_data["domain"]`` is the full host."""
+
+    domain = forms.CharField(
+        label=_("Egnyte domain"),
+        max_length=255,
+        help_text=_("The first part of your Egnyte address: “acme” for acme.egnyte.com."),
+        widget=forms.TextInput(
+            attrs={
+                "autocapitalize": "none",
+                "autocomplete": "organization",
+                "autocorrect": "off",
+                "spellcheck": "false",
+                "placeholder": "acme",
+            }
+        ),
+    )
+
+    def clean_domain(self) -> str:
+        try:
+            return gateway.host_of(self.cleaned_data["domain"])
+        except InvalidDomainError as error:
+            if error.host:  # a domain, but not one for this site
+                raise forms.ValidationError(
+                    _("Accounts at this domain cannot be connected here."), code="not_allowed"
+                ) from None
+            raise forms.ValidationError(
+                _("This is not an Egnyte domain. Give it as “acme” or “acme.egnyte.com”."),
+                code="invalid",
+            ) from None
+
+
+def domain_form(data: Any = None, *, initial: str = "") -> DomainForm | None:
+    """The form, or ``None`` where the site has one fixed domain and there is nothing to ask."""
+    if gateway.fixed_host() is not None:
+        return None
+    return DomainForm(data, initial={"domain": initial})

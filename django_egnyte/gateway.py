@@ -1,0 +1,112 @@
+"""From settings to configured clients: which hosts may be asked, at which address."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from . import domains
+from .conf import TOKEN_DEADLINE, conf
+from .exceptions import InvalidDomainError
+from .oauth import OAuthClient
+
+# https://developers.egnyte.com: the regions of the Enhanced Authentication Service.
+ENHANCED_HOSTS: Final = {
+    "us": "us-partner-integrations.egnyte.com",
+    "eu": "partner-integrations.egnyte.com",
+}
+
+
+def host_of(text: str) -> str:
+    """The full host that a user or a setting means by ``text``.
+
+    ``InvalidDomainError`` if it is none, or one that this site may not link.
+    """
+    host = domains.parse(text, suffixes=conf.domain_suffixes)
+    allowed = conf.allowed_domains
+    if allowed is not None and host not in {
+        _configured(each, "EGNYTE_ALLOWED_DOMAINS") for each in allowed
+    }:
+        raise InvalidDomainError("This domain may not be linked on this site.", host=host)
+    fixed = fixed_host()
+    if fixed is not None and host != fixed:
+        raise InvalidDomainError("Only one domain may be linked on this site.", host=host)
+    return host
+
+
+def fixed_host() -> str | None:
+    """The only domain of this site, if ``EGNYTE_DOMAIN`` names one."""
+    return _configured(conf.domain, "EGNYTE_DOMAIN") if conf.domain else None
+
+
+def _configured(text: str, setting: str) -> str:
+    try:
+        return domains.parse(text, suffixes=conf.domain_suffixes)
+    except InvalidDomainError as error:
+        raise ImproperlyConfigured(f"{setting} names no Egnyte domain: {error}") from None
+
+
+def base_url(host: str) -> str:
+    """The address of one of Egnyte's hosts, without a slash at its end.
+
+    ``InvalidDomainError`` for a host that no token may be sent to, whatever a row says, and
+    ``ImproperlyConfigured`` for an ``EGNYTE_BASE_URL`` that leaves this machine.
+    """
+    ours = host in ENHANCED_HOSTS.values()
+    if not ours and domains.parse(host, suffixes=conf.domain_suffixes) != host:
+        raise InvalidDomainError("Not the host of an Egnyte customer.", host=host)
+    template = conf.base_url
+    if not template:
+        return f"https://{host}"
+    url = template.replace("{domain}", domains.label(host)).rstrip("/")
+    if not is_loopback(url):
+        raise ImproperlyConfigured(
+            "EGNYTE_BASE_URL is for development: it must name this machine (localhost, 127.0.0.1)."
+        )
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine."""
+    try:
+        parts = urlsplit(url)
+        name = parts.hostname or ""
+    except ValueError:
+        return False
+    if "@" in parts.netloc or "\\" in url:  # parsers differ about where such a host begins
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def oauth(host: str) -> OAuthClient:
+    """Egnyte's OAuth endpoints at ``host``, in the name of the site's API key."""
+    return OAuthClient(
+        host=host,
+        base_url=base_url(host),
+        client_id=conf.client_id,
+        client_secret=conf.client_secret,
+        timeout=conf.timeout,
+        deadline=TOKEN_DEADLINE,
+    )
+
+
+def enhanced_host() -> str:
+    """The Enhanced Authentication Service of ``EGNYTE_REGION``."""
+    try:
+        return ENHANCED_HOSTS[conf.region]
+    except KeyError:
+        raise ImproperlyConfigured('EGNYTE_REGION must be "us" or "eu".') from None
+
+
+def key_digest() -> str:
+    """Names the API key in the database without showing it."""
+    return hashlib.sha256(conf.client_id.encode()).hexdigest()

@@ -1,0 +1,59 @@
+"""``request.egnyte``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from .access import RequestClient, to_connect
+from .exceptions import EgnyteError, NotLinkedError, UnauthorizedError
+
+
+class EgnyteMiddleware:
+    """Attaches ``request.egnyte`` and ``request.aegnyte()``; after ``AuthenticationMiddleware``.
+
+    A request that touches neither makes no query. A ``NotLinkedError`` or ``UnauthorizedError``
+    that escapes a view becomes the way to ``egnyte:connect``. One of another user's account does
+    not: this user could do nothing about it.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        # Under async, this is the coroutine of the rest of the chain: awaited by the handler.
+        client = RequestClient(request)
+        request.egnyte = client  # type: ignore[attr-defined]
+        request.aegnyte = partial(_resolved, client)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer for an error about the user's own link; leave all others alone."""
+        if not isinstance(exception, NotLinkedError | UnauthorizedError):
+            return None
+        if not _is_own(request, exception) or exception.retryable:
+            return None
+        return to_connect(request, domain=exception.host or "")
+
+
+async def _resolved(client: RequestClient) -> RequestClient:
+    await sync_to_async(client.resolve, thread_sensitive=True)()
+    return client
+
+
+def _is_own(request: HttpRequest, error: EgnyteError) -> bool:
+    """Whether it is the user's own link that has ended, or that there never was."""
+    owner = getattr(error, "_egnyte_user_id", None)
+    return owner is None or owner == request.user.pk

@@ -1,0 +1,130 @@
+"""Hurry a task along. The work itself is in the database, so a message lost here costs time only.
+
+A page must never wait for a broker, so a message goes over a connection of its own with short
+timeouts and no retries, from a thread that is waited for ``PATIENCE`` seconds: no timeout of a
+broker's library bounds a resolver that hangs, or a server that answers a byte at a time. After a
+failure nothing is tried for ``PAUSE`` seconds.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from typing import Any, Final
+
+from celery import Celery, current_app
+from django.db import transaction
+
+logger = logging.getLogger("django_egnyte.queue")
+
+PAUSE: Final = 30.0
+PATIENCE: Final = 2.0
+CONNECT_TIMEOUT: Final = 1.0
+# Seconds. A message that waited longer finds its work done by a sweep.
+EXPIRES: Final = 3600
+
+_paused_until = 0.0
+_lock = threading.Lock()
+
+
+def hurry(task: str, *args: int | str, using: str | None = None) -> None:
+    """Send ``django_egnyte.tasks.<task>`` with these ids after the commit. Never raises.
+
+    ``using`` is the alias whose transaction to wait for; ``None`` sends at once, for what must
+    survive the caller's rollback.
+    """
+    if using is None:
+        _send(task, args)
+    else:
+        # A closure: Django 5.2's robust handling of a partial fails on its missing __qualname__.
+        def send() -> None:
+            _send(task, args)
+
+        transaction.on_commit(send, using=using, robust=True)
+
+
+def resume() -> None:
+    """Forget an earlier failure, so that the next message is tried at once."""
+    global _paused_until
+    _paused_until = 0.0
+
+
+def _send(task: str, args: tuple[int | str, ...]) -> None:
+    global _paused_until
+    app = current_app._get_current_object()
+    if time.monotonic() < _paused_until or not _is_configured(app):
+        return
+    name = f"django_egnyte.tasks.{task}"
+    try:
+        if app.conf.task_always_eager:
+            app.tasks[name].apply(args)
+            return
+        _publish_in_time(app, name, args)
+    except Exception as error:  # whatever a broker's library raises, a page must not see it
+        with _lock:
+            _paused_until = time.monotonic() + PAUSE
+        logger.warning(
+            "The message broker did not take %s (%s); the next sweep does its work. "
+            "No other message is tried for %d seconds.",
+            name,
+            type(error).__name__,
+            PAUSE,
+            extra={"event": "queue_unavailable", "task": name},
+        )
+
+
+def _is_configured(app: Celery) -> bool:
+    """Whether this is the site's Celery app: without one, Celery makes up an app, which would
+    look for a broker that nobody runs."""
+    made_up = app.main == "default" and not app.set_as_current
+    return not made_up or bool(app.conf.broker_url)
+
+
+def _publish_in_time(app: Celery, name: str, args: tuple[Any, ...]) -> None:
+    """Publish, or ``TimeoutError`` after ``PATIENCE`` seconds; the thread may end later."""
+    errors: list[Exception] = []
+
+    def publish() -> None:
+        try:
+            _publish(app, name, args)
+        except Exception as error:
+            errors.append(error)
+
+    # With the context of the caller, which what listens to Celery's signals may look for.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(publish,), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        raise TimeoutError
+    if errors:
+        raise errors[0]
+
+
+def _publish(app: Celery, name: str, args: tuple[Any, ...]) -> None:
+    url = app.conf.broker_write_url or app.conf.broker_url or ""
+    if not isinstance(url, str):  # a list of alternatives
+        url = next(iter(url), "")
+    options: dict[str, Any] = {"max_retries": 0}
+    if url.startswith(("redis", "valkey", "sentinel")):
+        options |= {
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": CONNECT_TIMEOUT,
+            "retry_on_timeout": False,
+        }
+    elif url.startswith(("amqp", "pyamqp")):
+        options |= {"read_timeout": CONNECT_TIMEOUT, "write_timeout": CONNECT_TIMEOUT}
+    connection = app.connection_for_write(
+        connect_timeout=CONNECT_TIMEOUT, transport_options=options
+    )
+    with connection:
+        # One try for each of a cluster's nodes. A second round would begin with two seconds' sleep.
+        tries = len(connection.alt or ()) or 1
+        connection.ensure_connection(max_retries=tries - 1, timeout=PATIENCE)
+        producer = app.amqp.Producer(connection, auto_declare=False)
+        # The task's own expiry is known here to Celery 5.7 only.
+        app.send_task(
+            name, args=args, producer=producer, retry=False, ignore_result=True, expires=EXPIRES
+        )

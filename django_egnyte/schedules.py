@@ -1,0 +1,47 @@
+"""For a site's Celery settings; imports nothing, so that a settings module may import it.
+
+``CELERY_BEAT_SCHEDULE = {**BEAT_SCHEDULE, ...}`` makes accounts live, age and die by themselves.
+``CELERY_TASK_ROUTES = TASK_ROUTES`` is for sites that keep users' work apart from the sweeps'; a
+worker must then consume both queues (``-Q celery,egnyte.interactive,egnyte.sweep``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+# Seconds. A sweep that is not taken before the next one comes is dropped: that one does its work.
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
+
+BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
+    "egnyte-validate-accounts": {
+        "task": "django_egnyte.tasks.validate_accounts",
+        "schedule": MINUTE,
+        "options": {"expires": MINUTE},
+    },
+    "egnyte-refresh-accounts": {
+        "task": "django_egnyte.tasks.refresh_accounts",
+        "schedule": MINUTE,
+        "options": {"expires": MINUTE},
+    },
+    "egnyte-process-revocations": {
+        "task": "django_egnyte.tasks.process_revocations",
+        "schedule": MINUTE,
+        "options": {"expires": MINUTE},
+    },
+    "egnyte-purge-spent-states": {
+        "task": "django_egnyte.tasks.purge_spent_states",
+        "schedule": HOUR,
+        "options": {"expires": HOUR},
+    },
+}
+
+TASK_ROUTES: Final[dict[str, dict[str, str]]] = {
+    "django_egnyte.tasks.validate_account": {"queue": "egnyte.interactive"},
+    "django_egnyte.tasks.refresh_account": {"queue": "egnyte.interactive"},
+    "django_egnyte.tasks.validate_accounts": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.validate_batch": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.refresh_accounts": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.process_revocations": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.purge_spent_states": {"queue": "egnyte.sweep"},
+}

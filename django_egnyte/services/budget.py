@@ -1,0 +1,99 @@
+"""The API key's budget at the token endpoint, shared by all workers through one row.
+
+Egnyte takes 100 token requests an hour for a key. Connecting users may have 40 % of it, so that
+what keeps accounts alive always has the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Case, F, Q, QuerySet, When
+from django.utils import timezone
+
+from .. import gateway
+from ..choices import EventKind
+from ..conf import FAILURES_PER_HOUR, conf
+from ..exceptions import RateLimitedError, TooManyFailuresError
+from ..models import AccountEvent, KeyState
+from .transactions import DatabaseNow, ago, alias, hence
+
+logger = logging.getLogger("django_egnyte.budget")
+
+HOUR: Final = 3600
+SHARE_FOR_LINKING: Final = 0.4
+
+
+def key_state() -> QuerySet[KeyState]:
+    """The row of the configured API key: one, or none before its first token call."""
+    return KeyState.objects.using(alias()).filter(key_digest=gateway.key_digest())
+
+
+def prepare() -> None:
+    """Make the key's row if it is not there yet."""
+    KeyState.objects.using(alias()).get_or_create(key_digest=gateway.key_digest())
+
+
+def draw(*, refresh: bool) -> None:
+    """Take one request out of this hour's budget; ``RateLimitedError`` when there is none left."""
+    limit = conf.token_requests_per_hour
+    linking = 0 if refresh else 1
+    new_hour = Q(hour_started_at=None) | Q(hour_started_at__lte=ago(HOUR))
+    within = Q(token_requests__lt=limit)
+    if not refresh:
+        within &= Q(link_requests__lt=max(1, int(limit * SHARE_FOR_LINKING)))
+
+    def take() -> int:
+        # MariaDB evaluates these one after the other, so the hour's beginning comes last.
+        return (
+            key_state()
+            .filter(Q(held_off_until=None) | Q(held_off_until__lte=DatabaseNow()))
+            .filter(new_hour | within)
+            .update(
+                token_requests=Case(When(new_hour, then=1), default=F("token_requests") + 1),
+                link_requests=Case(
+                    When(new_hour, then=linking), default=F("link_requests") + linking
+                ),
+                hour_started_at=Case(
+                    When(new_hour, then=DatabaseNow()), default=F("hour_started_at")
+                ),
+            )
+        )
+
+    if take():
+        return
+    prepare()
+    if take():
+        return
+    state = key_state().get()
+    now = timezone.now()
+    until = state.held_off_until or now
+    if not key_state().filter(new_hour | within).exists() and state.hour_started_at:
+        until = max(until, state.hour_started_at + timedelta(seconds=HOUR))
+    left = (until - now).total_seconds()
+    logger.warning("The API key's budget for token requests is used up.", extra={"event": "budget"})
+    raise RateLimitedError(
+        "This site's budget for token requests is used up.",
+        retry_after=max(left, 1.0),
+        kind="token_endpoint",
+    )
+
+
+def hold_off(seconds: float) -> None:
+    """Egnyte said no more for now: no worker asks again before ``seconds`` have passed."""
+    key_state().update(held_off_until=hence(min(max(seconds, 1.0), 24 * HOUR)))
+
+
+def refuse_after_failures(user_ref: str, host: str = "", username: str = "") -> None:
+    """``TooManyFailuresError`` when a user of the site, or an Egnyte username, failed too often."""
+    who = Q(user_ref=user_ref)
+    if username:
+        who |= Q(domain=host, username=username)
+    since = timezone.now() - timedelta(seconds=HOUR)
+    failed = AccountEvent.objects.using(alias()).filter(
+        who, kind=EventKind.LINK_FAILED, created_at__gt=since
+    )
+    if failed.count() >= FAILURES_PER_HOUR:
+        raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)

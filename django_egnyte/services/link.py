@@ -1,0 +1,244 @@
+"""Connect and relink: from a code, or another proof, to a stored account."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from .. import gateway, queue
+from ..choices import LIVE, EventKind, Flow, Status
+from ..conf import STATE_LIFETIME
+from ..exceptions import (
+    LinkError,
+    OAuthError,
+    StateError,
+    WrongAccountError,
+)
+from ..fields import seal
+from ..models import AccountEvent, EgnyteAccount, PendingRevocation, SpentState
+from ..oauth import OAuthClient, TokenAnswer, UserInfo
+from ..signals import account_connected
+from . import agenda, budget, history, outbox
+from .obtain import Obtained, due_on_failure, obtain
+from .transactions import alias, in_short_transaction
+
+
+def spend_state(state: str) -> None:
+    """Use a state up; ``StateError`` (spent) for the second of two callbacks, even at once."""
+    using = alias()
+    digest = hashlib.sha256(state.encode()).hexdigest()
+    ends = timezone.now() + timedelta(seconds=2 * STATE_LIFETIME)
+    try:
+        with transaction.atomic(using=using, durable=True):
+            SpentState.objects.using(using).create(digest=digest, expires_at=ends)
+    except IntegrityError:
+        raise StateError("This callback was already used.", reason="spent") from None
+
+
+@sensitive_variables()
+def link_with_code(
+    user: Any,
+    *,
+    code: str,
+    host: str,
+    redirect_uri: str,
+    scopes: Sequence[str],
+    flow: str = Flow.AUTHORIZATION_CODE,
+    relink: int | None = None,
+) -> EgnyteAccount:
+    """Exchange a code and store the account. The state must be spent already.
+
+    ``relink`` is the primary key of the account that this must replace the token of. Raises
+    ``OAuthError`` for a refused code, ``TooManyFailuresError``, ``WrongAccountError``,
+    ``TokenConflictError``, or what the calls raise; a token obtained before that is revoked.
+    """
+    return _link(
+        user,
+        lambda client: client.exchange_code(code, redirect_uri, scopes),
+        host=host,
+        scopes=scopes,
+        flow=flow,
+        relink=relink,
+    )
+
+
+@sensitive_variables()
+def _link(
+    user: Any,
+    call: Callable[[OAuthClient], TokenAnswer],
+    *,
+    host: str,
+    scopes: Sequence[str],
+    flow: str,
+    relink: int | None,
+    username: str = "",
+) -> EgnyteAccount:
+    user_ref = str(user.pk)
+    budget.refuse_after_failures(user_ref, host, username)
+    try:
+        obtained = obtain(call, host=host, user_ref=user_ref, reason=flow)
+    except OAuthError as error:
+        AccountEvent.objects.using(alias()).create(
+            kind=EventKind.LINK_FAILED,
+            actor=f"user:{user_ref}",
+            user_ref=user_ref,
+            domain=host,
+            username=username,
+            reason=f"{type(error).__name__} {error.code or ''}".strip(),
+        )
+        raise
+    return prove_and_store(user, obtained, host=host, scopes=scopes, flow=flow, relink=relink)
+
+
+@sensitive_variables()
+def prove_and_store(
+    user: Any,
+    obtained: Obtained,
+    *,
+    host: str,
+    scopes: Sequence[str],
+    flow: str,
+    relink: int | None,
+) -> EgnyteAccount:
+    """Ask Egnyte whose token this is, then store it; on any failure its row becomes due."""
+    with due_on_failure(obtained.row):
+        identity = gateway.oauth(host).userinfo(obtained.answer.access_token)
+        granted = obtained.answer.scopes
+
+        def store() -> EgnyteAccount:
+            return _store(
+                user,
+                obtained,
+                identity,
+                scopes=list(scopes if granted is None else granted),
+                flow=flow,
+                relink=relink,
+            )
+
+        try:
+            return in_short_transaction(store)
+        except IntegrityError:
+            # Two attempts made the same new account at once: now there is one to relink.
+            pass
+        try:
+            return in_short_transaction(store)
+        except IntegrityError:
+            raise LinkError("The user of this site is gone.", host=host) from None
+
+
+@sensitive_variables()
+def _store(
+    user: Any,
+    obtained: Obtained,
+    identity: UserInfo,
+    *,
+    scopes: list[str],
+    flow: str,
+    relink: int | None,
+) -> EgnyteAccount:
+    using = alias()
+    row = outbox.own_row(obtained.row, using)
+    accounts = _lock_accounts(user, row, using)
+    mine = [each for each in accounts if each.user_id == user.pk]
+    account = next(
+        (e for e in mine if (e.domain, e.egnyte_user_id) == (row.domain, identity.id)), None
+    )
+    if relink is not None and (account is None or account.pk != relink):
+        raise WrongAccountError(
+            "Egnyte answered for another account than the one to reconnect.", host=row.domain
+        )
+    if account is not None and account.is_live and flow == Flow.IMPLICIT != account.flow:
+        # RFC 6749 section 10.16: whoever holds a token for another client could have sent it.
+        raise LinkError("An implicit token replaces no token of another flow.", host=row.domain)
+
+    created = account is None
+    if account is None:
+        account = EgnyteAccount(
+            user_id=user.pk,
+            domain=row.domain,
+            egnyte_user_id=identity.id,
+            seal_id=row.seal_id,
+            token_version=0,
+            is_default=not any(each.is_default for each in mine),
+        )
+    same_token = not created and account.token_fingerprint == row.fingerprint
+    superseded = None
+    if not (created or same_token):
+        superseded = outbox.put_held(
+            account,
+            using=using,
+            reason="relinked",
+            grant_stays_held=bool(row.refresh_fingerprint)
+            and account.refresh_fingerprint == row.refresh_fingerprint,
+        )
+    now = timezone.now()
+    values: dict[str, Any] = {
+        "username": identity.username,
+        "first_name": identity.first_name,
+        "last_name": identity.last_name,
+        "email": identity.email,
+        "scopes": scopes,
+        "flow": flow,
+        "token_fingerprint": row.fingerprint,
+        "refresh_fingerprint": row.refresh_fingerprint,
+        "grant_id": _grant_of(row, accounts),
+        "expires_at": row.expires_at,
+        "token_version": account.token_version + 1,
+        "status": Status.ACTIVE,
+        "status_reason": "",
+        "connected_at": now,
+        "last_validated_at": now,
+        "attempts": 0,
+        "lease": "",
+        "leased_until": None,
+        **agenda.after_validation(now),
+        **agenda.refresh_times(row.expires_at, bool(row.refresh_fingerprint), now),
+    }
+    for name in ("access_token", "refresh_token"):
+        plain = getattr(obtained.answer, name)
+        values[name] = seal(plain, account.seal_context(name))
+    for name, value in values.items():
+        setattr(account, name, value)
+    if created:
+        account.save(using=using)
+    else:
+        EgnyteAccount.objects.using(using).filter(pk=account.pk).write(**values)
+    PendingRevocation.objects.using(using).filter(pk=row.pk).delete()
+    history.record(
+        EventKind.CONNECTED if created else EventKind.RECONNECTED,
+        account,
+        using=using,
+        actor=f"user:{user.pk}",
+    )
+    history.announce(account_connected, account, using=using, created=created, reason=flow)
+    if superseded is not None:
+        queue.hurry("process_revocations", using=using)
+    return account
+
+
+def _lock_accounts(user: Any, row: PendingRevocation, using: str) -> list[EgnyteAccount]:
+    """Lock the user's accounts, and whoever else holds this token or its refresh token."""
+    which = Q(user_id=user.pk) | Q(domain=row.domain, token_fingerprint=row.fingerprint)
+    if row.refresh_fingerprint:
+        which |= Q(domain=row.domain, refresh_fingerprint=row.refresh_fingerprint)
+    rows = EgnyteAccount.objects.using(using).filter(which)
+    return list(rows.order_by("pk").select_for_update())
+
+
+def _grant_of(row: PendingRevocation, accounts: list[EgnyteAccount]) -> str:
+    """An equal token, or an equal refresh token, means the same grant."""
+    for each in accounts:
+        if each.domain != row.domain or each.status not in LIVE:
+            continue
+        if each.token_fingerprint == row.fingerprint or (
+            row.refresh_fingerprint and each.refresh_fingerprint == row.refresh_fingerprint
+        ):
+            return each.grant_id
+    return row.grant_id

@@ -1,0 +1,136 @@
+"""The outbox of tokens that are to be revoked: what stands in it, and what is put there."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from ..conf import IN_FLIGHT
+from ..exceptions import TokenConflictError
+from ..fields import Sealed
+from ..models import EgnyteAccount, PendingRevocation, new_id
+from ..oauth import TokenAnswer, fingerprint
+from .transactions import DatabaseNow, hence
+
+SUPERSEDED: Final = "superseded"
+DAY: Final = 24 * 3600
+
+
+def expiry(answer: TokenAnswer) -> datetime | None:
+    """When an access token that was issued now ends; ``None`` for never."""
+    if answer.expires_in is None:
+        return None
+    return timezone.now() + timedelta(seconds=answer.expires_in)
+
+
+@sensitive_variables()
+def put_answer(
+    answer: TokenAnswer,
+    *,
+    using: str,
+    host: str,
+    user_ref: str,
+    grant_id: str,
+    account_ref: int | None,
+    reason: str,
+) -> PendingRevocation:
+    """Write down a token that Egnyte has just issued, before anything else is done with it.
+
+    The revoker leaves it alone while its call may be in flight; an incomplete one is due at once.
+    """
+    return PendingRevocation.objects.using(using).create(
+        user_ref=user_ref,
+        account_ref=account_ref,
+        domain=host,
+        seal_id=new_id(),
+        access_token=answer.access_token,
+        refresh_token=answer.refresh_token,
+        fingerprint=fingerprint(host, answer.access_token),
+        refresh_fingerprint=fingerprint(host, answer.refresh_token),
+        grant_id=grant_id,
+        expires_at=expiry(answer),
+        reason=reason,
+        not_before=hence(IN_FLIGHT) if answer.complete else DatabaseNow(),
+    )
+
+
+def put_held(
+    account: EgnyteAccount, *, using: str, reason: str, grant_stays_held: bool = False
+) -> PendingRevocation | None:
+    """Move what an account held into the outbox, ciphertext and all, without opening it.
+
+    Part of the caller's transaction, which must also take the token from the account. Nothing is
+    written, and ``None`` returned, for an account that holds no token. Where the grant stays held,
+    only the superseded access token moves, and it is not to be revoked: that would kill the grant.
+    """
+    sealed = {field.attname: field.stored(account) for field in account.sealed_fields()}
+    if grant_stays_held:
+        sealed["refresh_token"] = Sealed("")
+    if not any(sealed.values()):
+        return None
+    return PendingRevocation.objects.using(using).create(
+        user_ref=str(account.user_id),
+        account_ref=account.pk,
+        domain=account.domain,
+        username=account.username,
+        seal_id=account.seal_id,
+        **sealed,
+        fingerprint=account.token_fingerprint,
+        refresh_fingerprint="" if grant_stays_held else account.refresh_fingerprint,
+        grant_id=account.grant_id,
+        expires_at=account.expires_at,
+        reason=SUPERSEDED if grant_stays_held else reason,
+        not_before=(account.expires_at or hence(DAY)) if grant_stays_held else DatabaseNow(),
+    )
+
+
+def family(row: PendingRevocation, using: str) -> QuerySet[PendingRevocation]:
+    """All rows that a revocation of this one would touch, locked, in the order of locking.
+
+    The same token, or the same refresh token, whose revocation kills the other's grant. Each has
+    ``is_due`` and ``is_claimed``, by the database's clock.
+    """
+    which = Q(fingerprint=row.fingerprint)
+    if row.refresh_fingerprint:
+        which |= Q(refresh_fingerprint=row.refresh_fingerprint)
+    return (
+        PendingRevocation.objects.using(using)
+        .filter(which, domain=row.domain)
+        .annotate(
+            is_due=_truth(Q(not_before__lte=DatabaseNow())),
+            is_claimed=_truth(Q(claimed_until__gt=DatabaseNow())),
+        )
+        .order_by("pk")
+        .select_for_update()
+    )
+
+
+def own_row(row: PendingRevocation, using: str) -> PendingRevocation:
+    """Lock a token's rows to store it; ``TokenConflictError`` if the revoker was here first."""
+    rows = list(family(row, using))
+    own = next((each for each in rows if each.pk == row.pk), None)
+    if own is None or any(each.is_claimed for each in rows):  # type: ignore[attr-defined]
+        raise TokenConflictError("This token is being revoked at this moment.", host=row.domain)
+    return own
+
+
+def make_due(row: PendingRevocation, *, using: str) -> None:
+    """Let the revoker have a token whose call has failed."""
+    PendingRevocation.objects.using(using).filter(pk=row.pk).write(not_before=DatabaseNow())
+
+
+def release_grant(grant_id: str, *, using: str) -> None:
+    """A holder left: what was superseded in its grant is looked at again."""
+    PendingRevocation.objects.using(using).filter(grant_id=grant_id, reason=SUPERSEDED).write(
+        not_before=DatabaseNow()
+    )
+
+
+def _truth(condition: Q) -> Case:
+    return Case(
+        When(condition, then=Value(True)), default=Value(False), output_field=BooleanField()
+    )

@@ -1,0 +1,247 @@
+"""The revoker: works the outbox off at Egnyte, and never kills a token that an account holds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Q
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from .. import gateway
+from ..choices import EventKind
+from ..conf import LEASE
+from ..exceptions import (
+    EgnyteError,
+    InvalidGrantError,
+    RateLimitedError,
+    ResponseError,
+    UnauthorizedError,
+)
+from ..models import EgnyteAccount, PendingRevocation, new_id
+from ..oauth import TokenAnswer
+from . import agenda, breaker, history, hosts, outbox, verdict
+from .obtain import obtain
+from .transactions import DatabaseNow, alias, hence, in_short_transaction, refuse_in_transaction
+
+logger = logging.getLogger("django_egnyte.revoke")
+
+SLICE: Final = 240.0
+PER_DOMAIN: Final = 200
+CHUNK: Final = 100
+OVERDUE: Final = timedelta(days=1)
+
+
+def process_revocations(*, seconds: float = SLICE, actor: str = "task") -> Counter[str]:
+    """One pass over what is due, for ``seconds`` at most. Returns the outcomes, counted.
+
+    Outcomes: ``revoked``, ``expired``, ``dead`` (at Egnyte already), ``held`` (by an account after
+    all), ``waiting`` (for its grant), ``skipped`` (another worker, or in flight) and ``failed``
+    (later again). Safe to run at once in many workers, and to kill.
+    """
+    refuse_in_transaction()
+    outcomes: Counter[str] = Counter()
+    ends = time.monotonic() + seconds
+    lost: set[str] = set()
+    known_bad = hosts.failed_before()
+    for row in _due(lost):
+        outcome = revoke_row(row, actor=actor, lost=lost)
+        outcomes[outcome] += 1
+        if outcome == "revoked" and row.domain in known_bad:
+            hosts.note_reached({row.domain})
+            known_bad.discard(row.domain)
+        if time.monotonic() >= ends:
+            break
+    return outcomes
+
+
+def _due(lost: set[str]) -> Iterator[PendingRevocation]:
+    """Each due row once, by primary key; no more than ``PER_DOMAIN`` of one domain, and none of a
+    host that is held off or that the caller adds to ``lost`` on the way."""
+    using, last, held = alias(), 0, hosts.held_off()
+    seen: Counter[str] = Counter()
+    while True:
+        full = {domain for domain, count in seen.items() if count >= PER_DOMAIN}
+        rows = list(
+            PendingRevocation.objects.using(using)
+            .filter(Q(claimed_until=None) | Q(claimed_until__lte=DatabaseNow()))
+            .filter(pk__gt=last, not_before__lte=DatabaseNow())
+            .exclude(domain__in=full | held | lost)
+            .order_by("pk")[:CHUNK]
+        )
+        if not rows:
+            return
+        for row in rows:
+            last = row.pk
+            seen[row.domain] += 1
+            if seen[row.domain] <= PER_DOMAIN and row.domain not in lost:
+                yield row
+
+
+def revoke_row(row: PendingRevocation, *, actor: str, lost: set[str] | None = None) -> str:
+    """Claim a row's token, end it at Egnyte, and write down how that went.
+
+    A host that does not answer is added to ``lost``.
+    """
+    using = alias()
+    nonce = new_id()
+    claimed = in_short_transaction(lambda: _claim(row, nonce, using))
+    if isinstance(claimed, str):
+        return claimed
+    try:
+        outcome = _end_token(claimed)
+    except EgnyteError as error:
+        _put_off(claimed, nonce, error, using)
+        if hosts.is_unreachable(error) and lost is not None:
+            hosts.note_unreachable(row.domain, error)
+            lost.add(row.domain)
+        return "failed"
+    in_short_transaction(lambda: _finish(claimed, outcome, using, actor))
+    return outcome.value.removeprefix("token_")
+
+
+def _claim(row: PendingRevocation, nonce: str, using: str) -> PendingRevocation | str:
+    """The row, claimed; or why it must not be revoked now."""
+    rows = list(outbox.family(row, using))
+    found = next((each for each in rows if each.pk == row.pk), None)
+    if found is None or any(each.is_claimed for each in rows):  # type: ignore[attr-defined]
+        return "skipped"
+    which = Q(token_fingerprint=found.fingerprint) | Q(grant_id__in={e.grant_id for e in rows})
+    if shared := {each.refresh_fingerprint for each in rows} - {""}:
+        which |= Q(refresh_fingerprint__in=shared)
+    # Locked, or an account could come to hold the token in between.
+    holders = list(
+        EgnyteAccount.objects.using(using)
+        .live()
+        .filter(which, domain=row.domain)
+        .order_by("pk")
+        .select_for_update()
+    )
+    mine = PendingRevocation.objects.using(using).filter(pk=found.pk)
+    if not all(each.is_due for each in rows):  # type: ignore[attr-defined]
+        mine.write(not_before=max(each.not_before for each in rows))
+        return "skipped"
+    if any(each.token_fingerprint == found.fingerprint for each in holders):
+        # The account's own end will bring a row of its own.
+        mine.delete()
+        return "held"
+    if holders:
+        if found.expires_at is not None and found.expires_at <= timezone.now():
+            mine.delete()
+            return "expired"
+        mine.write(not_before=found.expires_at or hence(outbox.DAY))
+        return "waiting"
+    PendingRevocation.objects.using(using).filter(pk__in=[each.pk for each in rows]).write(
+        claim=nonce, claimed_until=hence(LEASE)
+    )
+    found.claim = nonce
+    return found
+
+
+@sensitive_variables()
+def _end_token(row: PendingRevocation) -> EventKind:
+    """Have Egnyte end the token, or learn that it has ended. Raises if neither is certain."""
+    client = gateway.oauth(row.domain)
+    access_token, refresh_token = row.access_token, row.refresh_token
+    expired = row.expires_at is not None and row.expires_at <= timezone.now()
+    if not expired:
+        try:
+            client.revoke(access_token)
+            return EventKind.TOKEN_REVOKED
+        except UnauthorizedError:
+            pass
+        try:
+            client.userinfo(access_token)
+        except UnauthorizedError:
+            pass
+        else:
+            raise ResponseError("Egnyte revokes the token not, and says that it lives.")
+    if refresh_token:
+        # It may still live, and an access token that is dead cannot revoke it: use it up, and
+        # revoke what it brings, which is in the outbox from here on.
+        try:
+            obtained = obtain(
+                lambda client: _keeping(client.refresh(refresh_token), refresh_token),
+                host=row.domain,
+                user_ref=row.user_ref,
+                reason="revocation",
+                account_ref=row.account_ref,
+                grant_id=row.grant_id,
+                refresh=True,
+            )
+        except InvalidGrantError:
+            pass
+        else:
+            outbox.make_due(obtained.row, using=alias())
+            return EventKind.TOKEN_DEAD
+    if expired:
+        return EventKind.TOKEN_EXPIRED
+    if breaker.is_paused():
+        raise ResponseError("Egnyte refuses many tokens at once: its no is not believed now.")
+    return EventKind.TOKEN_DEAD
+
+
+def _finish(row: PendingRevocation, outcome: EventKind, using: str, actor: str) -> None:
+    """The token is dead: no row needs to ask for that, and no account should trust it."""
+    PendingRevocation.objects.using(using).filter(
+        domain=row.domain, fingerprint=row.fingerprint
+    ).delete()
+    PendingRevocation.objects.using(using).filter(claim=row.claim).write(
+        claim="", claimed_until=None
+    )
+    history.record(outcome, row, using=using, actor=actor, reason=row.reason)
+    if outcome != EventKind.TOKEN_REVOKED:
+        return
+    left = EgnyteAccount.objects.using(using).live()
+    for account in left.filter(
+        Q(token_fingerprint=row.fingerprint) | Q(grant_id=row.grant_id), domain=row.domain
+    ):
+        verdict.suspect(account, reason="Its grant was revoked at Egnyte", actor=actor)
+
+
+def _put_off(row: PendingRevocation, nonce: str, error: EgnyteError, using: str) -> None:
+    pause = agenda.wait_after(row.attempts)
+    if isinstance(error, RateLimitedError):
+        pause = max(pause, timedelta(seconds=error.retry_after))
+    rows = PendingRevocation.objects.using(using)
+    rows.filter(claim=nonce).exclude(pk=row.pk).write(claim="", claimed_until=None)
+    rows.filter(pk=row.pk, claim=nonce).write(
+        claim="",
+        claimed_until=None,
+        attempts=row.attempts + 1,
+        not_before=hence(pause.total_seconds()),
+        last_error=f"{type(error).__name__}: {error}"[:255],
+    )
+    overdue = timezone.now() - row.created_at > OVERDUE
+    logger.log(
+        logging.ERROR if overdue else logging.WARNING,
+        "A token at %s could not be revoked (%s, attempt %d); it stays in the outbox.",
+        row.domain,
+        type(error).__name__,
+        row.attempts + 1,
+        extra={"event": "revocation_failed", "domain": row.domain, "account_id": row.account_ref},
+    )
+
+
+def _keeping(answer: TokenAnswer, refresh_token: str) -> TokenAnswer:
+    """An answer without a refresh token leaves the old one alive."""
+    return replace(answer, refresh_token=answer.refresh_token or refresh_token)
+
+
+def abandon(row: PendingRevocation, *, actor: str) -> None:
+    """An administrator gives a row up, on record: its token may live on at Egnyte."""
+
+    def work() -> None:
+        using = alias()
+        found = PendingRevocation.objects.using(using).filter(pk=row.pk).select_for_update().first()
+        if found is not None:
+            history.record(EventKind.ABANDONED, found, using=using, actor=actor)
+            found.delete(using=using)
+
+    in_short_transaction(work)

@@ -1,0 +1,118 @@
+"""Short transactions, and time as the database sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import OperationalError, connections, router, transaction
+from django.db.models import DateTimeField, Func
+
+from ..exceptions import InTransactionError
+from ..models import EgnyteAccount
+
+_T = TypeVar("_T")
+
+TRIES = 4
+
+
+def alias() -> str:
+    """The database that all of this app's tables are written to."""
+    return router.db_for_write(EgnyteAccount)
+
+
+def in_callers_transaction(using: str | None = None) -> bool:
+    """Whether somebody else's transaction is open, which could roll back what is written now."""
+    connection = connections[using or alias()]
+    blocks = connection.atomic_blocks
+    if blocks:
+        return not blocks[-1]._from_testcase  # type: ignore[attr-defined]
+    return connection.in_atomic_block or not connection.get_autocommit()
+
+
+def refuse_in_transaction(using: str | None = None) -> None:
+    """``InTransactionError`` if a token written now might not be there afterwards."""
+    if in_callers_transaction(using):
+        raise InTransactionError(
+            "A token call inside a transaction: a rollback would lose the token it brings."
+        )
+
+
+@contextmanager
+def _short(using: str) -> Iterator[None]:
+    connection: Any = connections[using]
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        with transaction.atomic(using=using, durable=True):
+            yield
+        return
+    # SQLite locks no rows: the whole transaction takes the write lock when it begins.
+    mode, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
+    try:
+        with transaction.atomic(using=using, durable=True):
+            yield
+    finally:
+        connection.transaction_mode = mode
+
+
+def in_short_transaction(work: Callable[[], _T], using: str | None = None) -> _T:
+    """Run ``work`` in a durable transaction of its own, again after a deadlock or a busy lock.
+
+    ``work`` must do nothing but database work. ``RuntimeError`` inside another transaction.
+    """
+    using = using or alias()
+    for tried in range(1, TRIES + 1):
+        try:
+            with _short(using):
+                return work()
+        except OperationalError:
+            if tried == TRIES or connections[using].in_atomic_block:
+                raise
+    raise AssertionError("unreachable")
+
+
+class DatabaseNow(Func):
+    """The database server's clock, plus a ``timedelta``, in the form that columns are stored in.
+
+    Django's ``Now()`` follows the session's time zone on MariaDB, and stored times follow
+    ``USE_TZ``, so the two could differ by hours.
+    """
+
+    arity = 0
+    output_field = DateTimeField()
+
+    def __init__(self, plus: timedelta = timedelta(0)) -> None:
+        super().__init__()
+        self.seconds = plus.total_seconds()
+
+    def shift_in(self, connection: Any) -> float:
+        """The shift, with that of the zone in which naive times are stored."""
+        name = connection.timezone_name if not settings.USE_TZ else "UTC"
+        if settings.USE_TZ and connection.settings_dict.get("TIME_ZONE"):
+            name = connection.settings_dict["TIME_ZONE"]
+        zone = datetime.now(UTC).astimezone(ZoneInfo(name)).utcoffset() or timedelta(0)
+        return self.seconds + zone.total_seconds()
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **extra: Any) -> Any:
+        return "(STATEMENT_TIMESTAMP() + %s * INTERVAL '1 second')", (self.seconds,)
+
+    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        seconds = self.shift_in(connection)
+        return "(UTC_TIMESTAMP(6) + INTERVAL %s SECOND)", (seconds,)
+
+    def as_sqlite(
+        self, compiler: Any, connection: Any, **extra: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        shift = f"{self.shift_in(connection):+.3f} seconds"
+        return "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s)", (shift,)
+
+
+def ago(seconds: float) -> DatabaseNow:
+    return DatabaseNow(timedelta(seconds=-seconds))
+
+
+def hence(seconds: float) -> DatabaseNow:
+    return DatabaseNow(timedelta(seconds=seconds))

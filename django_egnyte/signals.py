@@ -1,0 +1,17 @@
+"""Signals for the site's own code; this app connects nothing to them.
+
+Each is sent after the commit, robustly: a receiver that raises is logged and breaks nothing. The
+sender is ``EgnyteAccount``; the keyword arguments are ``account`` and ``reason`` (text for people),
+and for ``account_connected`` also ``created`` (whether the account is new). In
+``account_disconnected`` the account no longer has a row and its tokens are empty.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+account_connected = Signal()
+account_disconnected = Signal()
+account_suspected = Signal()
+account_revoked = Signal()
+account_refreshed = Signal()

@@ -1,0 +1,90 @@
+"""The Celery tasks: ids and versions in, nothing but the service's outcome out.
+
+A task is only a hurry; the sweep finds whatever was lost. Sent twice or for an account that is
+gone or has moved on, it ends quietly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celery import shared_task
+
+from .conf import TASK_SOFT_TIME_LIMIT, TASK_TIME_LIMIT
+from .exceptions import EgnyteError, InvalidGrantError, NotLinkedError
+from .models import EgnyteAccount
+from .services import refresh as refreshing
+from .services import revoke, sweep, validate
+from .services.transactions import alias
+
+INTERACTIVE: Final[dict[str, Any]] = {
+    "acks_late": True,
+    "ignore_result": True,
+    "soft_time_limit": TASK_SOFT_TIME_LIMIT,
+    "time_limit": TASK_TIME_LIMIT,
+    "expires": 3600,
+}
+SWEEP: Final[dict[str, Any]] = {
+    "acks_late": True,
+    "ignore_result": True,
+    "soft_time_limit": 280,
+    "time_limit": 300,
+    "expires": 3600,
+}
+
+
+@shared_task(name="django_egnyte.tasks.validate_account", **INTERACTIVE)
+def validate_account(account_id: int, token_version: int) -> str:
+    """Ask Egnyte whether the token of this version lives, and draw the conclusion."""
+    return validate.validate(account_id, token_version, actor="task")
+
+
+@shared_task(name="django_egnyte.tasks.refresh_account", **INTERACTIVE)
+def refresh_account(account_id: int, token_version: int) -> str:
+    """Refresh the token of this version. A failure leaves the next attempt in the database."""
+    account = EgnyteAccount.objects.using(alias()).live().filter(pk=account_id).first()
+    if account is None or account.token_version != token_version:
+        return "gone"
+    try:
+        refreshing.refresh(account, actor="task", patience=0)
+    except NotLinkedError:
+        return "gone"
+    except InvalidGrantError:
+        return "refused"
+    except EgnyteError:
+        return "unknown"
+    return "refreshed"
+
+
+@shared_task(name="django_egnyte.tasks.validate_accounts", **SWEEP)
+def validate_accounts() -> int:
+    """The sweep: claim what is due for validation and hand it out. Returns how many accounts."""
+    handed_out = 0
+    for ids in sweep.claim_due():
+        validate_batch.delay(ids)
+        handed_out += len(ids)
+    return handed_out
+
+
+@shared_task(name="django_egnyte.tasks.validate_batch", **{**SWEEP, "expires": 900})
+def validate_batch(account_ids: list[int]) -> dict[str, int]:
+    """Validate what a sweep has claimed. Expires with the claim."""
+    return dict(sweep.validate_batch(account_ids, actor="task"))
+
+
+@shared_task(name="django_egnyte.tasks.refresh_accounts", **SWEEP)
+def refresh_accounts() -> dict[str, int]:
+    """The sweep: refresh what is due, as far as the key's budget reaches."""
+    return dict(sweep.refresh_due(actor="task"))
+
+
+@shared_task(name="django_egnyte.tasks.purge_spent_states", **SWEEP)
+def purge_spent_states() -> int:
+    """Forget states whose time is over."""
+    return sweep.purge_spent_states()
+
+
+@shared_task(name="django_egnyte.tasks.process_revocations", **SWEEP)
+def process_revocations() -> dict[str, int]:
+    """One pass over the outbox."""
+    return dict(revoke.process_revocations(actor="task"))

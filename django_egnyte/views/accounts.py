@@ -1,0 +1,37 @@
+"""The user's linked accounts, and what can be done with each."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+
+from ..models import EgnyteAccount
+from ..services import disconnect as disconnecting
+from .pages import egnyte_page
+
+
+@egnyte_page(["GET", "HEAD"])
+def accounts(request: HttpRequest) -> HttpResponse:
+    """``egnyte:accounts``."""
+    linked = EgnyteAccount.objects.for_user(request.user).order_by("-is_default", "domain", "pk")
+    return render(request, "egnyte/accounts.html", {"accounts": linked})
+
+
+@egnyte_page(["POST"])
+def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
+    """``egnyte:disconnect``: 404 for what is not the user's."""
+    actor = f"user:{request.user.pk}"
+    if not disconnecting.disconnect(pk, actor=actor, user=request.user):
+        raise Http404
+    messages.success(request, _("Your Egnyte account was disconnected."))
+    return redirect("egnyte:accounts")
+
+
+@egnyte_page(["POST"])
+def make_default(request: HttpRequest, pk: int) -> HttpResponse:
+    """``egnyte:default``: which account ``request.egnyte`` uses."""
+    account = get_object_or_404(EgnyteAccount.objects.for_user(request.user), pk=pk)
+    disconnecting.make_default(request.user, account)
+    return redirect("egnyte:accounts")

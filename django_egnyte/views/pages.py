@@ -1,0 +1,172 @@
+"""What all pages of this app have in common, and the page for what went wrong."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from django.contrib.auth.decorators import login_not_required, login_required
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.debug import SafeExceptionReporterFilter
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from ..access import connect_url
+from ..exceptions import (
+    AccessDeniedError,
+    EgnyteError,
+    InvalidDomainError,
+    LinkError,
+    OAuthError,
+    RateLimitedError,
+    RequestQuotaError,
+    ResponseError,
+    StateError,
+    TokenConflictError,
+    TooManyFailuresError,
+    UnavailableError,
+    WrongAccountError,
+)
+
+logger = logging.getLogger("django_egnyte.views")
+
+View = Callable[..., HttpResponseBase]
+
+
+class DiscreetFilter(SafeExceptionReporterFilter):
+    """Hides sensitive variables from error pages under ``DEBUG``, too."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        return True
+
+
+def egnyte_page(
+    methods: Sequence[str], *, login: bool = True, referrer: str = "same-origin"
+) -> Callable[[View], View]:
+    """A page of this app: for users only, cached nowhere, in nobody's transaction.
+
+    Its address goes to no other site. A page with a form needs ``same-origin``: under
+    ``no-referrer`` browsers send ``Origin: null`` with the form, which Django's CSRF check
+    refuses (Fetch standard, "append a request Origin header"). A page whose address holds a
+    code has ``no-referrer``, and no form.
+    """
+
+    def decorate(view: View) -> View:
+        allowed = require_http_methods(list(methods))(view)
+        allowed = login_required(allowed) if login else allowed
+
+        @functools.wraps(view)
+        def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            request.exception_reporter_filter = DiscreetFilter()
+            response = allowed(request, *args, **kwargs)
+            response.headers["Referrer-Policy"] = referrer
+            return response
+
+        wrapped: View = never_cache(page)
+        if not login:
+            # The view sees to that itself; LoginRequiredMiddleware would keep the query.
+            wrapped = login_not_required(wrapped)
+        for alias in connections:
+            wrapped = transaction.non_atomic_requests(using=alias)(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def safe_next(request: HttpRequest, path: str) -> str:
+    """``path`` if it leads to a page of this site, else nothing."""
+    allowed = url_has_allowed_host_and_scheme(
+        path, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return path if allowed else ""
+
+
+STATUS: Final[Sequence[tuple[type[EgnyteError], int]]] = (
+    (AccessDeniedError, 403),
+    (RequestQuotaError, 429),
+    (TooManyFailuresError, 429),
+    (OAuthError, 400),
+    (StateError, 400),
+    (InvalidDomainError, 400),
+    (WrongAccountError, 409),
+    (TokenConflictError, 409),
+    (LinkError, 400),
+    (RateLimitedError, 503),
+    (UnavailableError, 503),
+    (ResponseError, 502),
+    (EgnyteError, 502),
+)
+
+
+def error_page(
+    request: HttpRequest, error: EgnyteError, *, domain: str = "", next_path: str = ""
+) -> HttpResponse:
+    """Tell the user what to do and the operator what happened. Never a 500."""
+    status = next(code for kind, code in STATUS if isinstance(error, kind))
+    title, message = _words(error)
+    logger.warning(
+        "Connecting to Egnyte failed: %s%s%s",
+        f"{type(error).__name__}: {error}",
+        f" [{error.code}]" if error.code else "",
+        f" Hint: {error.hint}" if error.hint else "",
+        extra={"event": "connect_failed", "domain": error.host or domain, "status": status},
+    )
+    response = refusal(
+        request,
+        status=status,
+        title=title,
+        message=message,
+        retry_url=connect_url(next_path=next_path, domain=domain),
+    )
+    if isinstance(error, RateLimitedError | TooManyFailuresError):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return response
+
+
+def refusal(
+    request: HttpRequest, *, status: int, title: str, message: str, retry_url: str = ""
+) -> HttpResponse:
+    """A page that says no, with words and a status."""
+    context = {"title": title, "message": message, "retry_url": retry_url, "status": status}
+    return render(request, "egnyte/error.html", context, status=status)
+
+
+def _words(error: EgnyteError) -> tuple[str, str]:
+    """A title and a sentence for the user, who sees only what concerns them."""
+    if isinstance(error, OAuthError):
+        return _("Egnyte was not connected"), _(error.user_hint)
+    if isinstance(error, StateError):
+        return _("This link is no longer valid"), {
+            "spent": _("It was already used. If you pressed a button twice, all may be well."),
+            "expired": _("Connecting took longer than ten minutes. Please start again."),
+            "foreign": _("It was started by another user of this site. Please start again."),
+            "missing": _("It was not started in this browser session. Please start again."),
+        }[error.reason]
+    if isinstance(error, TooManyFailuresError):
+        return _("Too many failed attempts"), _("Please wait an hour and try again.")
+    if isinstance(error, WrongAccountError):
+        return _("Another Egnyte account answered"), _(
+            "You were signed in at Egnyte as somebody else. Sign out there, or connect that "
+            "account as a new one."
+        )
+    if isinstance(error, TokenConflictError):
+        return _("Please try again"), _("Egnyte was just ending an earlier connection of yours.")
+    if isinstance(error, InvalidDomainError):
+        return _("Unknown Egnyte domain"), _("Accounts at this domain cannot be connected here.")
+    if isinstance(error, LinkError):
+        return _("Egnyte was not connected"), _(
+            "Please disconnect the account and connect it again."
+        )
+    if isinstance(error, RateLimitedError):
+        return _("Egnyte is busy"), _("Egnyte takes no more connections for now. Please try later.")
+    return _("Egnyte did not answer as it should"), _(
+        "Nothing was connected, and nothing is lost. Please try again in a few minutes."
+    )

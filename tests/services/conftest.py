@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from django_egnyte import queue
+from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.pytest_plugin import link_account
+from django_egnyte.sandbox import Sandbox
+from django_egnyte.services.transactions import DatabaseNow
+
+HOST = "acme.egnyte.com"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/services/" in item.path.as_posix():
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What was sent to the workers: the task's name and its arguments."""
+    sent: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
+    return sent
+
+
+@pytest.fixture
+def make_user(django_user_model: Any, django_username_field: str) -> Iterator[Callable[[str], Any]]:
+    def make(name: str) -> Any:
+        value = f"{name}@example.com" if "email" in django_username_field else name
+        return django_user_model.objects.create(**{django_username_field: value})
+
+    return make
+
+
+@pytest.fixture
+def link(egnyte_sandbox: Sandbox) -> Callable[..., EgnyteAccount]:
+    def make(user: Any, **options: Any) -> EgnyteAccount:
+        return link_account(egnyte_sandbox, user, **options)
+
+    return make
+
+
+def all_due() -> None:
+    """As if every wait in the outbox were over."""
+    PendingRevocation.objects.write(not_before=DatabaseNow(), claimed_until=None, claim="")
+
+
+def orphans(sandbox: Sandbox) -> set[str]:
+    """Grants alive at Egnyte that no live account holds."""
+    held = set()
+    for account in EgnyteAccount.objects.live():
+        held |= {account.access_token, account.refresh_token}
+    grants = {token.grant_id for token in sandbox.live_tokens() if token.value in held}
+    return {token.grant_id for token in sandbox.live_tokens()} - grants

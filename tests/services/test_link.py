@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from django_egnyte import gateway
+from django_egnyte.choices import EventKind, Flow, Status
+from django_egnyte.exceptions import (
+    InTransactionError,
+    InvalidGrantError,
+    LinkError,
+    RateLimitedError,
+    ResponseError,
+    StateError,
+    TokenConflictError,
+    TooManyFailuresError,
+    UnauthorizedError,
+    UnavailableError,
+    WrongAccountError,
+)
+from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
+from django_egnyte.services import link as linking
+from django_egnyte.services import outbox
+from django_egnyte.services.obtain import keep, obtain
+from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.transactions import hence
+
+from .conftest import HOST, all_due, orphans
+
+REDIRECT = "https://site.example/egnyte/callback/"
+
+
+def code_for(sandbox: Any, username: str = "jsmith", scope: str = "Egnyte.filesystem") -> str:
+    url = gateway.oauth(HOST).authorization_url(
+        redirect_uri=REDIRECT, state="s", scopes=scope.split()
+    )
+    return str(sandbox.authorize(url, username).split("code=")[1].split("&")[0])
+
+
+def link_by_code(user: Any, code: str, **options: Any) -> EgnyteAccount:
+    return linking.link_with_code(
+        user, code=code, host=HOST, redirect_uri=REDIRECT, scopes=("Egnyte.filesystem",), **options
+    )
+
+
+def test_a_code_becomes_an_account_and_the_outbox_is_empty(egnyte_sandbox, egnyte_user):
+    account = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    stored = EgnyteAccount.objects.get()
+    assert stored == account
+    assert (stored.username, stored.egnyte_user_id, stored.status) == ("jsmith", 121, "active")
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert stored.is_default and stored.token_version == 1 and stored.expires_at is not None
+    assert not PendingRevocation.objects.exists()
+    event = AccountEvent.objects.get()
+    assert (event.kind, event.actor) == (EventKind.CONNECTED, f"user:{egnyte_user.pk}")
+
+
+def test_a_state_is_spent_once_even_by_two_at_once(egnyte_user):
+    results: list[str] = []
+    barrier = threading.Barrier(4)
+
+    def spend() -> None:
+        barrier.wait()
+        try:
+            linking.spend_state("the-state")
+            results.append("spent")
+        except StateError as error:
+            results.append(error.reason + "-again")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=spend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["spent", "spent-again", "spent-again", "spent-again"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"status": 503}, UnavailableError),
+        ({"malformed": True}, ResponseError),
+        ({"reset": True}, UnavailableError),
+    ],
+)
+def test_a_token_whose_owner_stays_unknown_is_revoked(
+    egnyte_sandbox, egnyte_user, hurried, fault, error
+):
+    egnyte_sandbox.faults.add(path="/userinfo", **fault)
+    with pytest.raises(error):
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert not EgnyteAccount.objects.exists()
+    assert ("process_revocations",) in hurried
+    assert len(egnyte_sandbox.live_grants()) == 1
+    assert process_revocations() == {"revoked": 1}
+    assert egnyte_sandbox.live_grants() == []
+
+
+@pytest.mark.parametrize("fault", [{"truncate": 60}, {"truncate": 120}])
+def test_a_token_in_an_answer_that_was_cut_off_is_revoked(egnyte_sandbox, egnyte_user, fault):
+    egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", **fault)
+    with pytest.raises((ResponseError, UnavailableError)):
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert not EgnyteAccount.objects.exists()
+    assert len(egnyte_sandbox.live_grants()) == 1
+    assert process_revocations() == {"revoked": 1}
+    assert egnyte_sandbox.live_grants() == []
+
+
+def test_a_token_that_the_database_does_not_take_is_revoked_at_once(
+    egnyte_sandbox, egnyte_user, monkeypatch, caplog
+):
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise DatabaseError("the disk is full")
+
+    monkeypatch.setattr(outbox, "put_answer", fail)
+    with pytest.raises(DatabaseError):
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert egnyte_sandbox.counts["token:authorization_code"] == 1
+    assert [t for t in egnyte_sandbox.live_tokens() if t.kind == "access"] == []
+    assert "The database took no row" in caplog.text
+
+
+def test_five_refused_codes_in_an_hour_are_enough(egnyte_sandbox, egnyte_user, make_user):
+    for _ in range(5):
+        with pytest.raises(InvalidGrantError):
+            link_by_code(egnyte_user, "wrong")
+    with pytest.raises(TooManyFailuresError) as caught:
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert caught.value.retry_after == 3600
+    assert egnyte_sandbox.counts["token:authorization_code"] == 5
+    link_by_code(make_user("somebody-else"), code_for(egnyte_sandbox, "bdoe"))
+
+
+def test_linking_leaves_most_of_the_budget_to_refreshes(egnyte_sandbox, egnyte_user, settings):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 5
+    link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    with pytest.raises(RateLimitedError) as caught:
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert caught.value.kind == "token_endpoint"
+    assert 3500 < caught.value.retry_after <= 3600
+    assert egnyte_sandbox.counts["token:authorization_code"] == 2
+
+
+def test_a_409_holds_all_token_calls_off(egnyte_sandbox, egnyte_user):
+    egnyte_sandbox.faults.add(
+        path="^/puboauth/token", method="POST", status=409, headers={"Retry-After": "600"}
+    )
+    with pytest.raises(RateLimitedError) as caught:
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert (caught.value.kind, caught.value.retry_after) == ("token_endpoint", 600)
+    with pytest.raises(RateLimitedError) as caught:
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert 590 < caught.value.retry_after <= 600
+    assert egnyte_sandbox.counts["token"] == 1
+    assert KeyState.objects.get().held_off_until is not None
+
+
+def test_a_relink_replaces_the_token_and_revokes_the_old_one(egnyte_sandbox, egnyte_user, hurried):
+    first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    old = first.access_token
+    second = link_by_code(egnyte_user, code_for(egnyte_sandbox), relink=first.pk)
+    assert second.pk == first.pk and second.token_version == 2
+    assert egnyte_sandbox.is_alive(old)
+    assert ("process_revocations",) in hurried
+    assert process_revocations() == {"revoked": 1}
+    assert not egnyte_sandbox.is_alive(old)
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().access_token)
+    assert orphans(egnyte_sandbox) == set()
+
+
+def test_a_relink_with_the_same_token_revokes_nothing(egnyte_sandbox, egnyte_user):
+    egnyte_sandbox.policy.style = "legacy"
+    egnyte_sandbox.policy.same_token = True
+    first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    second = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert second.access_token == first.access_token
+    assert second.grant_id == first.grant_id
+    assert not PendingRevocation.objects.exists()
+    assert process_revocations() == {}
+    assert egnyte_sandbox.is_alive(second.access_token)
+    assert second.expires_at is None and second.next_refresh_at is None
+
+
+def test_a_token_that_two_users_hold_lives_until_both_let_go(
+    egnyte_sandbox, egnyte_user, make_user
+):
+    egnyte_sandbox.policy.style = "legacy"
+    egnyte_sandbox.policy.same_token = True
+    mine = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    theirs = link_by_code(make_user("colleague"), code_for(egnyte_sandbox))
+    token = mine.access_token
+    assert theirs.access_token == token and theirs.grant_id == mine.grant_id
+    mine.delete()
+    assert process_revocations() == {"held": 1}
+    assert egnyte_sandbox.is_alive(token)
+    theirs.delete()
+    assert process_revocations() == {"revoked": 1}
+    assert not egnyte_sandbox.is_alive(token)
+
+
+def test_the_revoker_that_was_faster_makes_the_user_try_again(egnyte_sandbox, egnyte_user):
+    obtained = obtain(
+        lambda client: client.exchange_code(code_for(egnyte_sandbox), REDIRECT, ()),
+        host=HOST,
+        user_ref=str(egnyte_user.pk),
+        reason="test",
+    )
+    PendingRevocation.objects.write(claim="somebody", claimed_until=hence(60))
+    with pytest.raises(TokenConflictError):
+        linking.prove_and_store(
+            egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
+        )
+    assert not EgnyteAccount.objects.exists()
+    all_due()
+    assert process_revocations() == {"revoked": 1}
+    with pytest.raises(UnauthorizedError):
+        linking.prove_and_store(
+            egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
+        )
+    assert not EgnyteAccount.objects.exists()
+
+
+def test_a_call_in_flight_is_left_alone_and_a_dead_one_is_cleaned_up(egnyte_sandbox, egnyte_user):
+    obtain(
+        lambda client: client.exchange_code(code_for(egnyte_sandbox), REDIRECT, ()),
+        host=HOST,
+        user_ref=str(egnyte_user.pk),
+        reason="test",
+    )
+    # The worker dies here. For 15 minutes the row counts as in flight.
+    assert process_revocations() == {}
+    assert len(egnyte_sandbox.live_grants()) == 1
+    all_due()
+    assert process_revocations() == {"revoked": 1}
+    assert egnyte_sandbox.live_grants() == []
+
+
+def test_no_token_call_is_made_inside_a_transaction(egnyte_sandbox, egnyte_user):
+    code = code_for(egnyte_sandbox)
+    with transaction.atomic(), pytest.raises(InTransactionError):
+        link_by_code(egnyte_user, code)
+    assert egnyte_sandbox.counts["token:authorization_code"] == 0
+
+
+def test_another_egnyte_user_does_not_take_the_account_over(egnyte_sandbox, egnyte_user):
+    first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    with pytest.raises(WrongAccountError):
+        link_by_code(egnyte_user, code_for(egnyte_sandbox, "bdoe"), relink=first.pk)
+    assert EgnyteAccount.objects.get().username == "jsmith"
+    assert process_revocations() == {"revoked": 1}
+    assert orphans(egnyte_sandbox) == set()
+    assert egnyte_sandbox.is_alive(first.access_token)
+
+
+def test_an_implicit_token_replaces_no_token_of_another_flow(egnyte_sandbox, egnyte_user, link):
+    account = link(egnyte_user)
+    issued = egnyte_sandbox.issue("acme", "jsmith")
+    answer = gateway.oauth(HOST)
+    obtained = keep(
+        linking.TokenAnswer(issued.access_token),
+        client=answer,
+        user_ref=str(egnyte_user.pk),
+        reason="implicit",
+    )
+    with pytest.raises(LinkError):
+        linking.prove_and_store(
+            egnyte_user, obtained, host=HOST, scopes=(), flow=Flow.IMPLICIT, relink=None
+        )
+    stored = EgnyteAccount.objects.get()
+    assert stored.access_token == account.access_token and stored.flow == "authorization_code"
+
+
+def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
+    codes = [code_for(egnyte_sandbox) for _ in range(3)]
+    barrier = threading.Barrier(3)
+    failures: list[Exception] = []
+
+    def run(code: str) -> None:
+        barrier.wait()
+        try:
+            link_by_code(egnyte_user, code)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(code,)) for code in codes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    account = EgnyteAccount.objects.get()
+    assert account.token_version == 3
+    process_revocations()
+    assert orphans(egnyte_sandbox) == set()
+    assert egnyte_sandbox.is_alive(account.access_token)
+
+
+def test_a_revoked_account_comes_back_by_a_relink(egnyte_sandbox, egnyte_user):
+    from django_egnyte.services.disconnect import revoke
+
+    account = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert revoke(account, actor="admin:1", reason="asked to")
+    assert not revoke(account, actor="admin:1", reason="asked to")
+    account.refresh_from_db()
+    assert (account.status, account.access_token, account.token_fingerprint) == ("revoked", "", "")
+    again = link_by_code(egnyte_user, code_for(egnyte_sandbox), relink=account.pk)
+    assert (again.pk, again.status) == (account.pk, Status.ACTIVE)
+    assert process_revocations() == {"revoked": 1}
+    assert orphans(egnyte_sandbox) == set()
+    assert egnyte_sandbox.is_alive(again.access_token)

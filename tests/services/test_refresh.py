@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from django_egnyte.choices import EventKind
+from django_egnyte.exceptions import (
+    InTransactionError,
+    InvalidGrantError,
+    NotLinkedError,
+    RateLimitedError,
+    TokenExpiredError,
+    UnavailableError,
+)
+from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.services import leases
+from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.refresh import refresh
+from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.transactions import hence
+
+from .conftest import all_due, orphans
+
+
+@pytest.mark.parametrize(
+    ("rotates", "kills", "repeats", "as_string"), list(product([False, True], repeat=4))
+)
+def test_every_way_in_which_egnyte_may_refresh(
+    egnyte_sandbox, egnyte_user, link, rotates, kills, repeats, as_string
+):
+    policy = egnyte_sandbox.policy
+    policy.refresh_rotates, policy.refresh_kills_access = rotates, kills
+    policy.refresh_repeats, policy.expires_in_as_string = repeats, as_string
+    account = link(egnyte_user)
+    old_access, old_refresh = account.access_token, account.refresh_token
+    new = refresh(account, actor="task")
+    stored = EgnyteAccount.objects.get()
+    assert new == stored and stored.token_version == 2
+    assert stored.access_token != old_access
+    assert (stored.refresh_token != old_refresh) is rotates
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert timedelta(days=29) < stored.expires_at - timezone.now() <= timedelta(days=30)
+    # The old token waits: to revoke it would kill the grant.
+    row = PendingRevocation.objects.get()
+    assert (row.reason, row.grant_id, row.refresh_token) == ("superseded", stored.grant_id, "")
+    all_due()
+    assert process_revocations() == {"waiting": 1}
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    disconnect(stored.pk, actor="user:1")
+    assert sum(process_revocations().values()) == 2
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def test_a_superseded_token_goes_when_it_expires(egnyte_sandbox, egnyte_account):
+    refresh(egnyte_account, actor="task")
+    PendingRevocation.objects.write(expires_at=timezone.now() - timedelta(seconds=1))
+    all_due()
+    assert process_revocations() == {"expired": 1}
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().access_token)
+
+
+def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_account, make_user):
+    twin = EgnyteAccount(
+        user=make_user("twin"),
+        domain=egnyte_account.domain,
+        egnyte_user_id=121,
+        username="jsmith",
+        access_token=egnyte_account.access_token,
+        refresh_token=egnyte_account.refresh_token,
+        token_fingerprint=egnyte_account.token_fingerprint,
+        refresh_fingerprint=egnyte_account.refresh_fingerprint,
+        grant_id=egnyte_account.grant_id,
+        expires_at=egnyte_account.expires_at,
+    )
+    twin.save()
+    egnyte_sandbox.policy.refresh_rotates = True
+    refresh(egnyte_account, actor="task")
+    one, two = EgnyteAccount.objects.order_by("pk")
+    assert one.access_token == two.access_token
+    assert one.refresh_token == two.refresh_token
+    assert egnyte_sandbox.is_alive(two.refresh_token)
+    one.delete()
+    all_due()
+    process_revocations()
+    assert egnyte_sandbox.is_alive(two.access_token)
+    two.delete()
+    process_revocations()
+    assert egnyte_sandbox.live_tokens() == []
+
+
+def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.policy.refresh_rotates = True
+    egnyte_sandbox.faults.add(grant_type="refresh_token", delay=0.3, times=None)
+    barrier = threading.Barrier(10)
+    tokens: list[str] = []
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            tokens.append(refresh(egnyte_account, actor="client").access_token)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert len(tokens) == 10 and len(set(tokens)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"status": 503}, UnavailableError),
+        ({"reset": True}, UnavailableError),
+        ({"status": 409, "headers": {"Retry-After": "60"}}, RateLimitedError),
+    ],
+)
+def test_a_transient_failure_keeps_the_token(egnyte_sandbox, egnyte_account, fault, error):
+    token = egnyte_account.access_token
+    egnyte_sandbox.faults.add(grant_type="refresh_token", **fault)
+    before = egnyte_account.next_refresh_at
+    EgnyteAccount.objects.write(next_refresh_at=timezone.now())
+    with pytest.raises(error):
+        refresh(EgnyteAccount.objects.get(), actor="task")
+    stored = EgnyteAccount.objects.get()
+    assert (stored.access_token, stored.status, stored.token_version) == (token, "active", 1)
+    assert timezone.now() < stored.next_refresh_at < before
+    assert (stored.lease, stored.leased_until) == ("", None)
+
+
+def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_expires(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.policy.refresh_rotates = True
+    egnyte_sandbox.faults.add(grant_type="refresh_token", acted=True, reset=True)
+    with pytest.raises(UnavailableError):
+        refresh(egnyte_account, actor="task")
+    with pytest.raises(InvalidGrantError):
+        refresh(EgnyteAccount.objects.get(), actor="task")
+    stored = EgnyteAccount.objects.get()
+    assert stored.status == "active" and stored.refresh_token == ""
+    assert "reconnect" in stored.status_reason
+    assert stored.next_refresh_at is None
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert AccountEvent.objects.filter(kind=EventKind.REFRESH_REFUSED).exists()
+    disconnect(stored.pk, actor="user:1")
+    process_revocations()
+    assert not egnyte_sandbox.is_alive(stored.access_token)
+
+
+def test_both_tokens_refused_is_a_verdict(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    with pytest.raises(InvalidGrantError):
+        refresh(egnyte_account, actor="task")
+    stored = EgnyteAccount.objects.get()
+    assert (stored.status, stored.access_token, stored.token_version) == ("revoked", "", 2)
+    assert process_revocations() == {"dead": 1}
+    assert not PendingRevocation.objects.exists()
+
+
+def test_an_account_that_left_during_the_refresh_leaves_no_token(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.faults.add(grant_type="refresh_token", delay_after=0.5)
+    failures = []
+
+    def run() -> None:
+        try:
+            refresh(egnyte_account, actor="task")
+        except NotLinkedError as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not egnyte_sandbox.counts["token:refresh_token"]:
+        pass
+    disconnect(egnyte_account.pk, actor="user:1")
+    thread.join()
+    assert len(failures) == 1
+    process_revocations()
+    process_revocations()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def test_a_lease_that_is_held_is_waited_for_and_one_that_ran_out_is_taken(egnyte_account):
+    EgnyteAccount.objects.write(lease="another", leased_until=hence(60))
+    with pytest.raises(TokenExpiredError):
+        refresh(egnyte_account, actor="task", patience=0.2)
+    EgnyteAccount.objects.write(leased_until=hence(-1))
+    assert refresh(egnyte_account, actor="task").token_version == 2
+
+
+def test_who_comes_late_gets_what_the_winner_stored(egnyte_sandbox, egnyte_account):
+    stale = EgnyteAccount.objects.get()
+    refresh(egnyte_account, actor="task")
+    assert refresh(stale, actor="task").token_version == 2
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+
+
+def test_the_owner_of_a_lost_lease_releases_nothing_of_the_new_owners(egnyte_account):
+    with leases.hold(egnyte_account, patience=0):
+        EgnyteAccount.objects.write(lease="another", leased_until=hence(60))
+    assert EgnyteAccount.objects.get().lease == "another"
+
+
+def test_no_refresh_inside_a_transaction(egnyte_sandbox, egnyte_account):
+    with transaction.atomic(), pytest.raises(InTransactionError):
+        refresh(egnyte_account, actor="task")
+    assert egnyte_sandbox.counts["token:refresh_token"] == 0
+
+
+def test_a_refresh_ends_a_suspicion(egnyte_sandbox, egnyte_account):
+    EgnyteAccount.objects.write(status="suspect", status_reason="401")
+    new = refresh(EgnyteAccount.objects.get(), actor="task")
+    assert (new.status, new.status_reason) == ("active", "")
+    assert orphans(egnyte_sandbox) == set()

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from django_egnyte.choices import EventKind
+from django_egnyte.exceptions import InTransactionError, UnauthorizedError
+from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
+from django_egnyte.services import breaker, budget, verdict
+from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.transactions import hence
+from django_egnyte.services.validate import note_use, validate
+from django_egnyte.signals import account_revoked, account_suspected
+
+
+@pytest.fixture
+def legacy(egnyte_sandbox, egnyte_user, link):
+    """An account without a refresh token."""
+    egnyte_sandbox.policy.style = "legacy"
+    return link(egnyte_user)
+
+
+def test_a_living_token_is_noted(egnyte_account):
+    EgnyteAccount.objects.write(last_validated_at=None, next_attempt_at=timezone.now(), attempts=3)
+    assert validate(egnyte_account.pk, 1, actor="task") == "alive"
+    stored = EgnyteAccount.objects.get()
+    assert stored.last_validated_at is not None and stored.attempts == 0
+    due_in = stored.next_attempt_at - timezone.now()
+    assert timedelta(hours=21) < due_in <= timedelta(days=1)
+
+
+def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legacy, hurried):
+    seen = []
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    receiver = lambda account, **kwargs: seen.append(account.status)  # noqa: E731
+    account_revoked.connect(receiver)
+    try:
+        assert validate(legacy.pk, 1, actor="task") == "dead"
+    finally:
+        account_revoked.disconnect(receiver)
+    stored = EgnyteAccount.objects.get()
+    assert (stored.status, stored.access_token, stored.token_version) == ("revoked", "", 2)
+    assert seen == ["revoked"]
+    assert ("process_revocations",) in hurried
+    assert AccountEvent.objects.filter(kind=EventKind.REVOKED, actor="task").count() == 1
+    assert process_revocations() == {"dead": 1}
+
+
+def test_a_dead_access_token_with_a_living_refresh_token_is_refreshed(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    assert validate(egnyte_account.pk, 1, actor="task") == "refreshed"
+    stored = EgnyteAccount.objects.get()
+    assert stored.status == "active" and egnyte_sandbox.is_alive(stored.access_token)
+
+
+def test_an_expired_token_is_refreshed_before_anybody_asks(egnyte_sandbox, egnyte_account):
+    EgnyteAccount.objects.write(expires_at=timezone.now() - timedelta(minutes=1))
+    asked = egnyte_sandbox.counts["userinfo"]
+    assert validate(egnyte_account.pk, 1, actor="task") == "refreshed"
+    assert egnyte_sandbox.counts["userinfo"] == asked
+
+
+@pytest.mark.parametrize("where", ["/userinfo", "^/puboauth/token"])
+def test_a_transient_failure_marks_nothing(egnyte_sandbox, egnyte_account, where):
+    if where != "/userinfo":
+        egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.faults.add(path=where, status=503)
+    assert validate(egnyte_account.pk, 1, actor="task") == "unknown"
+    stored = EgnyteAccount.objects.get()
+    assert (stored.status, stored.token_version) == ("active", 1)
+    assert stored.attempts >= 1
+    assert timezone.now() < stored.next_attempt_at < timezone.now() + timedelta(minutes=5)
+
+
+def test_a_token_that_was_replaced_meanwhile_is_not_judged(
+    egnyte_sandbox, legacy, egnyte_user, link
+):
+    link(egnyte_user)
+    asked = egnyte_sandbox.counts["userinfo"]
+    assert validate(legacy.pk, 1, actor="task") == "gone"
+    assert egnyte_sandbox.counts["userinfo"] == asked
+    assert validate(999_999, 1, actor="task") == "gone"
+
+
+def test_a_verdict_needs_the_lease(egnyte_sandbox, legacy):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    EgnyteAccount.objects.write(lease="a-refresher", leased_until=hence(60))
+    assert validate(legacy.pk, 1, actor="task") == "unknown"
+    assert EgnyteAccount.objects.get().status == "active"
+
+
+def test_no_key_is_no_verdict(egnyte_sandbox, legacy, settings):
+    settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
+    assert validate(legacy.pk, 1, actor="task") == "unknown"
+    assert EgnyteAccount.objects.get().status == "active"
+
+
+def test_no_validation_inside_a_transaction(egnyte_account):
+    with transaction.atomic(), pytest.raises(InTransactionError):
+        validate(egnyte_account.pk, 1, actor="task")
+
+
+def test_a_401_is_a_suspicion_and_hurries_a_worker(egnyte_sandbox, legacy, hurried):
+    seen = []
+    receiver = lambda account, **kwargs: seen.append(account.status)  # noqa: E731
+    account_suspected.connect(receiver)
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    try:
+        with pytest.raises(UnauthorizedError):
+            legacy.client.userinfo()
+    finally:
+        account_suspected.disconnect(receiver)
+    stored = EgnyteAccount.objects.get()
+    assert stored.status == "suspect" and stored.is_live
+    assert hurried == [("validate_account", legacy.pk, 1)]
+    assert seen == ["suspect"]
+    # It goes on working until somebody has checked.
+    with pytest.raises(UnauthorizedError):
+        stored.client.userinfo()
+    assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
+
+
+def test_a_suspicion_in_a_transaction_hurries_a_worker_though_it_is_rolled_back(
+    egnyte_sandbox, legacy, hurried
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    with pytest.raises(UnauthorizedError), transaction.atomic():
+        legacy.client.userinfo()
+    assert EgnyteAccount.objects.get().status == "active"
+    assert hurried == [("validate_account", legacy.pk, 1)]
+
+
+def test_a_suspicion_about_an_older_token_is_dropped(legacy, egnyte_user, link, hurried):
+    link(egnyte_user)
+    hurried.clear()
+    assert not verdict.suspect(legacy, reason="401", actor="client")
+    assert EgnyteAccount.objects.get().status == "active"
+
+
+def test_acting_as_another_raises_suspicion_hourly_at_most(egnyte_sandbox, legacy, hurried):
+    assert not verdict.suspect(legacy, reason="401", actor="client", acting=True)
+    assert hurried == []
+    EgnyteAccount.objects.write(last_validated_at=timezone.now() - timedelta(minutes=61))
+    assert verdict.suspect(EgnyteAccount.objects.get(), reason="401", actor="client", acting=True)
+
+
+def test_a_suspect_whose_token_lives_is_cleared(legacy):
+    verdict.suspect(legacy, reason="401", actor="client")
+    assert validate(legacy.pk, 1, actor="task") == "alive"
+    stored = EgnyteAccount.objects.get()
+    assert (stored.status, stored.status_reason) == ("active", "")
+    assert AccountEvent.objects.filter(kind=EventKind.CLEARED).count() == 1
+
+
+def test_a_call_that_succeeds_counts_as_a_validation_once_an_hour(
+    legacy, django_assert_num_queries
+):
+    EgnyteAccount.objects.write(last_used_at=None, last_validated_at=None)
+    account = EgnyteAccount.objects.get()
+    with django_assert_num_queries(1):
+        for _ in range(3):
+            account.client.userinfo()
+    stored = EgnyteAccount.objects.get()
+    assert stored.last_used_at is not None and stored.last_validated_at is not None
+
+
+def test_a_call_that_succeeds_ends_a_suspicion(legacy):
+    verdict.suspect(legacy, reason="401", actor="client")
+    note_use(legacy)
+    assert EgnyteAccount.objects.get().status == "active"
+
+
+def test_the_breaker_stops_mass_death_at_twenty(egnyte_sandbox, legacy, make_user, link, caplog):
+    accounts = [legacy] + [
+        link(make_user(f"user{number}"), username="jsmith") for number in range(29)
+    ]
+    egnyte_sandbox.suspend_key("sandbox-code-key")
+    outcomes = [validate(each.pk, each.token_version, actor="task") for each in accounts]
+    assert outcomes.count("dead") == 20 and outcomes.count("paused") == 10
+    assert EgnyteAccount.objects.live().count() == 10
+    assert caplog.text.count("may be suspended") == 1
+    assert breaker.is_paused()
+    # An outbox row is not ended by such a no, either.
+    assert process_revocations() == {"failed": 20}
+    assert PendingRevocation.objects.count() == 20
+    # The key is back: answers are good, and verdicts resume by themselves.
+    egnyte_sandbox.resume_key("sandbox-code-key")
+    for each in [*accounts[20:]] * 4:
+        assert validate(each.pk, each.token_version, actor="task") == "alive"
+    assert not breaker.is_paused()
+    assert EgnyteAccount.objects.filter(status="active").count() == 10
+    PendingRevocation.objects.write(not_before=timezone.now())
+    assert process_revocations() == {"revoked": 20}
+    assert len(egnyte_sandbox.live_grants()) == 10
+
+
+def test_a_few_deaths_among_many_answers_are_no_outage(egnyte_account):
+    budget.prepare()
+    KeyState.objects.update(answers=600, deaths=20)
+    assert breaker.may_pass()
+    KeyState.objects.update(answers=400, deaths=20)
+    assert not breaker.may_pass()
+    assert breaker.resume("by command")
+    assert not breaker.resume("by command")
+    assert breaker.may_pass()
+
+
+def test_old_answers_fade(egnyte_account):
+    budget.prepare()
+    KeyState.objects.update(answers=1000, deaths=10)
+    breaker.note_alive(1)
+    state = KeyState.objects.get()
+    assert (state.answers, state.deaths) == (500, 5)
