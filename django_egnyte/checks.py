@@ -1,1 +1,397 @@
-"""System checks."""
+"""System checks: what would fail in a request is said when the site starts.
+
+None touches the database; the one that asks which database the models are on asks the router.
+"""
+
+from __future__ import annotations
+
+import numbers
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, Warning
+from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+from django.utils.module_loading import import_string
+
+from . import domains, gateway, queue
+from .choices import Flow, Scope
+from .conf import conf
+from .exceptions import InvalidDomainError
+from .fields import ciphers
+from .schedules import BEAT_SCHEDULE
+
+TAG: Final = "egnyte"
+MIDDLEWARE: Final = "django_egnyte.middleware.EgnyteMiddleware"
+AUTHENTICATION: Final = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+@checks.register(TAG)
+def check_key(**kwargs: Any) -> list[CheckMessage]:
+    """The API key, its flow and where Egnyte sends the browser back to."""
+    return [*_key(), *_flow(), *_redirect_uri(), *_scopes()]
+
+
+@checks.register(TAG)
+def check_domains(**kwargs: Any) -> list[CheckMessage]:
+    """Which hosts a token may be sent to."""
+    return [*_suffixes(), *_domains(), *_base_url()]
+
+
+@checks.register(TAG, Tags.security)
+def check_encryption(**kwargs: Any) -> list[CheckMessage]:
+    """Whether tokens can be sealed."""
+    try:
+        ciphers()
+    except (ImproperlyConfigured, TypeError, AttributeError) as error:
+        return [
+            Error(
+                f"Tokens cannot be sealed: {error}",
+                hint="Check EGNYTE_CIPHER (an import path, or a list of them) and "
+                "EGNYTE_ENCRYPTION_KEYS (a list of secrets of 32 characters or more, newest "
+                "first; by default SECRET_KEY and SECRET_KEY_FALLBACKS).",
+                id="egnyte.E009",
+            )
+        ]
+    return []
+
+
+@checks.register(TAG)
+def check_values(**kwargs: Any) -> list[CheckMessage]:
+    """The types of the settings that are numbers or times."""
+    return [
+        Error(f"{name} must be {what}.", hint=f"For example: {name} = {example}", id="egnyte.E010")
+        for name, what, example, is_right in VALUES
+        if hasattr(settings, name) and not is_right(getattr(settings, name))
+    ]
+
+
+@checks.register(TAG)
+def check_site(**kwargs: Any) -> list[CheckMessage]:
+    """Middleware and sessions, which linking needs."""
+    return [*_middleware(), *_sessions()]
+
+
+@checks.register(TAG, Tags.models)
+def check_databases(**kwargs: Any) -> list[CheckMessage]:
+    """One database for all models: a token moves between tables in one transaction."""
+    models = list(apps.get_app_config("django_egnyte").get_models())
+    used = {router.db_for_write(model) for model in models}
+    used |= {router.db_for_read(model) for model in models}
+    if len(used) == 1:
+        return []
+    return [
+        Error(
+            f"The models of django_egnyte are on several databases: {', '.join(sorted(used))}.",
+            hint="Let your database router send all of them, for reading and writing, to one: "
+            "a token moves between tables in one transaction, and a replica lags behind.",
+            id="egnyte.E012",
+        )
+    ]
+
+
+@checks.register(TAG)
+def check_schedule(**kwargs: Any) -> list[CheckMessage]:
+    """As far as Celery can tell, whether anything ever runs the sweeps. Imports no broker."""
+    scheduled = queue.scheduled_tasks()
+    if scheduled is None:
+        return []
+    missing = sorted({entry["task"] for entry in BEAT_SCHEDULE.values()} - scheduled)
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"Celery's beat schedule lacks {', '.join(missing)}.",
+            hint="Merge django_egnyte.schedules.BEAT_SCHEDULE into your beat schedule. Silence "
+            "this if the schedule is in a database, or if cron runs 'manage.py egnyte_sweep'.",
+            id="egnyte.W006",
+        )
+    ]
+
+
+@checks.register(TAG, Tags.security, deploy=True)
+def check_production(**kwargs: Any) -> list[CheckMessage]:
+    """What is for development, or weaker than need be."""
+    messages: list[CheckMessage] = []
+    if conf.base_url:
+        messages.append(
+            Error(
+                "EGNYTE_BASE_URL is set: tokens go to it and not to Egnyte.",
+                hint="It is for development, with manage.py egnyte_sandbox. Remove it.",
+                id="egnyte.E013",
+            )
+        )
+    if conf.flow == Flow.PASSWORD:
+        messages.append(
+            Warning(
+                'EGNYTE_FLOW is "password": users give this site their Egnyte password.',
+                hint="For trusted internal applications only, says Egnyte. Use "
+                '"authorization_code" if you can.',
+                id="egnyte.W007",
+            )
+        )
+    if conf.flow == Flow.IMPLICIT:
+        messages.append(
+            Warning(
+                'EGNYTE_FLOW is "implicit": tokens pass through browsers and prove no identity.',
+                hint='Use "authorization_code" (RFC 9700 section 2.1.2 advises against implicit).',
+                id="egnyte.W008",
+            )
+        )
+    sandbox = [name for name in settings.INSTALLED_APPS if name.startswith("django_egnyte.sandbox")]
+    if sandbox or _is_sandbox_key():
+        messages.append(
+            Error(
+                "The sandbox is configured in production.",
+                hint="It is an Egnyte for development, with passwords that everybody knows. Set "
+                "EGNYTE_CLIENT_ID to your own key, and remove the sandbox from INSTALLED_APPS.",
+                id="egnyte.E014",
+            )
+        )
+    return messages
+
+
+def _is_sandbox_key() -> bool:
+    return str(getattr(settings, "EGNYTE_CLIENT_ID", "")).startswith("sandbox-")
+
+
+def _key() -> Iterator[CheckMessage]:
+    if not getattr(settings, "EGNYTE_CLIENT_ID", ""):
+        yield Error(
+            "EGNYTE_CLIENT_ID is not set.",
+            hint="Register an application at https://developers.egnyte.com and set its API key.",
+            id="egnyte.E001",
+        )
+    if not conf.client_secret and conf.flow != Flow.IMPLICIT:
+        yield Warning(
+            "EGNYTE_CLIENT_SECRET is not set.",
+            hint="Only API keys from before 2015 have none. Silence this if yours is one.",
+            id="egnyte.W001",
+        )
+
+
+def _flow() -> Iterator[CheckMessage]:
+    if conf.flow not in Flow.values:
+        yield Error(
+            "EGNYTE_FLOW is none of this app's flows.",
+            hint=f"Use one of {', '.join(Flow.values)}.",
+            id="egnyte.E002",
+        )
+    if conf.region not in gateway.ENHANCED_HOSTS:
+        yield Error(
+            "EGNYTE_REGION is no region of the Enhanced Authentication Service.",
+            hint='Use "us" or "eu".',
+            id="egnyte.E003",
+        )
+
+
+def _redirect_uri() -> Iterator[CheckMessage]:
+    uri = conf.redirect_uri
+    if uri is not None and not str(uri).startswith("https://") and not conf.base_url:
+        yield Error(
+            "EGNYTE_REDIRECT_URI is not an https address.",
+            hint="Egnyte takes https only; for development, set EGNYTE_BASE_URL to a sandbox.",
+            id="egnyte.E004",
+        )
+
+
+def _scopes() -> Iterator[CheckMessage]:
+    scopes = conf.scopes
+    if isinstance(scopes, str) or not _all_text(scopes) or any(" " in scope for scope in scopes):
+        yield Error(
+            "EGNYTE_SCOPES must be a list of scopes.",
+            hint='For example: ["Egnyte.filesystem", "Egnyte.link"].',
+            id="egnyte.E005",
+        )
+        return
+    if not scopes:
+        yield Warning(
+            "EGNYTE_SCOPES is empty: tokens may do everything that their users may.",
+            hint="Name the scopes that your site needs.",
+            id="egnyte.W002",
+        )
+    if unknown := [scope for scope in scopes if scope not in Scope.values]:
+        yield Warning(
+            f"EGNYTE_SCOPES holds scopes that this app does not know: {', '.join(unknown)}.",
+            hint=f"Known are {', '.join(Scope.values)}. Silence this if Egnyte has a new one.",
+            id="egnyte.W003",
+        )
+
+
+def _suffixes() -> Iterator[CheckMessage]:
+    suffixes = conf.domain_suffixes
+    problem = ""
+    if isinstance(suffixes, str) or not _all_text(suffixes) or not suffixes:
+        problem = "must be a list of at least one name"
+    elif wrong := [each for each in suffixes if not _is_suffix(each)]:
+        problem = f"holds what is no name under which Egnyte has customers: {', '.join(wrong)}"
+    if problem:
+        yield Error(
+            f"EGNYTE_DOMAIN_SUFFIXES {problem}.",
+            hint='For example: ["egnyte.com", "egnytegov.com"].',
+            id="egnyte.E006",
+        )
+
+
+def _is_suffix(text: str) -> bool:
+    # A top-level domain would let tokens go anywhere under it.
+    return bool(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", text.lower(), re.ASCII))
+
+
+def _domains() -> Iterator[CheckMessage]:
+    suffixes = conf.domain_suffixes
+    if isinstance(suffixes, str) or not _all_text(suffixes) or not suffixes:
+        return
+    allowed = conf.allowed_domains
+    if allowed is not None:
+        if isinstance(allowed, str) or not _all_text(allowed):
+            yield _bad_domain("EGNYTE_ALLOWED_DOMAINS must be a list of domains, or None.")
+            return
+        for each in allowed:
+            if _host(each) is None:
+                yield _bad_domain(f"EGNYTE_ALLOWED_DOMAINS holds {each!r}, which is no domain.")
+    domain = conf.domain
+    if domain is None or domain == "":
+        return
+    host = _host(domain)
+    if host is None:
+        yield _bad_domain(f"EGNYTE_DOMAIN is {domain!r}, which is no domain.")
+    elif allowed is not None and host not in {_host(each) for each in allowed}:
+        yield Error(
+            "EGNYTE_DOMAIN is not among EGNYTE_ALLOWED_DOMAINS: nobody can link an account.",
+            hint="Set one of them only.",
+            id="egnyte.E008",
+        )
+
+
+def _bad_domain(text: str) -> CheckMessage:
+    return Error(
+        text,
+        hint='A domain is "acme" or "acme.egnyte.com", under one of EGNYTE_DOMAIN_SUFFIXES.',
+        id="egnyte.E007",
+    )
+
+
+def _host(text: Any) -> str | None:
+    try:
+        return domains.parse(str(text), suffixes=conf.domain_suffixes)
+    except InvalidDomainError:
+        return None
+
+
+def _base_url() -> Iterator[CheckMessage]:
+    url = conf.base_url
+    if url and not gateway.is_loopback(str(url).replace("{domain}", "acme")):
+        yield Error(
+            "EGNYTE_BASE_URL does not name this machine.",
+            hint='It is for development, e.g. "http://127.0.0.1:8765/d/{domain}". Tokens would go '
+            "there; every call is refused.",
+            id="egnyte.E011",
+        )
+
+
+def _middleware() -> Iterator[CheckMessage]:
+    kinds = [_middleware_kind(name) for name in settings.MIDDLEWARE]
+    ours = next((i for i, kind in enumerate(kinds) if kind == "egnyte"), None)
+    theirs = next((i for i, kind in enumerate(kinds) if kind == "authentication"), None)
+    if ours is None:
+        yield Warning(
+            f"{MIDDLEWARE} is not in MIDDLEWARE: there is no request.egnyte.",
+            hint="Add it after AuthenticationMiddleware, or silence this if you use none.",
+            id="egnyte.W004",
+        )
+    elif theirs is None or theirs > ours:
+        yield Error(
+            f"{MIDDLEWARE} comes before AuthenticationMiddleware, or that is missing.",
+            hint="request.egnyte follows request.user: put it after AuthenticationMiddleware.",
+            id="egnyte.E015",
+        )
+
+
+def _middleware_kind(name: str) -> str:
+    """Which of the two this is, or is a subclass of; a site may have its own."""
+    if name in (MIDDLEWARE, AUTHENTICATION):
+        return "egnyte" if name == MIDDLEWARE else "authentication"
+    try:
+        found = import_string(name)
+    except ImportError:
+        return ""  # Django's own trouble
+    if isinstance(found, type):
+        for base, kind in ((MIDDLEWARE, "egnyte"), (AUTHENTICATION, "authentication")):
+            if issubclass(found, import_string(base)):
+                return kind
+    return ""
+
+
+def _sessions() -> Iterator[CheckMessage]:
+    if not apps.is_installed("django.contrib.sessions"):
+        yield Error(
+            "django.contrib.sessions is not installed.",
+            hint="A link that was begun is kept in the user's session until Egnyte sends the "
+            "browser back. Add it to INSTALLED_APPS.",
+            id="egnyte.E016",
+        )
+    if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
+        yield Warning(
+            'SESSION_COOKIE_SAMESITE is "Strict": the browser comes back from Egnyte without its '
+            "session, and no account can be linked.",
+            hint='Use "Lax", which is Django\'s default.',
+            id="egnyte.W005",
+        )
+
+
+def _all_text(values: Any) -> bool:
+    return isinstance(values, Sequence | set | frozenset) and all(
+        isinstance(value, str) and value for value in values
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_timeout(value: Any) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(_is_number(each) and each > 0 for each in value)
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+VALUES: Final[Sequence[tuple[str, str, str, Callable[[Any], bool]]]] = (
+    ("EGNYTE_TIMEOUT", "two numbers of seconds, to connect and to read", "(3.05, 30)", _is_timeout),
+    ("EGNYTE_MAX_RETRIES", "a number of retries, 0 or more", "2", _is_count),
+    (
+        "EGNYTE_MAX_THROTTLE_WAIT",
+        "a number of seconds, 0 or more",
+        "5",
+        lambda value: _is_number(value) and value >= 0,
+    ),
+    (
+        "EGNYTE_VALIDATE_EVERY",
+        "a timedelta above zero",
+        "timedelta(days=1)",
+        lambda value: isinstance(value, timedelta) and value > timedelta(0),
+    ),
+    (
+        "EGNYTE_REFRESH_BEFORE",
+        "a timedelta, zero or more",
+        "timedelta(days=7)",
+        lambda value: isinstance(value, timedelta) and value >= timedelta(0),
+    ),
+    (
+        "EGNYTE_TOKEN_REQUESTS_PER_HOUR",
+        "a whole number above zero",
+        "100",
+        lambda value: _is_count(value) and value > 0,
+    ),
+)

@@ -135,7 +135,9 @@ class EncryptedTextField(SealedTextField):
         if value is None or value == "" or hasattr(value, "resolve_expression"):
             return value
         if not isinstance(value, Sealed):
-            raise FieldError(f"'{self.name}' is encrypted: plain text is never sent to the database.")
+            raise FieldError(
+                f"'{self.name}' is encrypted: plain text is never sent to the database."
+            )
         return str(value)
 
     def get_db_prep_value(
@@ -147,7 +149,8 @@ class EncryptedTextField(SealedTextField):
         if lookup_name not in ("exact", "isnull"):
             raise FieldError(
                 f"'{self.name}' is encrypted: sealing the same text twice gives two values, so "
-                f"'{lookup_name}' could find nothing. Only 'isnull', and 'exact' with a sealed value, work."
+                f"'{lookup_name}' could find nothing. Only 'isnull', and 'exact' with a sealed "
+                "value, work."
             )
         return super().get_lookup(lookup_name)
 
@@ -183,7 +186,8 @@ class SealedModel(models.Model):
 
     @classmethod
     def sealed_fields(cls) -> list[EncryptedTextField]:
-        return [field for field in cls._meta.concrete_fields if isinstance(field, EncryptedTextField)]
+        fields = cls._meta.concrete_fields
+        return [field for field in fields if isinstance(field, EncryptedTextField)]
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
         with as_stored():

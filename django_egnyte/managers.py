@@ -44,7 +44,7 @@ class GuardedQuerySet(models.QuerySet[_Row]):
         for field in self._sealed_fields():
             value = kwargs.get(field.attname, "")
             if value != "" and not isinstance(value, Sealed):
-                raise FieldError(f"'{field.name}' is encrypted: only a sealed value can be written.")
+                raise FieldError(f"'{field.name}' is encrypted: only sealed values are written.")
         return super().update(**kwargs)
 
     write.alters_data = True  # type: ignore[attr-defined]

@@ -51,6 +51,20 @@ def resume() -> None:
     _paused_until = 0.0
 
 
+def scheduled_tasks() -> set[str] | None:
+    """The tasks in the beat schedule of the site's Celery app. Asks no broker.
+
+    ``None`` if there is no such app, or if its schedule is elsewhere than in its configuration.
+    """
+    app = current_app._get_current_object()
+    if not _is_configured(app):
+        return None
+    settings = app.conf
+    if settings.beat_scheduler != "celery.beat:PersistentScheduler":
+        return None
+    return {str(entry["task"]) for entry in (settings.beat_schedule or {}).values()}
+
+
 def _send(task: str, args: tuple[int | str, ...]) -> None:
     global _paused_until
     app = current_app._get_current_object()

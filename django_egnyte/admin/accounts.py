@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth import get_user_model
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +28,7 @@ from ..models import AccountEvent, EgnyteAccount
 from ..services import administer
 from ..services.disconnect import disconnect, make_default, revoke
 from . import health
-from .acts import Act, ActingAdmin, actor_of
+from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
 
 TOKEN_EVENTS = (EventKind.CONNECTED, EventKind.RECONNECTED, EventKind.REFRESHED)
@@ -79,9 +80,10 @@ class EgnyteAccountAdmin(ActingAdmin):
     """Everything is for reading but which account is the user's default. Deleting is revoking."""
 
     acts = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
+    actions = list_actions(acts)
     change_list_template = "admin/django_egnyte/egnyteaccount/change_list.html"
     list_display = (
-        "identity", "host", "user", "state", "granted", "connected", "validated", "expires",
+        "identity", "host", "user", "state", "validated", "expires", "connected", "granted",
     )  # fmt: skip
     list_display_links = ("identity",)
     list_filter = ("status", StaleFilter, ExpiringFilter, DomainFilter, ScopeFilter)
@@ -114,16 +116,13 @@ class EgnyteAccountAdmin(ActingAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: EgnyteAccount | None = None
     ) -> list[str]:
-        names = [name for _title, options in self.fieldsets for name in options["fields"]]
-        return [name for name in names if name != "is_default"]
+        return [name for name in flatten_fieldsets(self.fieldsets) if name != "is_default"]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        user_model: type[AbstractBaseUser] = get_user_model()
+        user_model: Any = get_user_model()
         names = [user_model.USERNAME_FIELD]
-        try:
+        with suppress(FieldDoesNotExist):
             names.append(user_model._meta.get_field(user_model.get_email_field_name()).name)
-        except FieldDoesNotExist:
-            pass
         of_user = [f"user__{name}" for name in dict.fromkeys(names)]
         return [*of_user, "email", "username", "domain"]
 
@@ -155,15 +154,13 @@ class EgnyteAccountAdmin(ActingAdmin):
     def connected(self, account: EgnyteAccount) -> str:
         return _distance(account.connected_at)
 
-    @admin.display(description=_("validated"), empty_value=_("never"))
-    def validated(self, account: EgnyteAccount) -> str | None:
-        return account.last_validated_at and _distance(account.last_validated_at)
+    @admin.display(description=_("validated"))
+    def validated(self, account: EgnyteAccount) -> str:
+        return _distance(account.last_validated_at)
 
-    @admin.display(description=_("token expires"), empty_value=_("never"))
+    @admin.display(description=_("token expires"))
     def expires(self, account: EgnyteAccount) -> str | None:
-        if not account.is_live:
-            return "–"
-        return account.expires_at and _distance(account.expires_at)
+        return _distance(account.expires_at) if account.is_live else None
 
     @admin.display(description=_("name"))
     def person(self, account: EgnyteAccount) -> str:
@@ -251,7 +248,7 @@ class EgnyteAccountAdmin(ActingAdmin):
     def health_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
             "admin/django_egnyte/egnyteaccount/health.html",
@@ -269,8 +266,10 @@ def _local(moment: datetime) -> datetime:
     return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
-def _distance(moment: datetime) -> str:
+def _distance(moment: datetime | None) -> str:
     """How long ago, or how long until, in the largest unit."""
+    if moment is None:
+        return _t("never")
     now = timezone.now()
     if moment > now:
         return _t("in %(time)s") % {"time": timesince(now, moment, depth=1)}

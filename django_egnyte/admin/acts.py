@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
@@ -21,7 +22,6 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.csrf import csrf_protect
@@ -29,8 +29,7 @@ from django.views.decorators.csrf import csrf_protect
 from .paging import EstimatingPaginator
 
 if TYPE_CHECKING:
-    from django.contrib.admin.options import _ActionCallable
-    from django.utils.safestring import SafeString
+    from django.utils.functional import _StrOrPromise
 
     RowAdmin = admin.ModelAdmin[Any]
 else:
@@ -44,19 +43,16 @@ MOST_AT_ONCE: Final = 500
 class Act:
     """``service`` takes the row and the actor, and says whether there was anything to do.
 
-    ``question`` is what the page that asks for confirmation says; without one, none is shown.
+    The permission is called ``<name>_<model>``. ``question`` is what the page that asks for
+    confirmation says; without one, none is shown.
     """
 
     name: str
-    label: str | Promise
-    done: str | Promise
+    label: _StrOrPromise
+    done: _StrOrPromise
     service: Callable[[Any, str], bool]
     applies: Callable[[Any], bool]
-    question: str | Promise = ""
-
-    @property
-    def permission(self) -> str:
-        return self.name
+    question: _StrOrPromise = ""
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -81,11 +77,17 @@ class ActingAdmin(RowAdmin):
     class Media:
         css = {"all": ["egnyte/admin.css"]}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for act in self.acts:
+            # Where Django looks for the permission that an action names.
+            setattr(self, f"has_{act.name}_permission", partial(self.may, act=act))
+
     def may(self, request: HttpRequest, act: Act) -> bool:
         """Whether the administrator has the act's own permission, and may see the rows at all."""
         options = self.opts
         name = f"{options.app_label}.{act.name}_{options.model_name}"
-        return self.has_view_permission(request) and request.user.has_perm(name)  # type: ignore[union-attr]
+        return self.has_view_permission(request) and request.user.has_perm(name)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -100,15 +102,6 @@ class ActingAdmin(RowAdmin):
         return super().get_queryset(request).defer("access_token", "refresh_token")
 
     # Lists
-
-    def get_actions(
-        self, request: HttpRequest
-    ) -> dict[str, tuple[Callable[..., Any], str, str]]:
-        actions: dict[str, Any] = dict(super().get_actions(request))
-        for act in self.acts:
-            if self.may(request, act):
-                actions[act.name] = (_list_action(act), act.name, act.label)
-        return actions
 
     def act_on_selected(
         self, request: HttpRequest, act: Act, selected: models.QuerySet[Any]
@@ -128,7 +121,7 @@ class ActingAdmin(RowAdmin):
 
     # Pages of one row
 
-    def get_urls(self) -> list[URLPattern]:  # type: ignore[override]
+    def get_urls(self) -> list[URLPattern]:
         own = [
             path(
                 f"<path:object_id>/{act.name}/",
@@ -224,7 +217,7 @@ class ActingAdmin(RowAdmin):
             "media": self.media,
             "back": self._url("change", rows[0].pk) if one else self._url("changelist"),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/django_egnyte/confirm.html", context)
 
     def _url(self, name: str, *args: Any) -> str:
@@ -232,10 +225,16 @@ class ActingAdmin(RowAdmin):
         return reverse(view, args=args, current_app=self.admin_site.name)
 
 
-def _list_action(act: Act) -> Callable[..., HttpResponse | None]:
-    def action(
+def list_actions(acts: Sequence[Act]) -> list[Any]:
+    """The acts as what ``ModelAdmin.actions`` holds."""
+    return [_list_action(act) for act in acts]
+
+
+def _list_action(act: Act) -> Any:
+    def perform(
         model_admin: ActingAdmin, request: HttpRequest, selected: models.QuerySet[Any]
     ) -> HttpResponse | None:
         return model_admin.act_on_selected(request, act, selected)
 
-    return action
+    perform.__name__ = act.name
+    return admin.action(perform, permissions=[act.name], description=act.label)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Count, Min, Q
+from django.db.models import Case, Count, Min, Q, When
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -54,9 +54,9 @@ def _statuses() -> list[dict[str, Any]]:
     ]
 
 
-def _domains() -> Sequence[dict[str, Any]]:
+def _domains() -> Sequence[Mapping[str, Any]]:
     """The domains with the most accounts; the index on domain and status has it all."""
-    counts = {status.value: Count("*", filter=Q(status=status)) for status in Status}
+    counts = {status.value: _count(Q(status=status)) for status in Status}
     rows = EgnyteAccount.objects.values("domain").annotate(n=Count("*"), **counts)
     return list(rows.order_by("-n", "domain")[:MOST])
 
@@ -101,6 +101,11 @@ def _charts(now: datetime) -> list[Chart]:
     ]
 
 
+def _count(condition: Q) -> Count:
+    # Of a constant: to count a column, PostgreSQL would have to read the rows.
+    return Count(Case(When(condition, then=1)))
+
+
 def _day_of(name: str) -> TruncDate:
     # UTC needs no time zone tables, which MariaDB often lacks.
     return TruncDate(name, tzinfo=UTC)
@@ -119,9 +124,7 @@ def _expiry(now: datetime) -> dict[str, int]:
     soon = EgnyteAccount.objects.filter(
         status__in=LIVE, expires_at__gt=now, expires_at__lte=now + SOON
     )
-    counted = soon.aggregate(
-        soon=Count("*"), unaided=Count("*", filter=Q(next_refresh_at=None))
-    )
+    counted = soon.aggregate(soon=Count("*"), unaided=_count(Q(next_refresh_at=None)))
     expired = EgnyteAccount.objects.filter(status__in=LIVE, expires_at__lte=now).count()
     return {**counted, "expired": expired}
 
@@ -129,8 +132,8 @@ def _expiry(now: datetime) -> dict[str, int]:
 def _outbox(now: datetime) -> dict[str, Any]:
     counted = PendingRevocation.objects.aggregate(
         size=Count("*"),
-        due=Count("*", filter=Q(not_before__lte=now)),
-        failed=Count("*", filter=Q(attempts__gt=0)),
+        due=_count(Q(not_before__lte=now)),
+        failed=_count(Q(attempts__gt=0)),
         oldest=Min("created_at"),
     )
     oldest = counted["oldest"]

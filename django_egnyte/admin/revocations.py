@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import PendingRevocation
 from ..services import administer
 from ..services.revoke import abandon
-from .acts import Act, ActingAdmin
+from .acts import Act, ActingAdmin, list_actions
 
 
 def _abandon(row: PendingRevocation, actor: str) -> bool:
@@ -60,6 +60,7 @@ class PendingRevocationAdmin(ActingAdmin):
     """For reading; a stuck row can be tried again, or abandoned on record."""
 
     acts = (RETRY, ABANDON)
+    actions = list_actions(acts)
     list_display = (
         "name", "domain", "username", "reason", "created_at", "attempts", "not_before",
         "last_error",

@@ -1,9 +1,10 @@
-"""What an administrator may ask for: work is made due now and hurried. Nothing here calls Egnyte."""
+"""What an administrator may ask for: work is made due now and hurried. Nothing calls Egnyte."""
 
 from __future__ import annotations
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from .. import queue
 from ..choices import EventKind
@@ -11,7 +12,7 @@ from ..models import EgnyteAccount, PendingRevocation
 from . import history, hosts
 from .transactions import DatabaseNow, alias
 
-RECONNECT_REASON = "An administrator of this site asks you to reconnect"
+RECONNECT_REASON = gettext_noop("An administrator of this site asks you to reconnect")
 
 
 def request_validation(account: EgnyteAccount, *, actor: str) -> bool:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from django_egnyte.ciphers import FernetCipher
+from django_egnyte.exceptions import DecryptionError
+
+OLD = "an old key of thirty-two characters or more"
+NEW = "a new key of thirty-two characters or more"
+CONTEXT = "access_token|seal|acme.egnyte.com|1"
+
+
+def test_what_is_sealed_opens_in_its_context_only() -> None:
+    cipher = FernetCipher([NEW])
+    sealed = cipher.seal("a token", CONTEXT)
+
+    assert "token" not in sealed
+    assert cipher.open(sealed, CONTEXT) == "a token"
+    with pytest.raises(DecryptionError):
+        cipher.open(sealed, CONTEXT.replace("access", "refresh"))
+
+
+def test_sealing_twice_gives_two_texts() -> None:
+    cipher = FernetCipher([NEW])
+
+    assert cipher.seal("a token", CONTEXT) != cipher.seal("a token", CONTEXT)
+
+
+def test_any_text_can_be_sealed() -> None:
+    cipher = FernetCipher([NEW])
+
+    for text in ("ünïcödé", "x" * 100_000, "a|b.c"):
+        assert cipher.open(cipher.seal(text, CONTEXT), CONTEXT) == text
+
+
+def test_the_newest_key_seals_and_every_key_opens() -> None:
+    old, both, new = FernetCipher([OLD]), FernetCipher([NEW, OLD]), FernetCipher([NEW])
+    sealed = old.seal("a token", CONTEXT)
+
+    assert both.open(sealed, CONTEXT) == "a token"
+    assert both.needs_reseal(sealed)
+    resealed = both.seal(both.open(sealed, CONTEXT), CONTEXT)
+    assert not both.needs_reseal(resealed)
+    assert new.open(resealed, CONTEXT) == "a token"
+
+
+def test_no_key_opens_after_its_removal() -> None:
+    sealed = FernetCipher([OLD]).seal("a token", CONTEXT)
+
+    with pytest.raises(DecryptionError, match="No configured key"):
+        FernetCipher([NEW]).open(sealed, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda sealed: sealed[:-20] + sealed[-9:],
+        lambda sealed: sealed.replace(sealed[20], "A" if sealed[20] != "A" else "B", 1),
+        lambda sealed: "gAAAAA." + sealed.rpartition(".")[2],
+        lambda sealed: "gAAAAA\N{SNOWMAN}." + sealed.rpartition(".")[2],
+        lambda sealed: "gAAAAA\ud800." + sealed.rpartition(".")[2],
+    ],
+)
+def test_a_changed_text_does_not_open(damage: object) -> None:
+    cipher = FernetCipher([NEW])
+    sealed = cipher.seal("a token", CONTEXT)
+
+    with pytest.raises(DecryptionError) as caught:
+        cipher.open(damage(sealed), CONTEXT)  # type: ignore[operator]
+
+    assert sealed not in str(caught.value)
+
+
+@pytest.mark.parametrize("foreign", ["", "plain", "gAAAAAnodot", "Z0FBQUFB.cafe0000", "."])
+def test_text_of_another_form_is_not_taken_for_its_own(foreign: str) -> None:
+    cipher = FernetCipher([NEW])
+
+    with pytest.raises(DecryptionError):
+        cipher.needs_reseal(foreign)
+    with pytest.raises(DecryptionError):
+        cipher.open(foreign, CONTEXT)
+
+
+@pytest.mark.parametrize("keys", [[], [""], [NEW, ""], ["short"], [NEW, None], [b"bytes" * 10]])
+def test_keys_that_cannot_be_used_are_refused(keys: list[str]) -> None:
+    with pytest.raises(ValueError, match="key") as caught:
+        FernetCipher(keys)
+
+    assert NEW not in str(caught.value)
+
+
+def test_an_old_short_key_still_opens() -> None:
+    FernetCipher([NEW, "short"])
