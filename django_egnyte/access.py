@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
+from django.contrib import messages
 from django.core import signing
 from django.db.models import Q
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
 
 from . import gateway
@@ -29,6 +33,7 @@ from .services.refresh import refresh, request_refresh
 from .services.transactions import alias, in_callers_transaction
 from .services.validate import note_use
 from .services.verdict import suspect
+from .signals import api_called
 
 if TYPE_CHECKING:
     import requests
@@ -36,7 +41,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+logger = logging.getLogger("django_egnyte.api")
+
 SCOPES_SALT = "django_egnyte.scopes"
+TOLD_KEY = "egnyte_told"
 
 
 class AccountConnection:
@@ -94,11 +102,41 @@ class AccountConnection:
                 return None
             return Credentials(self.account.access_token, self.account.token_version)
         if current.is_live:
-            suspect(current, reason="Egnyte answered 401", actor="client", acting=acting)
+            suspect(
+                current, reason=gettext_noop("Egnyte answered 401"), actor="client", acting=acting
+            )
         return None
 
     def accepted(self, used: Credentials) -> None:
         note_use(self.account)
+
+    def observed(
+        self, method: str, status: int | None, seconds: float, request_id: str | None
+    ) -> None:
+        account = self.account
+        logger.debug(
+            "%s at %s: %s in %.3f s",
+            method,
+            self.host,
+            status or "no answer",
+            seconds,
+            extra={
+                "event": "api_called",
+                "account_id": account.pk,
+                "domain": self.host,
+                "duration": seconds,
+                "request_id": request_id,
+            },
+        )
+        if api_called.receivers:
+            api_called.send_robust(
+                EgnyteAccount,
+                account=account,
+                method=method,
+                status=status,
+                duration=seconds,
+                request_id=request_id,
+            )
 
     def _refresh(self) -> None:
         if in_callers_transaction():
@@ -185,9 +223,11 @@ class RequestClient(LinkedClient):
         """Find the account, if that was not done yet."""
         if self._resolved:
             return
-        account = default_account(self._source.user)
-        if account is not None:
+        account = chosen_account(self._source.user)
+        if account is not None and account.is_live:
             self._connection = AccountConnection(account)
+        elif account is not None:
+            tell_ended(self._source, account)
         self._resolved = True
 
 
@@ -196,16 +236,30 @@ def client_of(account: EgnyteAccount) -> LinkedClient:
     return LinkedClient(AccountConnection(account))
 
 
-def default_account(user: Any) -> EgnyteAccount | None:
-    """The user's default account if it is live, or where none is marked, the oldest live one.
+def chosen_account(user: Any) -> EgnyteAccount | None:
+    """The user's default account, live or not; where none is marked, the oldest live one.
 
     A default that is dead is not replaced by another: that could be another company's files.
     """
     candidates = EgnyteAccount.objects.for_user(user).filter(
         Q(is_default=True) | Q(status__in=LIVE)
     )
-    account = candidates.order_by("-is_default", "pk").first()
-    return account if account is not None and account.is_live else None
+    return candidates.order_by("-is_default", "pk").first()
+
+
+def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
+    """Tell the user on the next page, once for each end of an account, that it must be renewed."""
+    session = getattr(request, "session", None)
+    mark = f"{account.pk}:{account.token_version}"
+    if session is None or session.get(TOLD_KEY) == mark:
+        return
+    session[TOLD_KEY] = mark
+    messages.warning(
+        request,
+        _("Your connection to %(domain)s has ended. Please reconnect.")
+        % {"domain": account.domain},
+        fail_silently=True,
+    )
 
 
 def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] = ()) -> str:

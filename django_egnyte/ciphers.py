@@ -46,7 +46,8 @@ class FernetCipher:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        if not keys or not all(isinstance(key, str) and key for key in keys):
+        given: Sequence[object] = keys
+        if not given or not all(isinstance(key, str) and key for key in given):
             raise ValueError("FernetCipher needs at least one key, and none of them empty.")
         if len(keys[0]) < SHORTEST_KEY:
             raise ValueError(f"The newest key is shorter than {SHORTEST_KEY} characters.")

@@ -75,7 +75,7 @@ class Settings:
     def encryption_keys(self) -> Sequence[str]:
         keys = getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None)
         if keys is None:
-            return [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+            return [str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)]
         if isinstance(keys, str):
             raise ImproperlyConfigured("EGNYTE_ENCRYPTION_KEYS must be a list of strings.")
         return list(keys)

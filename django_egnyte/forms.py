@@ -43,6 +43,22 @@ class DomainForm(forms.Form):
             ) from None
 
 
+class PasswordForm(forms.Form):
+    """Egnyte's username and password, for the flow of internal applications."""
+
+    username = forms.CharField(
+        label=_("Egnyte username"),
+        max_length=255,
+        widget=forms.TextInput(attrs={"autocapitalize": "none", "autocomplete": "username"}),
+    )
+    password = forms.CharField(
+        label=_("Egnyte password"),
+        max_length=1024,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+
 def domain_form(data: Any = None, *, initial: str = "") -> DomainForm | None:
     """The form, or ``None`` where the site has one fixed domain and there is nothing to ask."""
     if gateway.fixed_host() is not None:

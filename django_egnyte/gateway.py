@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 from . import domains
+from .choices import Flow
 from .conf import TOKEN_DEADLINE, conf
 from .exceptions import InvalidDomainError
-from .oauth import OAuthClient
+from .oauth import ENHANCED_PATH, OAuthClient
 
 # https://developers.egnyte.com: the regions of the Enhanced Authentication Service.
 ENHANCED_HOSTS: Final = {
@@ -99,12 +102,69 @@ def oauth(host: str) -> OAuthClient:
     )
 
 
+def host_of_referer(referer: str) -> str | None:
+    """The domain that the Enhanced service's last redirect names by its Referer, if it does.
+
+    The header is anybody's to write, so it counts only if it names a customer's host under
+    Egnyte's own suffixes that this site may link. ``EGNYTE_BASE_URL`` replaces those hosts.
+    """
+    try:
+        url = urlsplit(referer)
+        if conf.base_url:
+            name = _label_in(referer)
+        else:
+            # The host and nothing else: no user, no port, not even an empty one.
+            bare = url.scheme == "https" and url.netloc.lower() == url.hostname
+            name = url.hostname if bare else None
+        return host_of(name) if name else None
+    except (InvalidDomainError, ValueError):
+        return None
+
+
+def _label_in(referer: str) -> str | None:
+    """The domain's label in an address of the development server."""
+    before, placeholder, after = (conf.base_url or "").rstrip("/").partition("{domain}")
+    if not placeholder:
+        return None
+    address = rf"{re.escape(before)}([A-Za-z0-9-]{{1,63}}){re.escape(after)}(?:[/?#].*)?"
+    found = re.fullmatch(address, referer)
+    return found[1] if found else None
+
+
 def enhanced_host() -> str:
     """The Enhanced Authentication Service of ``EGNYTE_REGION``."""
     try:
         return ENHANCED_HOSTS[conf.region]
     except KeyError:
         raise ImproperlyConfigured('EGNYTE_REGION must be "us" or "eu".') from None
+
+
+def authorization_url(
+    flow: str, host: str, *, redirect_uri: str, state: str, scopes: Sequence[str]
+) -> str:
+    """Where a flow begins: at the customer's host, or for ``enhanced`` at the service, which asks
+    for the domain unless ``host`` names it."""
+    if flow == Flow.ENHANCED:
+        return oauth(enhanced_host()).authorization_url(
+            redirect_uri=redirect_uri,
+            state=state,
+            scopes=scopes,
+            path=ENHANCED_PATH,
+            domain=_for_service(host) if host else "",
+        )
+    return oauth(host).authorization_url(
+        redirect_uri=redirect_uri,
+        state=state,
+        scopes=scopes,
+        response_type="token" if flow == Flow.IMPLICIT else "code",
+    )
+
+
+def _for_service(host: str) -> str:
+    """How the Enhanced service is told a domain: by its label, or where that is not enough (Gov
+    Cloud) by its whole address."""
+    name = domains.label(host)
+    return name if host == f"{name}.egnyte.com" else f"https://{host}"
 
 
 def key_digest() -> str:

@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from .access import RequestClient, to_connect
 from .exceptions import EgnyteError, NotLinkedError, UnauthorizedError
@@ -45,6 +47,13 @@ class EgnyteMiddleware:
             return None
         if not _is_own(request, exception) or exception.retryable:
             return None
+        if isinstance(exception, UnauthorizedError):
+            messages.warning(
+                request,
+                _("Egnyte no longer accepts your connection to %(domain)s. Please reconnect.")
+                % {"domain": exception.host},
+                fail_silently=True,
+            )
         return to_connect(request, domain=exception.host or "")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -167,16 +168,23 @@ class OAuthClient:
             form["client_secret"] = self.client_secret
         if scopes:
             form["scope"] = " ".join(scopes)
+        ends = time.monotonic() + self.deadline
         response = self._send("POST", TOKEN_PATH, data=form, stream=True)
         body = bytearray()
         failure: EgnyteError | None = None
         try:
-            for chunk in http.iter_body(response):
+            # Byte by byte, since a larger piece would be waited for: the door's deadline ends with
+            # the headers. So the last wait ends one read timeout after the deadline at the latest.
+            for chunk in http.iter_body(response, chunk_size=1):
                 body += chunk
                 if len(body) > http.TOKEN_MAX_BYTES:
                     failure = ResponseError("The token answer is too large.", host=self.host)
                     break
+                if time.monotonic() > ends:
+                    failure = UnavailableError("The token answer took too long.", host=self.host)
+                    break
         except EgnyteError as error:
+            error.host = self.host
             failure = error
         finally:
             response.close()
@@ -256,13 +264,28 @@ def parse_token_answer(
                 rescued[b"access_token"], rescued.get(b"refresh_token", ""), complete=False
             )
         raise failure or ResponseError("The token answer holds no token.", host=host) from None
-    scope = found.get("scope")
     return TokenAnswer(
-        access,
-        refresh,
-        _expires_in(found.get("expires_in")),
-        tuple(scope.split()) if isinstance(scope, str) and scope.strip() else None,
+        access, refresh, _expires_in(found.get("expires_in")), _scopes(found.get("scope"))
     )
+
+
+def browser_answer(given: Mapping[str, str]) -> TokenAnswer:
+    """What a browser says stood in the fragment (RFC 6749 section 4.2.2); ``OAuthError`` for
+    what is no token. Only Egnyte can say whether it is one of its own."""
+    token = given.get("access_token", "")
+    if not _is_token(token):
+        raise OAuthError("The browser posted no token.")
+    return TokenAnswer(
+        token,
+        expires_in=_expires_in(given.get("expires_in")),
+        scopes=_scopes(given.get("scope")),
+    )
+
+
+def _scopes(value: object) -> tuple[str, ...] | None:
+    """The scopes granted (RFC 6749 section 3.3); ``None`` if the answer names none."""
+    found = value.split() if isinstance(value, str) else []
+    return tuple(scope for scope in found if _TOKEN.fullmatch(scope)) or None
 
 
 def _is_token(value: object) -> bool:

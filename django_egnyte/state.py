@@ -17,7 +17,8 @@ from typing import Any, Final
 from django.core import signing
 
 from .conf import STATE_LIFETIME, STATES_AT_MOST
-from .exceptions import StateError
+from .exceptions import DecryptionError, StateError
+from .fields import seal, unseal
 
 PREFIX: Final = "egnyte_state_"
 SALT: Final = "django_egnyte.state"
@@ -66,19 +67,51 @@ def recall(session: MutableMapping[str, Any], state: str, *, user: str) -> Attem
     ``StateError``: ``missing`` if this session began no such attempt, ``expired`` after ten
     minutes, ``foreign`` if another user of this site began it.
     """
+    return _recall(session, state, user, parked=False)[0]
+
+
+def _recall(
+    session: MutableMapping[str, Any], state: str, user: str, *, parked: bool
+) -> tuple[Attempt, dict[str, Any]]:
     sealed = session.get(_key(state)) if state and len(state) < 200 else None
     if not isinstance(sealed, str):
         raise StateError("No attempt to connect was begun with this state.", reason="missing")
     try:
         values = signing.loads(sealed, salt=SALT)
-        attempt = Attempt(**values | {"scopes": tuple(values["scopes"])})
+        if parked is not ("code" in values):
+            raise ValueError
+        fields = {name: values[name] for name in Attempt.__slots__}
+        attempt = Attempt(**fields | {"scopes": tuple(values["scopes"])})
     except (signing.BadSignature, TypeError, ValueError, KeyError):
         raise StateError("The state does not hold what was signed.", reason="missing") from None
     if time.time() - attempt.started > STATE_LIFETIME:
         raise StateError("The attempt to connect took too long.", reason="expired")
     if attempt.user != user:
         raise StateError("Another user began this attempt.", reason="foreign")
-    return attempt
+    return attempt, values
+
+
+def park(session: MutableMapping[str, Any], attempt: Attempt, code: str) -> str:
+    """Keep a code until the user has said which domain it is for; returns the state to take it
+    back with. The code never leaves the server, and is sealed while it waits there."""
+    state = secrets.token_urlsafe(32)
+    _make_room(session)
+    values = asdict(attempt) | {"code": str(seal(code, _code_context(state)))}
+    session[_key(state)] = signing.dumps(values, salt=SALT)
+    return state
+
+
+def take_back(session: MutableMapping[str, Any], state: str, *, user: str) -> tuple[Attempt, str]:
+    """The attempt and the code that were parked under this state; ``StateError`` as ``recall``."""
+    attempt, values = _recall(session, state, user, parked=True)
+    try:
+        return attempt, unseal(values["code"], _code_context(state))
+    except DecryptionError:
+        raise StateError("The parked code cannot be read.", reason="missing") from None
+
+
+def _code_context(state: str) -> str:
+    return f"code|{_key(state)}"
 
 
 def _key(state: str) -> str:

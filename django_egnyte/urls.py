@@ -12,6 +12,9 @@ urlpatterns = [
     path("", views.accounts, name="accounts"),
     path("connect/", views.connect, name="connect"),
     path("callback/", views.callback, name="callback"),
+    path("domain/", views.domain, name="domain"),
+    path("implicit/", views.implicit, name="implicit"),
+    path("password/", views.password, name="password"),
     path("<int:pk>/disconnect/", views.disconnect, name="disconnect"),
     path("<int:pk>/default/", views.make_default, name="default"),
 ]

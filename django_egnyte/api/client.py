@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
@@ -97,6 +98,15 @@ class Connection(Protocol):
 
     def accepted(self, used: Credentials) -> None:
         """Egnyte answered 2xx to this token."""
+        ...
+
+    def observed(
+        self, method: str, status: int | None, seconds: float, request_id: str | None
+    ) -> None:
+        """One request was made; `status` is None if it got no answer. For logs and metrics.
+
+        Called in the thread that made it, so no place for database work. Must not raise.
+        """
         ...
 
 
@@ -251,7 +261,7 @@ class EgnyteClient:
         while True:
             pause = 0.0
             try:
-                response: requests.Response = yield flows.Step("io", call.send, used)
+                response: requests.Response = yield flows.Step("io", _send, connection, call, used)
                 self._rate_headers = response.headers
                 answers.classify(response)
             except UnauthorizedError as error:
@@ -310,6 +320,20 @@ class EgnyteClient:
         return sent
 
 
+def _send(connection: Connection, call: _Call, used: Credentials) -> requests.Response:
+    started = time.monotonic()
+    status = request_id = None
+    try:
+        response = call.send(used)
+        status = response.status_code
+        # Neither header is documented; whichever is there helps Egnyte's support to find the call.
+        headers = response.headers
+        request_id = headers.get("X-Egnyte-Request-Id") or headers.get("X-Request-Id")
+        return response
+    finally:
+        connection.observed(call.method, status, time.monotonic() - started, request_id)
+
+
 def _rejected(connection: Connection, used: Credentials, acting: bool) -> Flow[Credentials | None]:
     def tell() -> Credentials | None:
         return connection.rejected(used, acting=acting)
@@ -332,12 +356,12 @@ class _Call:
         "_headers",
         "_json",
         "_max_bytes",
-        "_method",
         "_params",
         "_start",
         "_stream",
         "_timeout",
         "_url",
+        "method",
     )
 
     def __init__(
@@ -349,7 +373,7 @@ class _Call:
         json: Any,
         headers: Mapping[str, str],
     ) -> None:
-        self._method = method
+        self.method = method
         self._url = url
         self._params = params
         self._data = data
@@ -374,7 +398,7 @@ class _Call:
 
     def send(self, credentials: Credentials) -> requests.Response:
         return http.send(
-            self._method,
+            self.method,
             self._url,
             bearer=credentials.access_token,
             headers=self._headers,

@@ -6,10 +6,12 @@ what keeps accounts alive always has the rest.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from datetime import timedelta
 from typing import Final
 
+from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
@@ -17,7 +19,7 @@ from .. import gateway
 from ..choices import EventKind
 from ..conf import FAILURES_PER_HOUR, conf
 from ..exceptions import RateLimitedError, TooManyFailuresError
-from ..models import AccountEvent, KeyState
+from ..models import AccountEvent, KeyState, SpentState
 from .transactions import DatabaseNow, ago, alias, hence
 
 logger = logging.getLogger("django_egnyte.budget")
@@ -97,3 +99,39 @@ def refuse_after_failures(user_ref: str, host: str = "", username: str = "") -> 
     )
     if failed.count() >= FAILURES_PER_HOUR:
         raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)
+
+
+def reserve_attempt(user_ref: str, host: str, username: str) -> list[str]:
+    """Take one of the hour's ``FAILURES_PER_HOUR`` attempts of a user, and one of a username.
+
+    Unlike counting failures, this cannot be passed by many attempts at once. A success gives both
+    back with ``return_attempt``; ``TooManyFailuresError`` when there is none left.
+    """
+    hour = int(timezone.now().timestamp()) // HOUR
+    taken: list[str] = []
+    for who in (f"user {user_ref}", f"username {host} {username.casefold()}"):
+        slot = _take_slot(f"{hour} {who}")
+        if slot is None:
+            return_attempt(taken)
+            raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)
+        taken.append(slot)
+    return taken
+
+
+def return_attempt(taken: list[str]) -> None:
+    """The attempt did not fail."""
+    SpentState.objects.using(alias()).filter(digest__in=taken).delete()
+
+
+def _take_slot(name: str) -> str | None:
+    using = alias()
+    ends = timezone.now() + timedelta(hours=1)
+    for number in range(FAILURES_PER_HOUR):
+        digest = hashlib.sha256(f"attempt {number} {name}".encode()).hexdigest()
+        try:
+            with transaction.atomic(using=using, durable=True):
+                SpentState.objects.using(using).create(digest=digest, expires_at=ends)
+        except IntegrityError:
+            continue
+        return digest
+    return None

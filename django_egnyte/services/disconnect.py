@@ -28,7 +28,7 @@ def disconnect(account_id: int, *, actor: str, user: Any = None) -> bool:
         account = rows.select_for_update().first()
         if account is None:
             return False
-        account._egnyte_locked_for = actor
+        account._egnyte_locked_for = actor  # type: ignore[attr-defined]
         account.delete(using=alias())
         return True
 
@@ -51,7 +51,6 @@ def queue_deleted(account: EgnyteAccount, *, using: str) -> None:
         return
     if found.is_live:
         outbox.put_held(found, using=using, reason="disconnected")
-        outbox.release_grant(found.grant_id, using=using)
     gone = copy.copy(found)
     gone.access_token = gone.refresh_token = ""
     history.record(EventKind.DISCONNECTED, gone, using=using, actor=actor or "delete")

@@ -29,6 +29,8 @@ class Lease:
 
     account: EgnyteAccount
     nonce: str
+    rows: tuple[int, ...]
+    """The primary keys of all accounts that it stands on."""
 
 
 class Moved(Exception):
@@ -65,9 +67,7 @@ def hold(account: EgnyteAccount, *, patience: float) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        EgnyteAccount.objects.using(using).filter(lease=lease.nonce).write(
-            lease="", leased_until=None
-        )
+        in_short_transaction(lambda: _release(lease, using), using)
 
 
 def _take(account: EgnyteAccount, using: str) -> Lease | None:
@@ -92,9 +92,17 @@ def _take(account: EgnyteAccount, using: str) -> Lease | None:
             raise Moved(mine)
         if any(row.is_leased for row in rows):
             return None
-        EgnyteAccount.objects.using(using).filter(pk__in=[row.pk for row in rows]).write(
+        keys = tuple(row.pk for row in rows)
+        EgnyteAccount.objects.using(using).filter(pk__in=keys).write(
             lease=nonce, leased_until=hence(LEASE)
         )
-        return Lease(mine, nonce)
+        return Lease(mine, nonce, keys)
 
     return in_short_transaction(take, using)
+
+
+def _release(lease: Lease, using: str) -> None:
+    # In the order of the takers: an UPDATE of several rows locks them in any order.
+    rows = EgnyteAccount.objects.using(using).filter(pk__in=lease.rows, lease=lease.nonce)
+    mine = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+    EgnyteAccount.objects.using(using).filter(pk__in=mine).write(lease="", leased_until=None)

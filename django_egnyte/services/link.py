@@ -26,8 +26,8 @@ from ..models import AccountEvent, EgnyteAccount, PendingRevocation, SpentState
 from ..oauth import OAuthClient, TokenAnswer, UserInfo
 from ..signals import account_connected
 from . import agenda, budget, history, outbox
-from .obtain import Obtained, due_on_failure, obtain
-from .transactions import alias, in_short_transaction
+from .obtain import Obtained, due_on_failure, keep, obtain
+from .transactions import alias, in_short_transaction, refuse_in_transaction
 
 
 def spend_state(state: str) -> None:
@@ -66,6 +66,45 @@ def link_with_code(
         scopes=scopes,
         flow=flow,
         relink=relink,
+    )
+
+
+@sensitive_variables()
+def link_with_password(
+    user: Any, *, username: str, password: str, host: str, scopes: Sequence[str]
+) -> EgnyteAccount:
+    """Trade an Egnyte username and password for a token (internal applications), and store it.
+
+    The password is used once and kept nowhere. Raises as ``link_with_code``.
+    """
+    attempt = budget.reserve_attempt(str(user.pk), host, username)
+    account = _link(
+        user,
+        lambda client: client.password(username, password, scopes),
+        host=host,
+        scopes=scopes,
+        flow=Flow.PASSWORD,
+        relink=None,
+        username=username,
+    )
+    budget.return_attempt(attempt)
+    return account
+
+
+@sensitive_variables()
+def link_with_token(
+    user: Any, answer: TokenAnswer, *, host: str, scopes: Sequence[str], relink: int | None = None
+) -> EgnyteAccount:
+    """Store a token that a browser brought (implicit grant), once Egnyte says whose it is.
+
+    It proves no identity (RFC 6749 section 10.16), so it replaces no token of another flow:
+    ``LinkError``. Otherwise raises as ``link_with_code``.
+    """
+    refuse_in_transaction()
+    budget.refuse_after_failures(str(user.pk))
+    obtained = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), reason=Flow.IMPLICIT)
+    return prove_and_store(
+        user, obtained, host=host, scopes=scopes, flow=Flow.IMPLICIT, relink=relink
     )
 
 
@@ -144,8 +183,8 @@ def _store(
     relink: int | None,
 ) -> EgnyteAccount:
     using = alias()
-    row = outbox.own_row(obtained.row, using)
-    accounts = _lock_accounts(user, row, using)
+    row, grants = outbox.own_row(obtained.row, using)
+    accounts = _lock_accounts(user, row, grants, using)
     mine = [each for each in accounts if each.user_id == user.pk]
     account = next(
         (e for e in mine if (e.domain, e.egnyte_user_id) == (row.domain, identity.id)), None
@@ -169,14 +208,13 @@ def _store(
             is_default=not any(each.is_default for each in mine),
         )
     same_token = not created and account.token_fingerprint == row.fingerprint
+    grant_id = _grant_of(row, grants, accounts)
+    outbox.join_grants(grants, grant_id, using=using)
     superseded = None
     if not (created or same_token):
+        stays = account.grant_id == grant_id
         superseded = outbox.put_held(
-            account,
-            using=using,
-            reason="relinked",
-            grant_stays_held=bool(row.refresh_fingerprint)
-            and account.refresh_fingerprint == row.refresh_fingerprint,
+            account, using=using, reason="relinked", grant_stays_held=stays
         )
     now = timezone.now()
     values: dict[str, Any] = {
@@ -188,7 +226,7 @@ def _store(
         "flow": flow,
         "token_fingerprint": row.fingerprint,
         "refresh_fingerprint": row.refresh_fingerprint,
-        "grant_id": _grant_of(row, accounts),
+        "grant_id": grant_id,
         "expires_at": row.expires_at,
         "token_version": account.token_version + 1,
         "status": Status.ACTIVE,
@@ -223,22 +261,31 @@ def _store(
     return account
 
 
-def _lock_accounts(user: Any, row: PendingRevocation, using: str) -> list[EgnyteAccount]:
-    """Lock the user's accounts, and whoever else holds this token or its refresh token."""
+def _lock_accounts(
+    user: Any, row: PendingRevocation, grants: set[str], using: str
+) -> list[EgnyteAccount]:
+    """Lock the user's accounts, and whoever else holds this token, its refresh token or grant."""
     which = Q(user_id=user.pk) | Q(domain=row.domain, token_fingerprint=row.fingerprint)
+    which |= Q(grant_id__in=grants)
     if row.refresh_fingerprint:
         which |= Q(domain=row.domain, refresh_fingerprint=row.refresh_fingerprint)
     rows = EgnyteAccount.objects.using(using).filter(which)
     return list(rows.order_by("pk").select_for_update())
 
 
-def _grant_of(row: PendingRevocation, accounts: list[EgnyteAccount]) -> str:
-    """An equal token, or an equal refresh token, means the same grant."""
+def _grant_of(row: PendingRevocation, grants: set[str], accounts: list[EgnyteAccount]) -> str:
+    """An equal token, or an equal refresh token, means the same grant.
+
+    It may also stand in the outbox under an account's grant, brought by a refresh that was killed
+    before it could store it, or superseded.
+    """
     for each in accounts:
         if each.domain != row.domain or each.status not in LIVE:
             continue
-        if each.token_fingerprint == row.fingerprint or (
-            row.refresh_fingerprint and each.refresh_fingerprint == row.refresh_fingerprint
+        if (
+            each.grant_id in grants
+            or each.token_fingerprint == row.fingerprint
+            or (row.refresh_fingerprint and each.refresh_fingerprint == row.refresh_fingerprint)
         ):
             return each.grant_id
     return row.grant_id

@@ -102,7 +102,10 @@ def due_on_failure(row: PendingRevocation) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        outbox.make_due(row, using=alias())
+        try:
+            outbox.make_due(row, using=alias())
+        except DatabaseError:
+            logger.exception("A failed call's row could not be made due; it is so by itself soon.")
         queue.hurry("process_revocations")
         raise
 

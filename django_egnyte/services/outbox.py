@@ -72,6 +72,8 @@ def put_held(
         sealed["refresh_token"] = Sealed("")
     if not any(sealed.values()):
         return None
+    # A row that nobody named, as raw SQL could make one, must not be taken for another.
+    name = account.token_fingerprint or new_id()
     return PendingRevocation.objects.using(using).create(
         user_ref=str(account.user_id),
         account_ref=account.pk,
@@ -79,7 +81,7 @@ def put_held(
         username=account.username,
         seal_id=account.seal_id,
         **sealed,
-        fingerprint=account.token_fingerprint,
+        fingerprint=name,
         refresh_fingerprint="" if grant_stays_held else account.refresh_fingerprint,
         grant_id=account.grant_id,
         expires_at=account.expires_at,
@@ -109,13 +111,35 @@ def family(row: PendingRevocation, using: str) -> QuerySet[PendingRevocation]:
     )
 
 
-def own_row(row: PendingRevocation, using: str) -> PendingRevocation:
-    """Lock a token's rows to store it; ``TokenConflictError`` if the revoker was here first."""
+def own_row(row: PendingRevocation, using: str) -> tuple[PendingRevocation, set[str]]:
+    """Lock a token's rows to store it; ``TokenConflictError`` if the revoker was here first.
+
+    Returns the row as it is now, and the grants under which the same token is known here.
+    """
     rows = list(family(row, using))
     own = next((each for each in rows if each.pk == row.pk), None)
     if own is None or any(each.is_claimed for each in rows):  # type: ignore[attr-defined]
         raise TokenConflictError("This token is being revoked at this moment.", host=row.domain)
-    return own
+    return own, {each.grant_id for each in rows}
+
+
+def recognise(account: EgnyteAccount, *, using: str) -> None:
+    """What stands here with one of the account's tokens is of its grant.
+
+    To be called before the account's tokens are replaced, which is the last moment to know that.
+    """
+    which = Q(fingerprint=account.token_fingerprint)
+    if account.refresh_fingerprint:
+        which |= Q(refresh_fingerprint=account.refresh_fingerprint)
+    rows = PendingRevocation.objects.using(using).filter(which, domain=account.domain)
+    join_grants(set(rows.values_list("grant_id", flat=True)), account.grant_id, using=using)
+
+
+def join_grants(names: set[str], name: str, *, using: str) -> None:
+    """Several names turn out to mean one grant: give all that stands here the same one."""
+    if others := names - {name}:
+        rows = PendingRevocation.objects.using(using).filter(grant_id__in=others)
+        rows.write(grant_id=name)
 
 
 def make_due(row: PendingRevocation, *, using: str) -> None:
@@ -124,7 +148,10 @@ def make_due(row: PendingRevocation, *, using: str) -> None:
 
 
 def release_grant(grant_id: str, *, using: str) -> None:
-    """A holder left: what was superseded in its grant is looked at again."""
+    """A token of the grant has ended: what was superseded in it is looked at again.
+
+    Whoever leaves a grant leaves a row behind, so this is where all of them come by.
+    """
     PendingRevocation.objects.using(using).filter(grant_id=grant_id, reason=SUPERSEDED).write(
         not_before=DatabaseNow()
     )

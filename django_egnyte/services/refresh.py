@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, queue
@@ -76,7 +77,7 @@ def _store(
     account: EgnyteAccount, old_refresh_token: str, obtained: Obtained, *, actor: str
 ) -> EgnyteAccount:
     using = alias()
-    row = outbox.own_row(obtained.row, using)
+    row, _ = outbox.own_row(obtained.row, using)
     holding = list(leases.holders(account, using).order_by("pk").select_for_update())
     holding = [e for e in holding if e.refresh_fingerprint == account.refresh_fingerprint]
     if not holding:
@@ -87,10 +88,13 @@ def _store(
         "access_token": obtained.answer.access_token,
         "refresh_token": obtained.answer.refresh_token or old_refresh_token,
     }
+    superseded = {row.fingerprint}
     for each in holding:
+        outbox.recognise(each, using=using)
         ended = each.expires_at is not None and each.expires_at <= now
-        if each.token_fingerprint != row.fingerprint and not ended:
+        if each.token_fingerprint not in superseded and not ended:
             outbox.put_held(each, using=using, reason=actor, grant_stays_held=True)
+            superseded.add(each.token_fingerprint)
         values: dict[str, Any] = {
             name: seal(text, each.seal_context(name)) for name, text in plain.items()
         }
@@ -128,7 +132,7 @@ def _settle_refused(lease: leases.Lease, *, actor: str) -> None:
     try:
         gateway.oauth(account.domain).userinfo(account.access_token)
     except UnauthorizedError:
-        verdict.pass_verdict(lease, reason="Egnyte refuses both tokens", actor=actor)
+        verdict.pass_verdict(lease, reason=gettext_noop("Egnyte refuses both tokens"), actor=actor)
         return
     except EgnyteError as error:
         _postpone(account, error)
@@ -143,7 +147,7 @@ def _settle_refused(lease: leases.Lease, *, actor: str) -> None:
                 refresh_token="",
                 refresh_fingerprint="",
                 next_refresh_at=None,
-                status_reason="Egnyte refused the refresh token: please reconnect",
+                status_reason=gettext_noop("Egnyte refused the refresh token: please reconnect"),
             )
             history.record(
                 EventKind.REFRESH_REFUSED,

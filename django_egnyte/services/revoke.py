@@ -6,12 +6,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Final
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
@@ -50,7 +52,8 @@ def process_revocations(*, seconds: float = SLICE, actor: str = "task") -> Count
     ends = time.monotonic() + seconds
     lost: set[str] = set()
     known_bad = hosts.failed_before()
-    for row in _due(lost):
+    # Twice, since the end of a grant's last token lets go of those that were superseded in it.
+    for row in chain(_due(lost), _due(lost)):
         outcome = revoke_row(row, actor=actor, lost=lost)
         outcomes[outcome] += 1
         if outcome == "revoked" and row.domain in known_bad:
@@ -95,9 +98,9 @@ def revoke_row(row: PendingRevocation, *, actor: str, lost: set[str] | None = No
     if isinstance(claimed, str):
         return claimed
     try:
-        outcome = _end_token(claimed)
+        outcome = _end_token(claimed.row)
     except EgnyteError as error:
-        _put_off(claimed, nonce, error, using)
+        _put_off(claimed, error, using)
         if hosts.is_unreachable(error) and lost is not None:
             hosts.note_unreachable(row.domain, error)
             lost.add(row.domain)
@@ -106,7 +109,16 @@ def revoke_row(row: PendingRevocation, *, actor: str, lost: set[str] | None = No
     return outcome.value.removeprefix("token_")
 
 
-def _claim(row: PendingRevocation, nonce: str, using: str) -> PendingRevocation | str:
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """A row, and the primary keys of all that were claimed with it."""
+
+    row: PendingRevocation
+    nonce: str
+    keys: tuple[int, ...]
+
+
+def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
     """The row, claimed; or why it must not be revoked now."""
     rows = list(outbox.family(row, using))
     found = next((each for each in rows if each.pk == row.pk), None)
@@ -124,24 +136,35 @@ def _claim(row: PendingRevocation, nonce: str, using: str) -> PendingRevocation 
         .select_for_update()
     )
     mine = PendingRevocation.objects.using(using).filter(pk=found.pk)
-    if not all(each.is_due for each in rows):  # type: ignore[attr-defined]
-        mine.write(not_before=max(each.not_before for each in rows))
+    # What waits for its grant hinders nobody: the holders say whether that is held.
+    others = [each for each in rows if each.reason != outbox.SUPERSEDED or each.pk == found.pk]
+    if not all(each.is_due for each in others):  # type: ignore[attr-defined]
+        mine.write(not_before=max(each.not_before for each in others))
         return "skipped"
-    if any(each.token_fingerprint == found.fingerprint for each in holders):
+    if holders:
+        outbox.join_grants({each.grant_id for each in rows}, holders[0].grant_id, using=using)
+    known = {"", *(each.refresh_fingerprint for each in holders)}
+    if found.refresh_fingerprint in known and any(
+        each.token_fingerprint == found.fingerprint for each in holders
+    ):
         # The account's own end will bring a row of its own.
         mine.delete()
         return "held"
     if holders:
-        if found.expires_at is not None and found.expires_at <= timezone.now():
+        ended = found.expires_at is not None and found.expires_at <= timezone.now()
+        if ended and not found.refresh_fingerprint:
             mine.delete()
             return "expired"
-        mine.write(not_before=found.expires_at or hence(outbox.DAY))
+        mine.write(
+            reason=outbox.SUPERSEDED,
+            not_before=hence(outbox.DAY) if ended or not found.expires_at else found.expires_at,
+        )
         return "waiting"
-    PendingRevocation.objects.using(using).filter(pk__in=[each.pk for each in rows]).write(
+    claimed = _Claimed(found, nonce, tuple(each.pk for each in rows))
+    PendingRevocation.objects.using(using).filter(pk__in=claimed.keys).write(
         claim=nonce, claimed_until=hence(LEASE)
     )
-    found.claim = nonce
-    return found
+    return claimed
 
 
 @sensitive_variables()
@@ -187,14 +210,16 @@ def _end_token(row: PendingRevocation) -> EventKind:
     return EventKind.TOKEN_DEAD
 
 
-def _finish(row: PendingRevocation, outcome: EventKind, using: str, actor: str) -> None:
+def _finish(claimed: _Claimed, outcome: EventKind, using: str, actor: str) -> None:
     """The token is dead: no row needs to ask for that, and no account should trust it."""
-    PendingRevocation.objects.using(using).filter(
-        domain=row.domain, fingerprint=row.fingerprint
-    ).delete()
-    PendingRevocation.objects.using(using).filter(claim=row.claim).write(
-        claim="", claimed_until=None
-    )
+    row, rows = claimed.row, PendingRevocation.objects.using(using)
+    same = rows.filter(domain=row.domain, fingerprint=row.fingerprint)
+    if outcome != EventKind.TOKEN_REVOKED:
+        # Found dead, it took no refresh token with it but the one that was asked for.
+        same = same.filter(refresh_fingerprint__in={"", row.refresh_fingerprint})
+    same.delete()
+    rows.filter(pk__in=claimed.keys, claim=claimed.nonce).write(claim="", claimed_until=None)
+    outbox.release_grant(row.grant_id, using=using)
     history.record(outcome, row, using=using, actor=actor, reason=row.reason)
     if outcome != EventKind.TOKEN_REVOKED:
         return
@@ -202,16 +227,19 @@ def _finish(row: PendingRevocation, outcome: EventKind, using: str, actor: str) 
     for account in left.filter(
         Q(token_fingerprint=row.fingerprint) | Q(grant_id=row.grant_id), domain=row.domain
     ):
-        verdict.suspect(account, reason="Its grant was revoked at Egnyte", actor=actor)
+        verdict.suspect(
+            account, reason=gettext_noop("Its grant was revoked at Egnyte"), actor=actor
+        )
 
 
-def _put_off(row: PendingRevocation, nonce: str, error: EgnyteError, using: str) -> None:
+def _put_off(claimed: _Claimed, error: EgnyteError, using: str) -> None:
+    row = claimed.row
     pause = agenda.wait_after(row.attempts)
     if isinstance(error, RateLimitedError):
         pause = max(pause, timedelta(seconds=error.retry_after))
-    rows = PendingRevocation.objects.using(using)
-    rows.filter(claim=nonce).exclude(pk=row.pk).write(claim="", claimed_until=None)
-    rows.filter(pk=row.pk, claim=nonce).write(
+    rows = PendingRevocation.objects.using(using).filter(claim=claimed.nonce)
+    rows.filter(pk__in=claimed.keys).exclude(pk=row.pk).write(claim="", claimed_until=None)
+    rows.filter(pk=row.pk).write(
         claim="",
         claimed_until=None,
         attempts=row.attempts + 1,

@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
 
-from .. import gateway, queue
+from .. import gateway
 from ..choices import LIVE, Status
 from ..exceptions import (
     EgnyteError,
@@ -89,7 +90,9 @@ def settle_refused(account: EgnyteAccount, *, actor: str) -> Outcome:
     try:
         with leases.hold(account, patience=0) as lease:
             if not lease.account.refresh_fingerprint:
-                verdict.pass_verdict(lease, reason="Egnyte refuses the token", actor=actor)
+                verdict.pass_verdict(
+                    lease, reason=gettext_noop("Egnyte refuses the token"), actor=actor
+                )
                 return _outcome(account)
             try:
                 refresh_leased(lease, actor=actor)
@@ -120,14 +123,6 @@ def note_use(account: EgnyteAccount, *, actor: str = "client") -> None:
         return
     account.last_used_at = now
     verdict.clear(account, actor=actor, last_used_at=now, **validated())
-
-
-def request_validation(account: EgnyteAccount) -> None:
-    """Make a validation due now and hurry a worker; the sweep does it if there is none."""
-    EgnyteAccount.objects.using(alias()).filter(pk=account.pk).update(
-        next_attempt_at=timezone.now()
-    )
-    queue.hurry("validate_account", account.pk, account.token_version, using=alias())
 
 
 def validated() -> dict[str, Any]:

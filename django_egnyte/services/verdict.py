@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from .. import queue
 from ..choices import LIVE, EventKind, Status
@@ -69,7 +70,7 @@ def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
             pk=account.pk, token_version=account.token_version, status__in=LIVE
         ).write(
             status=Status.SUSPECT,
-            status_reason="Egnyte refuses many tokens at once; waiting",
+            status_reason=gettext_noop("Egnyte refuses many tokens at once; waiting"),
             next_attempt_at=timezone.now() + HOURLY,
         )
         return False
@@ -94,7 +95,6 @@ def _revoke(account: EgnyteAccount, nonce: str, *, reason: str, actor: str) -> b
 def give_up(account: EgnyteAccount, *, using: str, reason: str, actor: str) -> None:
     """Move a locked live account's tokens to the outbox and mark it revoked."""
     outbox.put_held(account, using=using, reason="revoked")
-    outbox.release_grant(account.grant_id, using=using)
     values: dict[str, Any] = {
         "access_token": "",
         "refresh_token": "",

@@ -3,5 +3,15 @@
 from .accounts import accounts, disconnect, make_default
 from .callback import callback
 from .connect import connect
+from .flows import domain, implicit, password
 
-__all__ = ["accounts", "callback", "connect", "disconnect", "make_default"]
+__all__ = [
+    "accounts",
+    "callback",
+    "connect",
+    "disconnect",
+    "domain",
+    "implicit",
+    "make_default",
+    "password",
+]

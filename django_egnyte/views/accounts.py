@@ -25,7 +25,7 @@ def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
     actor = f"user:{request.user.pk}"
     if not disconnecting.disconnect(pk, actor=actor, user=request.user):
         raise Http404
-    messages.success(request, _("Your Egnyte account was disconnected."))
+    messages.success(request, _("Your Egnyte account was disconnected."), fail_silently=True)
     return redirect("egnyte:accounts")
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import state
-from ..exceptions import AccessDeniedError, EgnyteError, OAuthError
+from .. import gateway, state
+from ..choices import Flow
+from ..conf import conf
+from ..exceptions import EgnyteError, OAuthError
 from ..services import link
-from .pages import egnyte_page, error_page
+from .flows import connected
+from .pages import egnyte_page, error_page, refuse_callback_error
 
 
 @egnyte_page(["GET"], login=False, referrer="no-referrer")
@@ -20,6 +22,8 @@ from .pages import egnyte_page, error_page
 def callback(request: HttpRequest) -> HttpResponse:
     """``egnyte:callback``: the code or the refusal, and the state that belongs to it."""
     query = _take_query(request)
+    if conf.flow == Flow.IMPLICIT and "state" not in query:
+        return _fragment_page(request)
     if not request.user.is_authenticated:
         # Without the query: a code does not belong into a log-in page's address.
         return redirect_to_login(reverse("egnyte:callback"))
@@ -30,14 +34,18 @@ def callback(request: HttpRequest) -> HttpResponse:
         return error_page(request, error)
     try:
         link.spend_state(given)
-        _refuse(query.get("error", ""))
+        refuse_callback_error(query.get("error", ""))
         code = query.get("code", "")
         if not code or len(code) > 4096:
             raise OAuthError("The callback brought neither a code nor an error.")
+        host = attempt.host or gateway.host_of_referer(request.headers.get("Referer", ""))
+        if not host:
+            parked = state.park(request.session, attempt, code)
+            return HttpResponseRedirect(f"{reverse('egnyte:domain')}?attempt={parked}")
         account = link.link_with_code(
             request.user,
             code=code,
-            host=attempt.host,
+            host=host,
             redirect_uri=attempt.redirect_uri,
             scopes=attempt.scopes,
             flow=attempt.flow,
@@ -45,9 +53,20 @@ def callback(request: HttpRequest) -> HttpResponse:
         )
     except EgnyteError as error:
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
-    messages.success(request, _("Connected to %(domain)s.") % {"domain": account.domain})
-    # Not redirect(): that would take a path for the name of a view.
-    return HttpResponseRedirect(attempt.next or reverse("egnyte:accounts"))
+    return connected(request, account, attempt.next)
+
+
+def _fragment_page(request: HttpRequest) -> HttpResponse:
+    """Implicit grant: the answer is in the fragment, which only the browser sees."""
+    if not request.user.is_authenticated:
+        # A redirect without a fragment would inherit this one, token and all (RFC 9110, 10.2.2).
+        to_login = redirect_to_login(reverse("egnyte:callback"))
+        to_login.headers["Location"] += "#"
+        return to_login
+    response = render(request, "egnyte/implicit.html")
+    # The page posts a form: see egnyte_page. A fragment is never part of a Referer.
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
 
 
 def _take_query(request: HttpRequest) -> QueryDict:
@@ -58,11 +77,3 @@ def _take_query(request: HttpRequest) -> QueryDict:
         if name in request.META:
             request.META[name] = ""
     return query
-
-
-def _refuse(error: str) -> None:
-    """RFC 6749 section 4.1.2.1. The text is the request's own, so it is not repeated."""
-    if error == "access_denied":
-        raise AccessDeniedError("The user did not allow access.", code=error)
-    if error:
-        raise OAuthError("Egnyte sent the browser back with an error.", code="callback_error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from .. import gateway, state
 from ..access import SCOPES_SALT
-from ..choices import Scope
+from ..choices import Flow, Scope
 from ..conf import conf
 from ..exceptions import InvalidDomainError
 from ..forms import domain_form
@@ -40,8 +41,10 @@ def connect(request: HttpRequest) -> HttpResponse:
             host = gateway.host_of(account.domain)
         except InvalidDomainError as error:  # the settings have changed since it was connected
             return error_page(request, error, next_path=next_path)
+    if conf.flow == Flow.PASSWORD:
+        return _to_password(account, given.get("domain", ""), next_path)
     form = None
-    if host is None:
+    if host is None and conf.flow != Flow.ENHANCED:
         data = given if request.method == "POST" else None
         form = domain_form(data, initial=given.get("domain", ""))
     if request.method == "POST" and (form is None or form.is_valid()):
@@ -58,8 +61,8 @@ def connect(request: HttpRequest) -> HttpResponse:
             relink=account.pk if account is not None else None,
         )
         return redirect(
-            gateway.oauth(host).authorization_url(
-                redirect_uri=redirect_uri, state=started, scopes=scopes
+            gateway.authorization_url(
+                conf.flow, host, redirect_uri=redirect_uri, state=started, scopes=scopes
             )
         )
     context = {
@@ -72,6 +75,18 @@ def connect(request: HttpRequest) -> HttpResponse:
     }
     status = 400 if form and form.errors else 200
     return render(request, "egnyte/connect.html", context, status=status)
+
+
+def _to_password(account: EgnyteAccount | None, domain: str, next_path: str) -> HttpResponse:
+    """Nothing to redirect to: this flow's form is on this site."""
+    query = {
+        "next": next_path,
+        "domain": account.domain if account is not None else domain,
+        "username": account.username if account is not None else "",
+    }
+    query = {name: value for name, value in query.items() if value}
+    url = reverse("egnyte:password")
+    return redirect(f"{url}?{urlencode(query)}" if query else url)
 
 
 def _account(request: HttpRequest, pk: str) -> EgnyteAccount | None:

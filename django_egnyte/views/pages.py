@@ -67,7 +67,7 @@ def egnyte_page(
         def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             request.exception_reporter_filter = DiscreetFilter()
             response = allowed(request, *args, **kwargs)
-            response.headers["Referrer-Policy"] = referrer
+            response.headers.setdefault("Referrer-Policy", referrer)
             return response
 
         wrapped: View = never_cache(page)
@@ -79,6 +79,14 @@ def egnyte_page(
         return wrapped
 
     return decorate
+
+
+def refuse_callback_error(error: str) -> None:
+    """RFC 6749 section 4.1.2.1. The text is the request's own, so it is not repeated."""
+    if error == "access_denied":
+        raise AccessDeniedError("The user did not allow access.", code=error)
+    if error:
+        raise OAuthError("Egnyte sent the browser back with an error.", code="callback_error")
 
 
 def safe_next(request: HttpRequest, path: str) -> str:

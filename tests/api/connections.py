@@ -24,6 +24,7 @@ class Line:
         self.max_retries = max_retries
         self.max_throttle_wait = max_throttle_wait
         self.told: list[tuple[str, int, bool]] = []
+        self.seen: list[tuple[str, int | None, str | None]] = []
 
     def credentials(self) -> Credentials:
         return Credentials(self.token, 1)
@@ -34,3 +35,9 @@ class Line:
 
     def accepted(self, used: Credentials) -> None:
         self.told.append(("accepted", used.version, False))
+
+    def observed(
+        self, method: str, status: int | None, seconds: float, request_id: str | None
+    ) -> None:
+        assert seconds >= 0
+        self.seen.append((method, status, request_id))

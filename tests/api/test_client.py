@@ -423,3 +423,12 @@ def test_an_async_wait_for_a_throttle_does_not_hold_a_thread(
     with serving(script) as server:
         response = asyncio.run(EgnyteClient(Line(server.url)).aget("/x"))
     assert response.status_code == 200
+
+
+def test_each_request_is_observed_with_its_outcome() -> None:
+    lost = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
+    found = b"HTTP/1.1 200 OK\r\nX-Egnyte-Request-Id: r-1\r\nContent-Length: 0\r\n\r\n"
+    with serving(always(lost, found)) as server:
+        line = Line(server.url)
+        EgnyteClient(line).get("/x")
+    assert line.seen == [("GET", 502, None), ("GET", 200, "r-1")]

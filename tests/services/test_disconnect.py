@@ -114,3 +114,32 @@ def test_one_account_is_the_default(egnyte_account, egnyte_user, link):
     assert (egnyte_account.is_default, other.is_default) == (True, False)
     make_default(egnyte_user, other)
     assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
+
+
+def test_an_account_that_other_code_made_is_revoked_by_its_own_name(
+    egnyte_sandbox, egnyte_user, make_user
+):
+    """Sites and fixtures create rows too; two of them must not be taken for one token."""
+    tokens = []
+    for user in (egnyte_user, make_user("other")):
+        issued = egnyte_sandbox.issue("acme", "jsmith")
+        tokens.append(issued.access_token)
+        EgnyteAccount.objects.create(
+            user=user, domain="acme.egnyte.com", egnyte_user_id=121, access_token=tokens[-1]
+        )
+    bulk = egnyte_sandbox.issue("acme", "bdoe")
+    EgnyteAccount.objects.bulk_create(
+        [
+            EgnyteAccount(
+                user=egnyte_user,
+                domain="acme.egnyte.com",
+                egnyte_user_id=122,
+                access_token=bulk.access_token,
+                refresh_token=bulk.refresh_token,
+            )
+        ]
+    )
+    EgnyteAccount.objects.all().delete()
+    assert PendingRevocation.objects.values("fingerprint").distinct().count() == 3
+    assert process_revocations() == {"revoked": 3}
+    assert not any(egnyte_sandbox.is_alive(token) for token in [*tokens, bulk.access_token])

@@ -117,7 +117,7 @@ def test_a_host_that_hangs_is_asked_once_a_pass_and_then_held_off(
     assert process_revocations() == {}
     assert egnyte_sandbox.counts["revoke"] == asked
     egnyte_sandbox.faults.clear()
-    HostState.objects.update(held_off_until=timezone.now())
+    HostState.objects.update(held_off_until=timezone.now() - timedelta(seconds=1))
     all_due()
     assert process_revocations() == {"revoked": 4}
     assert not HostState.objects.exists()

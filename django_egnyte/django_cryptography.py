@@ -1,0 +1,97 @@
+"""The cipher for sites that keep their secrets under django-cryptography's ``CRYPTOGRAPHY_KEY``.
+
+Needs the extra ``django-egnyte[django-cryptography]``. The original distribution (1.1) cannot be
+imported on any supported Django; the extra brings ``django-cryptography-5``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.core.signing import BadSignature
+from django.utils.encoding import force_bytes
+
+from .exceptions import DecryptionError
+
+if TYPE_CHECKING:
+    from django_cryptography.utils.crypto import FernetBytes
+
+FORM: Final = "dc1"
+# django_cryptography.conf derives CRYPTOGRAPHY_KEY with so many.
+ITERATIONS: Final = 30_000
+
+
+class DjangoCryptographyCipher:
+    """``CRYPTOGRAPHY_KEY`` seals, and the keys it is called with open what they sealed.
+
+    To rotate, put the new key into ``CRYPTOGRAPHY_KEY`` and the old one into
+    ``EGNYTE_ENCRYPTION_KEYS``. Made with django-cryptography's ``FernetBytes`` and its signer; its
+    ``encrypt()`` field is not used, since that unpickles what it decrypts.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        try:
+            from django_cryptography.conf import CryptographyConf
+            from django_cryptography.utils.crypto import pbkdf2
+        except ImportError as error:
+            raise ValueError(
+                "DjangoCryptographyCipher needs: pip install 'django-egnyte[django-cryptography]'"
+            ) from error
+        site = CryptographyConf()
+        masters = [force_bytes(site.KEY)]
+        masters += [pbkdf2(key, site.SALT, ITERATIONS, digest=site.DIGEST) for key in keys]
+        self._keys = {_derive(key, "key id", 4).hex(): key for key in reversed(masters)}
+        self._newest = _derive(masters[0], "key id", 4).hex()
+
+    def seal(self, plaintext: str, context: str) -> str:
+        """Seal with ``CRYPTOGRAPHY_KEY``."""
+        sealed = _fernet(self._keys[self._newest], context).encrypt(plaintext.encode())
+        return f"{FORM}.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
+
+    def open(self, sealed: str, context: str) -> str:
+        """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
+        from django_cryptography.utils.crypto import InvalidToken
+
+        key_id, text = _split(sealed)
+        if key_id not in self._keys:
+            raise DecryptionError("No configured key seals with the id that this value names.")
+        try:
+            opened: bytes = _fernet(self._keys[key_id], context).decrypt(
+                base64.urlsafe_b64decode(text)
+            )
+            return opened.decode()
+        except (BadSignature, InvalidToken, binascii.Error, ValueError):
+            raise DecryptionError(
+                "This value does not open: it was changed, or moved from elsewhere."
+            ) from None
+
+    def needs_reseal(self, sealed: str) -> bool:
+        """Whether another key sealed this; ``DecryptionError`` if it is not in this form."""
+        return _split(sealed)[0] != self._newest
+
+
+def _split(sealed: str) -> tuple[str, str]:
+    form, _, rest = sealed.partition(".")
+    key_id, dot, text = rest.partition(".")
+    if form != FORM or not dot:
+        raise DecryptionError("This value is not in DjangoCryptographyCipher's form.")
+    return key_id, text
+
+
+def _fernet(master: bytes, context: str) -> FernetBytes:
+    from django_cryptography.core.signing import FernetSigner
+    from django_cryptography.utils.crypto import FernetBytes
+
+    # Separate keys to sign and to encrypt, of the one place that the value belongs to.
+    key = _derive(master, f"token\x00{context}", 64)
+    return FernetBytes(key[32:], FernetSigner(key[:32]))
+
+
+def _derive(master: bytes, purpose: str, length: int) -> bytes:
+    info = f"django-egnyte {purpose}".encode()
+    return HKDF(SHA256(), length, salt=None, info=info).derive(master)

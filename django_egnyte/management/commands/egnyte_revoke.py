@@ -1,0 +1,84 @@
+"""``manage.py egnyte_revoke``."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_egnyte.management.selection import add_selection, progress, selected
+from django_egnyte.models import PendingRevocation
+from django_egnyte.services.disconnect import disconnect, revoke
+from django_egnyte.services.outbox import SUPERSEDED
+from django_egnyte.services.revoke import process_revocations
+
+SECONDS: Final = 3600.0
+CHUNK: Final = 500
+
+
+class Command(BaseCommand):
+    """Exit code 1 if some tokens could not be revoked yet; they stay in the outbox."""
+
+    help = "Ends the tokens of accounts at Egnyte; the accounts stay, to be reconnected."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_selection(parser)
+        parser.add_argument("--delete", action="store_true", help="delete the accounts, too")
+        parser.add_argument("--dry-run", action="store_true", help="only say how many")
+        parser.add_argument("--no-input", action="store_false", dest="interactive")
+        parser.add_argument("--reason", default="by an administrator", help="for the history")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        accounts = selected(options)
+        total = accounts.count()
+        verb = "deleted" if options["delete"] else "revoked"
+        if options["dry_run"] or not total:
+            self.stdout.write(f"{total} accounts would be {verb}.")
+            return
+        if options["interactive"]:
+            try:
+                answer = input(f"{total} accounts will be {verb}. Type 'yes' to go on: ")
+            except EOFError:  # nobody is there: cron, say
+                answer = ""
+            if answer != "yes":
+                raise CommandError("Nothing was done.")
+        done = 0
+        keys = list(accounts.order_by("pk").values_list("pk", flat=True))
+        with progress(keys, total, "Revoking", self.stderr) as bar:
+            for pk in bar:
+                if options["delete"]:
+                    done += disconnect(pk, actor="command")
+                else:
+                    done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
+        outcomes = _work_off()
+        self.stdout.write(f"{done} accounts {verb}; tokens: {dict(outcomes)}")
+        if left := _left(keys):
+            raise CommandError(
+                f"{left} tokens wait in the outbox, to be revoked later: see egnyte_status.",
+                returncode=1,
+            )
+
+
+def _work_off() -> Counter[str]:
+    """Passes of the revoker until one gets nothing done: each takes only so many of a domain."""
+    outcomes: Counter[str] = Counter()
+    ends = time.monotonic() + SECONDS
+    while (left := ends - time.monotonic()) > 0:
+        made = process_revocations(seconds=left, actor="command")
+        outcomes += made
+        if set(made) <= {"failed", "skipped"}:
+            break
+    return outcomes
+
+
+def _left(keys: Sequence[int]) -> int:
+    """How many tokens of these accounts are still in the outbox, and not only superseded ones."""
+    rows = PendingRevocation.objects.exclude(reason=SUPERSEDED)
+    return sum(
+        rows.filter(account_ref__in=keys[start : start + CHUNK]).count()
+        for start in range(0, len(keys), CHUNK)
+    )

@@ -1,0 +1,37 @@
+"""``manage.py egnyte_rotate_keys``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_egnyte.management.selection import progress
+from django_egnyte.services.rotate import Rotation, count, rotate
+
+
+class Command(BaseCommand):
+    """Exit code 1, and the rows' names, if there are values that no key opens."""
+
+    help = (
+        "Seals every stored token anew with the newest key and the first cipher. "
+        "The site may run meanwhile; the command may be stopped and started again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only count")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        done, seen = Rotation(), 0
+        with progress((), count(), "Rotating", self.stderr) as bar:
+            for done in rotate(dry_run=options["dry_run"]):
+                bar.update(done.looked_at - seen)
+                seen = done.looked_at
+        verb = "to seal anew" if options["dry_run"] else "sealed anew"
+        self.stdout.write(
+            f"{done.looked_at} rows: {done.resealed} values {verb}, "
+            f"{done.overtaken} replaced meanwhile, {len(done.unreadable)} unreadable."
+        )
+        if done.unreadable:
+            raise CommandError("No key opens: " + ", ".join(done.unreadable), returncode=1)

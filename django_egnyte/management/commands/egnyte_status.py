@@ -1,0 +1,53 @@
+"""``manage.py egnyte_status``."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_egnyte.services.status import Overview, overview
+
+
+class Command(BaseCommand):
+    """Exit code 0 when all is well and 1 when someone is needed."""
+
+    help = "Shows the linked accounts, what is due, the outbox and the API key's budget."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for monitoring")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        seen = overview()
+        if options["json"]:
+            self.stdout.write(json.dumps(seen.as_dict(), indent=2))
+        else:
+            self._table(seen)
+        if seen.problems:
+            raise CommandError("\n".join(seen.problems), returncode=1)
+
+    def _table(self, seen: Overview) -> None:
+        rows: list[tuple[str, object]] = [
+            *((f"accounts {status}", count) for status, count in seen.accounts.items()),
+            ("validations due", seen.validations_due),
+            ("  of them over an hour late", seen.validations_late),
+            ("refreshes due", seen.refreshes_due),
+            ("  in EGNYTE_REFRESH_BEFORE", seen.refreshes_in_horizon),
+            ("  that the budget reaches", seen.refreshes_possible),
+            (
+                "token requests this hour",
+                f"{seen.token_requests_this_hour} of {seen.token_requests_per_hour}",
+            ),
+            ("tokens to revoke", seen.outbox),
+            ("  the oldest, hours", f"{seen.outbox_oldest_seconds / 3600:.1f}"),
+            ("  stuck for over a day", seen.outbox_stuck),
+            ("superseded tokens, waiting", seen.outbox_superseded),
+            ("verdicts", "paused" if seen.verdicts_paused else "passed"),
+        ]
+        for host in seen.hosts_held_off:
+            rows.append((f"held off: {host['host']}", f"{host['failures']} failures"))
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            self.stdout.write(f"{name:<{width}}  {value}")

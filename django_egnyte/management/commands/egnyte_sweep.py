@@ -1,0 +1,37 @@
+"""``manage.py egnyte_sweep``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from django_egnyte.services import sweep
+from django_egnyte.services.revoke import process_revocations
+
+
+class Command(BaseCommand):
+    """For cron, and for sites without Celery."""
+
+    help = "Does one pass of everything that is due: refreshes, validations and revocations."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--seconds", type=float, default=sweep.SLICE, help="at most, for each of the three"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        seconds = options["seconds"]
+        passes: list[tuple[str, Callable[..., Counter[str]]]] = [
+            ("refreshes", sweep.refresh_due),
+            ("validations", sweep.validate_due),
+            ("revocations", process_revocations),
+        ]
+        for name, work in passes:
+            counted = work(actor="command", seconds=seconds)
+            outcomes = ", ".join(f"{n} {what}" for what, n in sorted(counted.items()))
+            self.stdout.write(f"{name}: {outcomes or 'nothing due'}")
+        sweep.purge_spent_states()

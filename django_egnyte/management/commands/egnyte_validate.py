@@ -1,0 +1,52 @@
+"""``manage.py egnyte_validate``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections import Counter
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_egnyte.management.selection import add_selection, progress, selected
+from django_egnyte.services import breaker
+from django_egnyte.services.sweep import validate_batch
+
+BATCH = 100
+
+
+class Command(BaseCommand):
+    """Exit code 1 if Egnyte gave no answer for some of them."""
+
+    help = "Asks Egnyte whether the tokens of accounts live, and draws the conclusions."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_selection(parser)
+        parser.add_argument("--dry-run", action="store_true", help="only say how many")
+        parser.add_argument(
+            "--resume-verdicts",
+            action="store_true",
+            help="end a pause of verdicts: the API key is known to be well",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["resume_verdicts"] and not options["dry_run"]:
+            resumed = breaker.resume("by command")
+            self.stdout.write("Verdicts resume." if resumed else "Verdicts were not paused.")
+            if not (options["all"] or options["account"] or options["user"] or options["domain"]):
+                return
+        accounts = selected(options)
+        total = accounts.count()
+        if options["dry_run"]:
+            self.stdout.write(f"{total} accounts would be validated.")
+            return
+        outcomes: Counter[str] = Counter()
+        keys, last = accounts.order_by("pk").values_list("pk", flat=True), 0
+        with progress((), total, "Validating", self.stderr) as bar:
+            while batch := list(keys.filter(pk__gt=last)[:BATCH]):
+                outcomes += validate_batch(batch, actor="command", seconds=3600)
+                last = batch[-1]
+                bar.update(len(batch))
+        self.stdout.write(", ".join(f"{n} {name}" for name, n in sorted(outcomes.items())) or "0")
+        if any(outcomes[each] for each in ("unknown", "unreadable", "unreached")):
+            raise CommandError("For some accounts there was no answer: see the log.", returncode=1)

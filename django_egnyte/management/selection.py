@@ -1,0 +1,68 @@
+"""Which accounts a command is about, and how it shows that it is getting on."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import click
+from django.contrib.auth import get_user_model
+from django.core.management.base import CommandError, OutputWrapper
+
+from django_egnyte import gateway
+from django_egnyte.exceptions import InvalidDomainError
+from django_egnyte.managers import EgnyteAccountQuerySet
+from django_egnyte.models import EgnyteAccount
+
+
+def add_selection(parser: ArgumentParser) -> None:
+    """``--account``, ``--user``, ``--domain``; or ``--all``."""
+    parser.add_argument("--account", type=int, metavar="ID", help="the account with this id")
+    parser.add_argument("--user", help="all accounts of this user of the site")
+    parser.add_argument("--domain", help="all accounts at this domain, e.g. acme")
+    parser.add_argument("--all", action="store_true", help="all accounts")
+
+
+def selected(options: dict[str, Any]) -> EgnyteAccountQuerySet:
+    """The live accounts meant; ``CommandError`` if none were named, or not clearly."""
+    accounts = EgnyteAccount.objects.live()
+    named = [options["account"] is not None, bool(options["user"]), bool(options["domain"])]
+    if options["all"] is any(named):
+        raise CommandError("Say which: --account, --user and --domain, or --all.")
+    if options["account"] is not None:
+        accounts = accounts.filter(pk=options["account"])
+    if options["user"]:
+        accounts = accounts.filter(user=user_named(options["user"]))
+    if options["domain"]:
+        accounts = accounts.filter(domain=host_named(options["domain"]))
+    return accounts
+
+
+def user_named(name: str) -> Any:
+    """The site's user with this username; ``CommandError`` if there is none."""
+    users = get_user_model()
+    try:
+        return users._default_manager.get_by_natural_key(name)
+    except users.DoesNotExist:
+        raise CommandError(f"This site has no user {name!r}.") from None
+
+
+def host_named(text: str) -> str:
+    """The full host; ``CommandError`` if this is no domain of this site's."""
+    try:
+        return gateway.host_of(text)
+    except InvalidDomainError as error:
+        raise CommandError(str(error)) from None
+
+
+def progress(
+    items: Iterable[Any], total: int, label: str, stream: OutputWrapper
+) -> AbstractContextManager[Any]:
+    """A bar on a terminal, and the label alone elsewhere."""
+    # OutputWrapper hides that it is a terminal from those who do not ask nicely.
+    return click.progressbar(
+        items, length=total, label=label, file=getattr(stream, "_out", sys.stderr)
+    )

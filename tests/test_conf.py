@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from django_egnyte import conf as module
+from django_egnyte.conf import conf
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("flow", "authorization_code"),
+        ("domain", None),
+        ("allowed_domains", None),
+        ("domain_suffixes", ["egnyte.com", "egnytegov.com"]),
+        ("scopes", ["Egnyte.filesystem"]),
+        ("region", "us"),
+        ("redirect_uri", None),
+        ("ciphers", ["django_egnyte.ciphers.FernetCipher"]),
+        ("timeout", (3.05, 30.0)),
+        ("max_retries", 2),
+        ("max_throttle_wait", 5.0),
+        ("validate_every", timedelta(days=1)),
+        ("refresh_before", timedelta(days=7)),
+        ("token_requests_per_hour", 100),
+        ("base_url", None),
+    ],
+)
+def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None:
+    assert getattr(conf, name) == default
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "given", "read"),
+    [
+        ("EGNYTE_CLIENT_ID", "client_id", "key", "key"),
+        ("EGNYTE_CLIENT_SECRET", "client_secret", None, ""),
+        ("EGNYTE_FLOW", "flow", "implicit", "implicit"),
+        ("EGNYTE_DOMAIN", "domain", "acme", "acme"),
+        ("EGNYTE_ALLOWED_DOMAINS", "allowed_domains", ["acme"], ["acme"]),
+        ("EGNYTE_DOMAIN_SUFFIXES", "domain_suffixes", ["qa-egnyte.com"], ["qa-egnyte.com"]),
+        ("EGNYTE_SCOPES", "scopes", ["Egnyte.user"], ["Egnyte.user"]),
+        ("EGNYTE_REGION", "region", "eu", "eu"),
+        ("EGNYTE_REDIRECT_URI", "redirect_uri", "https://a/", "https://a/"),
+        ("EGNYTE_CIPHER", "ciphers", "a.B", ["a.B"]),
+        ("EGNYTE_CIPHER", "ciphers", ["a.B", "c.D"], ["a.B", "c.D"]),
+        ("EGNYTE_ENCRYPTION_KEYS", "encryption_keys", ["new", "old"], ["new", "old"]),
+        ("EGNYTE_TIMEOUT", "timeout", (1, 2), (1.0, 2.0)),
+        ("EGNYTE_MAX_RETRIES", "max_retries", 0, 0),
+        ("EGNYTE_MAX_THROTTLE_WAIT", "max_throttle_wait", 1, 1.0),
+        ("EGNYTE_VALIDATE_EVERY", "validate_every", timedelta(hours=1), timedelta(hours=1)),
+        ("EGNYTE_REFRESH_BEFORE", "refresh_before", timedelta(hours=1), timedelta(hours=1)),
+        ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", "token_requests_per_hour", 7, 7),
+        ("EGNYTE_BASE_URL", "base_url", "http://localhost", "http://localhost"),
+        ("DEBUG", "debug", True, True),
+    ],
+)
+def test_a_setting_is_read_when_it_is_asked_for(
+    settings: Any, setting: str, name: str, given: Any, read: Any
+) -> None:
+    setattr(settings, setting, given)
+    assert getattr(conf, name) == read
+
+
+def test_without_a_client_id_the_error_names_the_setting(settings: Any) -> None:
+    settings.EGNYTE_CLIENT_ID = ""
+    with pytest.raises(ImproperlyConfigured, match="EGNYTE_CLIENT_ID"):
+        _ = conf.client_id
+
+
+def test_keys_come_from_the_sites_own_unless_given(settings: Any) -> None:
+    settings.SECRET_KEY = "new"
+    settings.SECRET_KEY_FALLBACKS = ["old"]
+    assert conf.encryption_keys == ["new", "old"]
+    settings.EGNYTE_ENCRYPTION_KEYS = "one string, whose characters would be the keys"
+    with pytest.raises(ImproperlyConfigured, match="EGNYTE_ENCRYPTION_KEYS"):
+        _ = conf.encryption_keys
+
+
+def test_a_token_call_ends_before_its_worker_and_its_worker_before_the_lease() -> None:
+    assert module.TOKEN_DEADLINE < module.TASK_SOFT_TIME_LIMIT < module.TASK_TIME_LIMIT
+    # The body's last wait may end a read timeout after the deadline.
+    assert module.TOKEN_DEADLINE + conf.timeout[1] < module.TASK_SOFT_TIME_LIMIT
+    assert module.TASK_TIME_LIMIT < module.LEASE < module.IN_FLIGHT

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client
+from django.urls import include, path
+from django.utils.decorators import method_decorator
+from django.views import View
+
+from django_egnyte.choices import Status
+from django_egnyte.decorators import egnyte_required
+from django_egnyte.models import EgnyteAccount
+from tests import walk
+
+
+@egnyte_required
+def plain(request: HttpRequest, word: str) -> HttpResponse:
+    """Says the word."""
+    return HttpResponse(word)
+
+
+@egnyte_required(scopes=["Egnyte.user"])
+def scoped(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("scoped")
+
+
+@egnyte_required
+async def aplain(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("async")
+
+
+@method_decorator(egnyte_required, name="dispatch")
+class Based(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("class")
+
+
+urlpatterns = [
+    path("plain/<str:word>/", plain),
+    path("scoped/", scoped),
+    path("aplain/", aplain),
+    path("class/", Based.as_view()),
+    path("egnyte/", include("django_egnyte.urls")),
+]
+
+pytestmark = pytest.mark.urls(__name__)
+
+
+@pytest.fixture
+def browser(client: Client, egnyte_user: Any) -> Client:
+    client.force_login(egnyte_user)
+    return client
+
+
+@pytest.mark.parametrize("url", ["/plain/word/", "/class/", "/scoped/"])
+def test_a_user_without_an_account_connects_and_comes_back(browser: Client, url: str) -> None:
+    response = browser.get(url)
+    assert response.status_code == 302
+    assert response["Location"].startswith("/egnyte/connect/?")
+    assert walk.query_of(response["Location"])["next"] == url
+
+
+@pytest.mark.parametrize(("url", "said"), [("/plain/word/", b"word"), ("/class/", b"class")])
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.SUSPECT])
+def test_a_user_with_a_live_account_passes(
+    browser: Client, egnyte_account: EgnyteAccount, url: str, said: bytes, status: str
+) -> None:
+    EgnyteAccount.objects.write(status=status)
+    assert browser.get(url).content == said
+
+
+def test_a_user_whose_account_is_dead_connects_again(
+    browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    EgnyteAccount.objects.write(status=Status.REVOKED)
+    assert browser.get("/plain/word/").status_code == 302
+
+
+def test_an_api_gets_a_401(browser: Client) -> None:
+    response = browser.get("/plain/word/", headers={"Accept": "application/json"})
+    assert response.status_code == 401
+    assert "connect_url" in response.json()
+
+
+def test_a_scope_that_was_not_granted_leads_through_consent_once(
+    browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    response = browser.get("/scoped/")
+    assert response.status_code == 302
+    query = walk.query_of(response["Location"])
+    assert query["domain"] == "acme.egnyte.com"
+    back = walk.link(browser, egnyte_sandbox, scopes=query["scopes"], next=query["next"])
+    assert back["Location"] == "/scoped/"
+    assert browser.get("/scoped/").content == b"scoped"
+    assert EgnyteAccount.objects.count() == 1
+
+
+def test_no_scope_at_all_means_every_api(browser: Client, egnyte_account: EgnyteAccount) -> None:
+    EgnyteAccount.objects.write(scopes=[])
+    assert browser.get("/scoped/").content == b"scoped"
+
+
+def test_the_view_keeps_its_name() -> None:
+    assert plain.__name__ == "plain"
+    assert plain.__doc__ == "Says the word."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_is_guarded_too(
+    egnyte_sandbox: Any, egnyte_user: Any, monkeypatch: pytest.MonkeyPatch, request: Any
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", False)
+    client = AsyncClient()
+    client.force_login(egnyte_user)
+
+    async def fetch() -> Any:
+        return await client.get("/aplain/")
+
+    assert async_to_sync(fetch)()["Location"] == "/egnyte/connect/?next=%2Faplain%2F"
+    request.getfixturevalue("egnyte_account")
+    assert async_to_sync(fetch)().content == b"async"

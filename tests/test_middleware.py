@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connections
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.test import AsyncClient, Client
+from django.urls import include, path
+
+from django_egnyte.choices import Status
+from django_egnyte.exceptions import UnauthorizedError
+from django_egnyte.models import EgnyteAccount
+from django_egnyte.pytest_plugin import link_account
+from tests import walk
+
+
+def untouched(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("untouched")
+
+
+def touched(request: Any) -> HttpResponse:
+    return HttpResponse(str(bool(request.egnyte)))
+
+
+def userinfo(request: Any) -> HttpResponse:
+    return JsonResponse(request.egnyte.userinfo())
+
+
+def somebody_elses(request: Any, pk: int) -> HttpResponse:
+    """A site may use one user's account for others, on its own responsibility."""
+    return JsonResponse(EgnyteAccount.objects.get(pk=pk).client.userinfo())
+
+
+async def auserinfo(request: Any) -> HttpResponse:
+    client = await request.aegnyte()
+    assert client is await request.aegnyte()
+    if not client:
+        return HttpResponse("not linked")
+    found = await client.auserinfo()
+    listed = await client.aget("/pubapi/v1/fs/Shared")
+    return JsonResponse({**found, "status": listed.status_code, "pk": client.account.pk})
+
+
+async def adirect(request: Any) -> HttpResponse:
+    return JsonResponse(await request.egnyte.auserinfo())
+
+
+urlpatterns = [
+    path("untouched/", untouched),
+    path("touched/", touched),
+    path("userinfo/", userinfo),
+    path("auserinfo/", auserinfo),
+    path("adirect/", adirect),
+    path("of/<int:pk>/", somebody_elses),
+    path("egnyte/", include("django_egnyte.urls")),
+]
+
+pytestmark = pytest.mark.urls(__name__)
+
+
+@pytest.fixture
+def browser(client: Client, egnyte_user: Any) -> Client:
+    client.force_login(egnyte_user)
+    return client
+
+
+@pytest.fixture
+def stranger(django_user_model: Any, django_username_field: str, db: None) -> Client:
+    client = Client()
+    client.force_login(
+        django_user_model.objects.create(**{django_username_field: "other@example.com"})
+    )
+    return client
+
+
+def test_a_page_that_ignores_request_egnyte_makes_no_query(
+    browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    with walk.Queries() as queries:
+        assert browser.get("/untouched/").content == b"untouched"
+    # Not even for the session and the user, which nobody asked for.
+    assert queries.made == []
+
+
+def test_first_use_makes_one_query_more_than_the_user(
+    browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    with walk.Queries() as queries:
+        assert browser.get("/touched/").content == b"True"
+    assert [sql for sql in queries.made if "egnyteaccount" in sql] == queries.made[-1:]
+    assert len(queries.made) == 3, queries.made  # session, user, account
+
+
+def test_a_users_account_is_used(browser: Client, egnyte_account: EgnyteAccount) -> None:
+    assert browser.get("/userinfo/").json()["username"] == "jsmith"
+
+
+def test_a_page_without_an_account_is_sent_to_connect_and_back(browser: Client) -> None:
+    response = browser.get("/userinfo/?a=b")
+    assert response.status_code == 302
+    assert response["Location"].startswith("/egnyte/connect/?")
+    assert walk.query_of(response["Location"]) == {"next": "/userinfo/?a=b"}
+
+
+def test_an_anonymous_page_is_sent_to_connect(client: Client, db: None) -> None:
+    assert client.get("/userinfo/")["Location"].startswith("/egnyte/connect/")
+
+
+def test_a_post_is_not_come_back_to(browser: Client) -> None:
+    assert browser.post("/userinfo/")["Location"] == "/egnyte/connect/"
+
+
+def test_an_api_without_an_account_gets_a_401(browser: Client) -> None:
+    response = browser.get("/userinfo/", headers={"Accept": "application/json"})
+    assert response.status_code == 401
+    assert response.json()["error"] == "egnyte_not_linked"
+    assert response.json()["connect_url"].startswith("/egnyte/connect/?next=")
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_401_that_escapes_leads_to_connect_with_the_domain(
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any, method: str
+) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    account = link_account(egnyte_sandbox, egnyte_user)
+    egnyte_sandbox.revoke(account.access_token)
+    response = getattr(browser, method)("/userinfo/")
+    assert response.status_code == 302
+    expected = {"domain": "acme.egnyte.com"} | ({"next": "/userinfo/"} if method == "get" else {})
+    assert walk.query_of(response["Location"]) == expected
+    account.refresh_from_db()
+    assert account.status in (Status.SUSPECT, Status.ACTIVE)  # the latter under ATOMIC_REQUESTS
+
+
+def test_a_401_of_somebody_elses_account_is_not_this_users_to_settle(
+    stranger: Client, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    account = link_account(egnyte_sandbox, egnyte_user)
+    egnyte_sandbox.revoke(account.access_token)
+    with pytest.raises(UnauthorizedError):
+        stranger.get(f"/of/{account.pk}/")
+
+
+def test_nor_is_it_if_this_user_has_an_account_at_the_same_domain(
+    browser: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    django_user_model: Any,
+    django_username_field: str,
+) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    other = django_user_model.objects.create(**{django_username_field: "other@example.com"})
+    theirs = link_account(egnyte_sandbox, other, username="bdoe")
+    egnyte_sandbox.revoke(theirs.access_token)
+    with pytest.raises(UnauthorizedError):
+        browser.get(f"/of/{theirs.pk}/")
+
+
+def test_other_errors_pass(browser: Client, egnyte_account: EgnyteAccount) -> None:
+    with pytest.raises(EgnyteAccount.DoesNotExist):
+        browser.get("/of/0/")
+
+
+def run_async(user: Any, url: str, **headers: str) -> Any:
+    client = AsyncClient()
+    client.force_login(user)
+
+    async def fetch() -> Any:
+        return await client.get(url, headers=headers)
+
+    return async_to_sync(fetch)()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_awaits_its_client(
+    egnyte_account: EgnyteAccount, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_atomic_requests(monkeypatch)
+    found = run_async(egnyte_account.user, "/auserinfo/").json()
+    assert (found["username"], found["status"]) == ("jsmith", 200)
+    assert found["pk"] == egnyte_account.pk
+    assert run_async(egnyte_account.user, "/adirect/").json()["username"] == "jsmith"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_without_an_account(
+    egnyte_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_atomic_requests(monkeypatch)
+    assert run_async(egnyte_user, "/auserinfo/").content == b"not linked"
+    response = run_async(egnyte_user, "/adirect/")
+    assert response["Location"] == "/egnyte/connect/?next=%2Fadirect%2F"
+    assert run_async(egnyte_user, "/adirect/", Accept="application/json").status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_refreshes_its_token(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_atomic_requests(monkeypatch)
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    assert run_async(egnyte_account.user, "/auserinfo/").json()["username"] == "jsmith"
+    assert EgnyteAccount.objects.get().token_version == egnyte_account.token_version + 1
+
+
+def without_atomic_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django refuses async views under it."""
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", False)

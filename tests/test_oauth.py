@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from django_egnyte import exceptions as errors
+from django_egnyte.oauth import (
+    OAuthClient,
+    TokenAnswer,
+    fingerprint,
+    parse_token_answer,
+    parse_userinfo,
+)
+from django_egnyte.sandbox import SandboxServer
+
+from .walk import query_of
+
+REDIRECT = "https://site.example/egnyte/callback/"
+
+
+@pytest.fixture
+def client(egnyte_sandbox_server: SandboxServer) -> OAuthClient:
+    egnyte_sandbox_server.sandbox.reset()
+    return OAuthClient(
+        host="acme.egnyte.com",
+        base_url=egnyte_sandbox_server.base_url.replace("{domain}", "acme"),
+        client_id="sandbox-code-key",
+        client_secret="sandbox-code-secret",
+        timeout=(1.0, 5.0),
+        deadline=5.0,
+    )
+
+
+def authorize(client: OAuthClient, server: SandboxServer) -> str:
+    url = client.authorization_url(
+        redirect_uri=REDIRECT, state="st4te", scopes=["Egnyte.filesystem", "Egnyte.user"]
+    )
+    return query_of(server.sandbox.authorize(url, "jsmith"))["code"]
+
+
+def parse(body: Any, status: int = 200, **headers: str) -> TokenAnswer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return parse_token_answer(status, named, raw, host="acme.egnyte.com")
+
+
+def test_the_authorization_url_asks_for_what_was_given(client: OAuthClient) -> None:
+    query = query_of(
+        client.authorization_url(
+            redirect_uri=REDIRECT, state="a&b=c#d", scopes=["Egnyte.filesystem", "Egnyte.user"]
+        )
+    )
+    assert query == {
+        "client_id": "sandbox-code-key",
+        "redirect_uri": REDIRECT,
+        "state": "a&b=c#d",
+        "response_type": "code",
+        "scope": "Egnyte.filesystem Egnyte.user",
+    }
+
+
+def test_no_scope_is_not_sent_as_an_empty_one(client: OAuthClient) -> None:
+    assert "scope" not in client.authorization_url(redirect_uri=REDIRECT, state="s", scopes=[])
+
+
+def test_a_code_becomes_a_token_that_names_its_user_and_can_be_refreshed_and_revoked(
+    client: OAuthClient, egnyte_sandbox_server: SandboxServer
+) -> None:
+    sandbox = egnyte_sandbox_server.sandbox
+    answer = client.exchange_code(
+        authorize(client, egnyte_sandbox_server), REDIRECT, ["Egnyte.filesystem"]
+    )
+    assert answer.complete
+    assert answer.expires_in == 30 * 24 * 3600
+    assert client.userinfo(answer.access_token).username == "jsmith"
+    newer = client.refresh(answer.refresh_token)
+    assert newer.access_token != answer.access_token
+    client.revoke(newer.access_token)
+    assert not sandbox.is_alive(newer.access_token)
+    with pytest.raises(errors.UnauthorizedError):
+        client.userinfo(newer.access_token)
+
+
+def test_a_code_is_never_sent_twice(
+    client: OAuthClient, egnyte_sandbox_server: SandboxServer
+) -> None:
+    sandbox = egnyte_sandbox_server.sandbox
+    code = authorize(client, egnyte_sandbox_server)
+    for fault in ({"reset": True}, {"status": 503}, {"truncate": 3}, {"redirect": "/elsewhere"}):
+        sandbox.faults.clear()
+        rule = sandbox.faults.add(path="^/puboauth/token", method="POST", times=None, **fault)
+        with pytest.raises(errors.EgnyteError) as caught:
+            client.exchange_code(code, REDIRECT, [])
+        assert sandbox.faults.hits(rule) == 1
+        assert caught.value.host == "acme.egnyte.com"
+        assert code not in repr(caught.value.__dict__) + str(caught.value)
+
+
+def test_a_refused_code_is_an_invalid_grant(client: OAuthClient) -> None:
+    with pytest.raises(errors.InvalidGrantError):
+        client.exchange_code("never-issued", REDIRECT, [])
+
+
+def test_what_is_secret_is_in_no_repr(client: OAuthClient) -> None:
+    answer = TokenAnswer("t0ken-access", "t0ken-refresh")
+    assert "t0ken" not in repr(answer) + str(answer)
+    assert "sandbox-code-secret" not in repr(client) + str(client)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        (-1, None),
+        ("-1", None),
+        (2592000, 2592000),
+        ("2592000", 2592000),
+        (3600.9, 3600),
+        (0, 0),
+        (None, None),
+        ("soon", None),
+        ([], None),
+        (1e400, None),
+        ("nan", None),
+        (10**30, 10 * 365 * 24 * 3600),
+    ],
+)
+def test_expires_in_is_read_liberally(given: Any, seconds: int | None) -> None:
+    assert parse({"access_token": "abc", "expires_in": given}).expires_in == seconds
+
+
+def test_an_answer_without_expires_in_never_expires() -> None:
+    assert parse({"access_token": "abc"}) == TokenAnswer("abc")
+
+
+def test_the_scopes_of_an_answer_are_read() -> None:
+    assert parse({"access_token": "abc", "scope": "a b"}).scopes == ("a", "b")
+    assert parse({"access_token": "abc", "scope": " "}).scopes is None
+    assert parse({"access_token": "abc", "scope": ["a"]}).scopes is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"access_token"',
+        b"17",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"<h1>Sign in</h1>",
+        b'{"token_type": "bearer"}',
+        b'{"access_token": ""}',
+        b'{"access_token": null}',
+        b'{"access_token": {"a": 1}}',
+        b'{"access_token": "a\\r\\nX-Evil: 1"}',
+        b'{"access_token": "with blank"}',
+        '{"access_token": "tökén"}'.encode(),
+        b'{"access_token": "cut off in the mid',
+    ],
+)
+def test_an_answer_without_a_token_is_refused(body: bytes) -> None:
+    with pytest.raises(errors.ResponseError):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "refresh"),
+    [
+        (b'{"access_token": "abc", "refresh_token": "def", "exp', "def"),
+        (b'{"access_token":"abc","token_type":"bea', ""),
+        (b'{"access_token": "abc"} trailing', ""),
+        (b'<html>{"access_token": "abc"}', ""),
+        (b'{"access_token": "abc", "refresh_token": ["x"]}', ""),
+    ],
+)
+def test_a_token_in_a_broken_answer_is_handed_over_to_be_revoked(body: bytes, refresh: str) -> None:
+    answer = parse(body)
+    assert not answer.complete
+    assert (answer.access_token, answer.refresh_token) == ("abc", refresh)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, {"errorCode": "APIKEY_FOR_IMPLICIT"}, errors.ImplicitKeyError),
+        (
+            400,
+            {
+                "errorCode": "INTERNAL_ERROR",
+                "message": "OAuth request from this source has gone over its rate limit quota",
+            },
+            errors.RequestQuotaError,
+        ),
+        (
+            401,
+            {
+                "errorCode": "INTERNAL_ERROR",
+                "message": "No active developer profile found for api key",
+            },
+            errors.InactiveKeyError,
+        ),
+        (400, {"errorCode": "INTERNAL_ERROR", "message": "null"}, errors.MalformedRequestError),
+        (403, {"errorCode": "INVALID_USERNAME_OR_PASSWORD"}, errors.InvalidCredentialsError),
+        (403, {"errorCode": "GRANT_PASSWORD"}, errors.GrantTypeError),
+        (400, {"errorCode": "RESOURCE_FLOW_ISNULL"}, errors.MissingCredentialsError),
+        (400, {"error": "invalid_grant"}, errors.InvalidGrantError),
+        (401, {"error": "invalid_client"}, errors.InactiveKeyError),
+        (400, {"error": "something new"}, errors.OAuthError),
+        (400, {}, errors.OAuthError),
+        (404, {}, errors.OAuthError),
+        (302, {}, errors.ResponseError),
+        (204, {}, errors.ResponseError),
+        (500, {}, errors.UnavailableError),
+        (503, {"access_token": "abc"}, errors.UnavailableError),
+    ],
+)
+def test_each_refusal_has_its_exception(
+    status: int, body: dict[str, str], kind: type[errors.EgnyteError]
+) -> None:
+    with pytest.raises(errors.EgnyteError) as caught:
+        parse(body, status)
+    assert type(caught.value) is kind
+    assert caught.value.host == "acme.egnyte.com"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (409, {"Retry_After": "90"}),
+        (429, {"Retry_After": "90"}),
+        (403, {"Retry_After": "90", "X_Mashery_Error_Code": "ERR_403_DEVELOPER_OVER_QPS"}),
+        (403, {"Retry_After": "90", "X_Mashery_Error_Code": "ERR_403_DEVELOPER_OVER_RATE"}),
+    ],
+)
+def test_a_throttle_says_how_long(status: int, headers: dict[str, str]) -> None:
+    with pytest.raises(errors.RateLimitedError) as caught:
+        parse(b"", status, **headers)
+    assert caught.value.kind == "token_endpoint"
+    assert caught.value.retry_after == 90
+
+
+def test_a_key_that_mashery_does_not_know_is_inactive() -> None:
+    with pytest.raises(errors.InactiveKeyError):
+        parse(b"", 403, X_Mashery_Error_Code="ERR_403_DEVELOPER_INACTIVE")
+
+
+def test_a_user_is_read_with_and_without_what_newer_servers_add() -> None:
+    old = parse_userinfo(b'{"id": 1, "username": "a", "first_name": "A", "last_name": "B"}')
+    assert (old.id, old.username, old.first_name, old.last_name, old.email) == (
+        1, "a", "A", "B", "",
+    )  # fmt: skip
+    assert parse_userinfo(b'{"id": "12", "username": "a", "email": "a@b.c"}').email == "a@b.c"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"id": 1}',
+        b'{"id": 1, "username": ""}',
+        b'{"id": 1, "username": ["a"]}',
+        b'{"id": true, "username": "a"}',
+        b'{"id": -1, "username": "a"}',
+        b'{"id": 9223372036854775808, "username": "a"}',
+        b'{"id": 1e999, "username": "a"}',
+        b'{"id": {}, "username": "a"}',
+        b'{"id": "x", "username": "a"}',
+        b'{"id": 1, "username": "\\u0000"}',
+        b'{"id": 1, "username": "\\ud800"}',
+    ],
+)
+def test_an_answer_that_names_nobody_is_refused(body: bytes) -> None:
+    with pytest.raises(errors.ResponseError):
+        parse_userinfo(body)
+
+
+def test_names_lose_what_a_database_does_not_take_and_a_page_must_not_show() -> None:
+    body = json.dumps({"id": 1, "username": "a\x00b", "first_name": "\u202eevil\ud800", "email": 5})
+    user = parse_userinfo(body.encode())
+    assert (user.username, user.first_name, user.email) == ("ab", "evil", "")
+
+
+def test_a_fingerprint_tells_tokens_and_hosts_apart() -> None:
+    names = {
+        fingerprint("acme.egnyte.com", "a"),
+        fingerprint("acme.egnyte.com", "b"),
+        fingerprint("globex.egnyte.com", "a"),
+        fingerprint("acme.egnyte.co", "ma"),
+    }
+    assert len(names) == 4
+    assert {len(name) for name in names} == {64}
+    assert fingerprint("acme.egnyte.com", "") == ""

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from django_egnyte import conf, tasks
+from django_egnyte.choices import Status
+from django_egnyte.exceptions import EgnyteError
+from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.pytest_plugin import link_account
+from django_egnyte.services.disconnect import disconnect
+
+USERINFO = "^/pubapi/v1/userinfo"
+TASKS = [tasks.validate_account, tasks.refresh_account, tasks.process_revocations]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_limits_and_is_acknowledged_late(task: Any) -> None:
+    assert task.name == f"django_egnyte.tasks.{task.__name__}"
+    assert task.acks_late
+    assert task.ignore_result
+    assert task.soft_time_limit < task.time_limit <= 300
+    assert task.expires == 3600
+    # Not by Celery: what is tried again stands in the database.
+    assert not getattr(task, "autoretry_for", ())
+
+
+def test_a_task_with_a_token_call_ends_before_its_lease() -> None:
+    for task in TASKS[:2]:
+        assert conf.TOKEN_DEADLINE < task.soft_time_limit < task.time_limit < conf.LEASE
+
+
+def test_a_token_that_lives_is_alive(egnyte_account: EgnyteAccount) -> None:
+    assert tasks.validate_account(egnyte_account.pk, egnyte_account.token_version) == "alive"
+
+
+def test_a_suspicion_that_was_wrong_is_cleared(egnyte_account: EgnyteAccount) -> None:
+    EgnyteAccount.objects.write(status=Status.SUSPECT)
+    assert tasks.validate_account(egnyte_account.pk, egnyte_account.token_version) == "alive"
+    assert EgnyteAccount.objects.get().status == Status.ACTIVE
+
+
+def test_a_dead_token_ends_its_account(egnyte_sandbox: Any, egnyte_user: Any) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    account = link_account(egnyte_sandbox, egnyte_user)
+    egnyte_sandbox.set_password("acme", "jsmith", "another")
+    assert tasks.validate_account(account.pk, account.token_version) == "dead"
+    assert EgnyteAccount.objects.get().status == Status.REVOKED
+    # Sent twice: nothing more happens.
+    assert tasks.validate_account(account.pk, account.token_version) == "gone"
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"status": 200, "body": "x"}])
+def test_trouble_at_egnyte_is_no_verdict(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any, fault: dict[str, Any]
+) -> None:
+    egnyte_sandbox.faults.add(path=USERINFO, times=None, **fault)
+    assert tasks.validate_account(egnyte_account.pk, egnyte_account.token_version) == "unknown"
+    found = EgnyteAccount.objects.get()
+    assert found.status == Status.ACTIVE
+    assert found.attempts == 1
+
+
+def test_a_task_for_another_version_or_no_account_makes_no_call(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    before = len(egnyte_sandbox.requests_log)
+    pk, version = egnyte_account.pk, egnyte_account.token_version
+    for task in (tasks.validate_account, tasks.refresh_account):
+        assert task(pk, version + 1) == "gone"
+        assert task(pk, version - 1) == "gone"
+        assert task(pk + 1, version) == "gone"
+    assert len(egnyte_sandbox.requests_log) == before
+
+
+def test_a_refresh_brings_a_new_token_once(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    pk, version = egnyte_account.pk, egnyte_account.token_version
+    assert tasks.refresh_account(pk, version) == "refreshed"
+    assert tasks.refresh_account(pk, version) == "gone"
+    assert EgnyteAccount.objects.get().token_version == version + 1
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+
+
+def test_a_refresh_without_a_refresh_token_ends_quietly(
+    egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    account = link_account(egnyte_sandbox, egnyte_user)
+    assert tasks.refresh_account(account.pk, account.token_version) == "gone"
+
+
+def test_a_refresh_that_egnyte_refuses(egnyte_account: EgnyteAccount, egnyte_sandbox: Any) -> None:
+    egnyte_sandbox.revoke(egnyte_account.access_token)
+    outcome = tasks.refresh_account(egnyte_account.pk, egnyte_account.token_version)
+    assert outcome == "refused"
+    assert EgnyteAccount.objects.get().status == Status.REVOKED
+
+
+def test_a_refresh_that_fails_keeps_the_token_and_is_tried_later(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    egnyte_sandbox.faults.add(path="^/puboauth/token", status=503, times=None)
+    outcome = tasks.refresh_account(egnyte_account.pk, egnyte_account.token_version)
+    assert outcome == "unknown"
+    found = EgnyteAccount.objects.get()
+    assert found.access_token == egnyte_account.access_token
+    assert found.status == Status.ACTIVE
+    assert found.attempts == 1
+
+
+def test_the_outbox_is_worked_off(egnyte_account: EgnyteAccount, egnyte_sandbox: Any) -> None:
+    disconnect(egnyte_account.pk, actor="test")
+    assert tasks.process_revocations() == {"revoked": 1}
+    assert tasks.process_revocations() == {}
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_task_runs_inside_a_transaction(egnyte_account: EgnyteAccount) -> None:
+    pk, version = egnyte_account.pk, egnyte_account.token_version
+    with transaction.atomic():
+        with pytest.raises(EgnyteError):
+            tasks.validate_account(pk, version)
+        with pytest.raises(EgnyteError):
+            tasks.process_revocations()
