@@ -1,0 +1,72 @@
+"""A virtual environment under the checkout, made when needed. Used by both run.py files.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STAMP = "django-egnyte.stamp"
+
+
+class NotPrepared(Exception):
+    """The environment could not be made; the message says why."""
+
+
+def prepared(name: str, requirements: Sequence[str]) -> Path:
+    """The interpreter of an environment ``NAME/cpython311`` of the checkout.
+
+    ``requirements`` are arguments of ``pip install``, run in the checkout. Made anew when they,
+    this Python, ``pyproject.toml`` or the checkout's place have changed. Raises ``NotPrepared``.
+    """
+    folder = ROOT / name / f"{sys.implementation.name}{sys.version_info[0]}{sys.version_info[1]}"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    # An editable install remembers where the checkout is, so a moved one starts afresh.
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    made_for = "\n".join([sys.version, str(ROOT), *requirements, project])
+    wanted = hashlib.sha256(made_for.encode()).hexdigest()
+    stamp = folder / STAMP
+    with _alone(folder.with_suffix(".lock")):
+        if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+            _make(folder, python, requirements)
+            stamp.write_text(wanted)
+    return python
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold others off who want the same environment at the same time."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _make(folder: Path, python: Path, requirements: Sequence[str]) -> None:
+    print(f"Preparing {folder.relative_to(ROOT)} ...", flush=True)
+    try:
+        venv.create(folder, clear=True, with_pip=True, symlinks=os.name != "nt")
+    except (OSError, ImportError, subprocess.CalledProcessError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise NotPrepared(
+            f"no virtual environment could be made ({error}). On Debian and Ubuntu, install "
+            "the package python3-venv."
+        ) from None
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+    if subprocess.run([str(python), *install], cwd=ROOT).returncode:
+        raise NotPrepared("pip could not install the project: see its message above")

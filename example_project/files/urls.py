@@ -1,0 +1,18 @@
+"""The file browser. Paths are in the query, so that no name of a file is special."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import views
+
+app_name = "files"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("files/", views.folder, name="folder"),
+    path("files/download/", views.download, name="download"),
+    path("files/upload/", views.upload, name="upload"),
+    path("files/new-folder/", views.new_folder, name="new_folder"),
+    path("files/delete/", views.delete, name="delete"),
+]

@@ -1,0 +1,149 @@
+"""A file browser on ``request.egnyte``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+
+from django_egnyte.decorators import egnyte_required
+from django_egnyte.exceptions import (
+    ConflictError,
+    EgnyteError,
+    ForbiddenError,
+    InvalidPathError,
+    LockedError,
+    NotFoundError,
+    NotLinkedError,
+    RateLimitedError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+START: Final = "/Shared"
+SHOWN: Final = 500
+
+View = Callable[[Any], HttpResponseBase]
+
+WORDS: Final = (
+    (NotFoundError, 404, "Egnyte has nothing of that name, or you may not see it."),
+    (ForbiddenError, 403, "Egnyte does not allow you to do this here."),
+    (ConflictError, 409, "Something of that name is there already."),
+    (LockedError, 423, "Somebody has locked this file."),
+    (TooLargeError, 413, "This file is too large."),
+    (InvalidPathError, 400, "This is not a name that Egnyte could know."),
+    (RateLimitedError, 503, "Egnyte is being asked too often. Please wait a moment."),
+    (UnavailableError, 503, "Egnyte does not answer right now. Please try again soon."),
+    (EgnyteError, 502, "Egnyte did not do this, and did not say why."),
+)
+
+
+def files_view(view: View) -> View:
+    """A view for users with a linked account, whose errors are told in words."""
+
+    @login_required
+    @egnyte_required
+    @functools.wraps(view)
+    def wrapped(request: Any) -> HttpResponseBase:
+        try:
+            return view(request)
+        except (NotLinkedError, UnauthorizedError):
+            raise  # EgnyteMiddleware sends the user to connect again
+        except EgnyteError as error:
+            status, words = next(row[1:] for row in WORDS if isinstance(error, row[0]))
+        if request.method == "POST":
+            messages.error(request, words)
+            return redirect(address(request.POST.get("folder", START)))
+        return render(request, "files/problem.html", {"problem": words}, status=status)
+
+    return wrapped
+
+
+def home(request: Any) -> HttpResponse:
+    """What the site is, for whoever has not linked an account; the files for all others."""
+    if request.egnyte:
+        return redirect("files:folder")
+    return render(request, "files/home.html")
+
+
+@require_GET
+@files_view
+def folder(request: Any) -> HttpResponse:
+    listing = request.egnyte.files.list(request.GET.get("path", START), page_size=SHOWN)
+    entries = list(islice(listing, SHOWN))
+    context = {
+        "account": request.egnyte.account,
+        "entries": entries,
+        "left_out": max((listing.total_count or 0) - len(entries), 0),
+        "path": listing.path,
+        "trail": trail(listing.path),
+    }
+    return render(request, "files/folder.html", context)
+
+
+@require_GET
+@files_view
+def download(request: Any) -> HttpResponseBase:
+    found = request.egnyte.files.open(request.GET.get("path", ""))
+    # As a file to save, whatever it is: it must not be shown as a page of this site.
+    response = StreamingHttpResponse(found, content_type="application/octet-stream")
+    response["Content-Disposition"] = content_disposition_header(True, found.file.name)
+    if found.file.size is not None:
+        response["Content-Length"] = str(found.file.size)
+    return response
+
+
+@require_POST
+@files_view
+def upload(request: Any) -> HttpResponse:
+    into = request.POST.get("folder", START)
+    if file := request.FILES.get("file"):
+        request.egnyte.files.upload(f"{into.rstrip('/')}/{file.name}", file)
+        messages.success(request, f"{file.name} was uploaded.")
+    else:
+        messages.error(request, "Choose a file first.")
+    return redirect(address(into))
+
+
+@require_POST
+@files_view
+def new_folder(request: Any) -> HttpResponse:
+    into, name = request.POST.get("folder", START), request.POST.get("name", "").strip()
+    if name and "/" not in name:
+        request.egnyte.files.create_folder(f"{into.rstrip('/')}/{name}")
+        messages.success(request, f"The folder {name} was made.")
+    else:
+        messages.error(request, "A folder needs a name, without slashes.")
+    return redirect(address(into))
+
+
+@require_POST
+@files_view
+def delete(request: Any) -> HttpResponse:
+    path = request.POST.get("path", "")
+    request.egnyte.files.delete(path)
+    messages.success(request, f"{path.rpartition('/')[2]} was deleted.")
+    return redirect(address(request.POST.get("folder", START)))
+
+
+def trail(path: str) -> list[tuple[str, str]]:
+    """Name and path of every folder on the way down, the top first."""
+    names = [name for name in path.split("/") if name]
+    below = [(name, "/" + "/".join(names[: depth + 1])) for depth, name in enumerate(names)]
+    return [("Egnyte", "/"), *below]
+
+
+def address(path: str) -> str:
+    return f"{reverse('files:folder')}?{urlencode({'path': path})}"

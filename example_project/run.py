@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""The example site, with nothing prepared but Python 3.11 or newer.
+
+``python3 example_project/run.py`` makes a virtual environment in ``.venv-example`` beside this
+folder, starts an Egnyte sandbox, a Celery worker, Celery beat and the site, and says where to
+look. ``--check`` starts the same in a temporary folder, walks through the whole story over HTTP
+and says each step as it holds. ``demo/settings.py`` tells how to use Egnyte itself, another
+database or another broker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:  # imported for real where this Python is known to be new enough
+    from processes import Processes
+
+HERE = Path(__file__).resolve().parent
+SITE_PORT, SANDBOX_PORT = 8000, 8765
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="walk through the story and exit")
+    options = parser.parse_args()
+    if sys.version_info < (3, 11):  # noqa: UP036 (this very file is what an older one starts)
+        return complain(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
+    from environment import NotPrepared, prepared
+
+    environ = clean_environ() if options.check else dict(os.environ)
+    try:
+        python = prepared(".venv-example", requirements(environ))
+    except NotPrepared as error:
+        return complain(str(error))
+    if not options.check:
+        return demo(str(python), environ, Path(environ.get("EXAMPLE_VAR", HERE / "var")))
+    with tempfile.TemporaryDirectory(prefix="egnyte-example-") as folder:
+        return check(str(python), environ, Path(folder))
+
+
+def demo(python: str, environ: dict[str, str], var: Path) -> int:
+    """Run until interrupted."""
+    from processes import Ended, Processes, port_near
+
+    sandbox_port = None if environ.get("EGNYTE_CLIENT_ID") else port_near(SANDBOX_PORT)
+    site = f"http://127.0.0.1:{port_near(SITE_PORT)}"
+    # Whoever may reach real files needs a password that nobody can guess.
+    words = "demo admin"
+    if sandbox_port is None:
+        words = f"{secrets.token_urlsafe(12)} {secrets.token_urlsafe(12)}"
+    environ.setdefault("EXAMPLE_PASSWORDS", words)
+    with Processes(var / "logs") as processes:
+        try:
+            start(processes, python, environ, var, site, sandbox_port)
+            print(introduction(environ, var, site, sandbox_port), flush=True)
+            while True:
+                time.sleep(1)
+                processes.ensure_running()
+        except Ended as error:
+            print(processes.tails(), file=sys.stderr)
+            return complain(str(error))
+        except KeyboardInterrupt:
+            print("\nEnding ...", flush=True)
+            return 0
+
+
+def check(python: str, environ: dict[str, str], var: Path) -> int:
+    """Walk through the story; 0 only if all of it holds."""
+    from processes import Processes, port_near
+    from story import Broken, tell
+
+    started = time.monotonic()
+    site = f"http://127.0.0.1:{port_near(0)}"
+    sandbox_port = port_near(0)
+    environ |= {"EXAMPLE_SWEEP_EVERY": "3", "EXAMPLE_PASSWORDS": "demo admin"}
+    with Processes(var / "logs") as processes:
+        try:
+            tell(
+                processes,
+                lambda: start(processes, python, environ, var, site, sandbox_port),
+                site,
+                f"http://127.0.0.1:{sandbox_port}",
+            )
+        except Broken as error:
+            print(processes.tails(), file=sys.stderr, flush=True)
+            return complain(str(error))
+    print(f"The whole story holds ({time.monotonic() - started:.0f} s).")
+    return 0
+
+
+def start(
+    processes: Processes,
+    python: str,
+    environ: dict[str, str],
+    var: Path,
+    site: str,
+    sandbox_port: int | None,
+) -> None:
+    """Start everything and wait until it is ready. Raises ``processes.Ended``."""
+    from processes import Ended, answers
+
+    env = {
+        **environ,
+        "DJANGO_SETTINGS_MODULE": "demo.settings",
+        "EXAMPLE_VAR": str(var),
+        "NO_PROXY": f"127.0.0.1,localhost,{environ.get('NO_PROXY', '')}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    sandbox = f"http://127.0.0.1:{sandbox_port}"
+    if sandbox_port is not None:
+        env["EGNYTE_BASE_URL"] = f"{sandbox}/d/{{domain}}"
+        command = ["-m", "django_egnyte.sandbox", "--port", str(sandbox_port)]
+        processes.start("sandbox", [python, *command], cwd=HERE, env=env)
+    if subprocess.run([python, "manage.py", "prepare_demo"], cwd=HERE, env=env).returncode:
+        raise Ended("the database could not be prepared: see above")
+
+    celery = [python, "-m", "celery", "-A", "demo"]
+    pool = ["--pool", "solo"] if os.name == "nt" else ["--concurrency", "1"]
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    worker = [*celery, "worker", "--loglevel", "INFO", *pool, *quiet]
+    processes.start("worker", worker, cwd=HERE, env=env)
+    # No pid file: one that a crash left behind would stop the next start.
+    beat = [*celery, "beat", "--loglevel", "INFO", "--pidfile", ""]
+    processes.start("beat", beat, cwd=HERE, env=env)
+    served = [python, "manage.py", "runserver", "--noreload", site.removeprefix("http://")]
+    processes.start("site", served, cwd=HERE, env=env)
+
+    if sandbox_port is not None:
+        processes.wait_until(lambda: answers(sandbox), "the sandbox does not answer")
+    processes.wait_until(lambda: answers(f"{site}/login/"), "the site does not answer")
+    ready = " ready."
+    processes.wait_until(lambda: ready in processes.log("worker"), "the worker is not ready")
+
+
+def introduction(environ: dict[str, str], var: Path, site: str, sandbox_port: int | None) -> str:
+    demo_password, admin_password = environ["EXAMPLE_PASSWORDS"].split()
+    if public := environ.get("EGNYTE_REDIRECT_URI"):
+        site = "{0.scheme}://{0.netloc}".format(urlsplit(public))
+    egnyte = "\nIt talks to Egnyte itself, with the API key of EGNYTE_CLIENT_ID."
+    if sandbox_port is not None:
+        egnyte = """
+At Egnyte (a sandbox, in memory):
+  domain acme     jsmith    demo-password-1
+  domain globex   mmiller   demo-password-3
+It forgets everything when it ends: what was connected before asks to be reconnected."""
+    return f"""
+Open {site}/
+
+  demo   {demo_password:18} the file browser
+  admin  {admin_password:18} the same, and {site}/admin/
+{egnyte}
+
+Logs are in {var / "logs"}. Ctrl-C ends everything."""
+
+
+def requirements(environ: dict[str, str]) -> list[str]:
+    """What pip is to install, by what the environment asks for."""
+    wanted = ["-e", ".", "dj-database-url>=2.2"]
+    drivers = {
+        "postgres": "psycopg[binary]>=3.2",
+        "postgresql": "psycopg[binary]>=3.2",
+        "mysql": "mysqlclient>=2.2.1",
+        "redis": "redis>=5",
+        "rediss": "redis>=5",
+    }
+    for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
+        driver = drivers.get(environ.get(name, "").partition(":")[0])
+        wanted += [driver] if driver else []
+    if os.name == "nt":  # the folder that is the broker needs locks
+        wanted.append("pywin32")
+    return wanted
+
+
+def clean_environ() -> dict[str, str]:
+    """The environment without what points at real things."""
+    ours = ("EGNYTE_", "EXAMPLE_", "CELERY_", "DATABASE_URL", "DJANGO_", "SECRET_KEY")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def complain(problem: str) -> int:
+    print(f"example_project/run.py: {problem}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

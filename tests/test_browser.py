@@ -1,0 +1,244 @@
+"""The pages in a real browser, against the sandbox: what only a browser enforces or shows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.wait import WebDriverWait
+
+from django_egnyte import gateway
+from django_egnyte.choices import Status
+from django_egnyte.decorators import egnyte_required
+from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.services.revoke import process_revocations
+from tests import urls
+
+pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
+
+PHONE = 360
+FLAGS = [
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+]
+
+
+@egnyte_required
+def files(request: Any) -> HttpResponse:
+    listing = request.egnyte.files.list("/Shared")
+    return HttpResponse(", ".join(sorted(entry.name for entry in listing)))
+
+
+urlpatterns = [*urls.urlpatterns, path("files/", files, name="files")]
+
+
+def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
+    """As strict as the comment in egnyte/base.html promises to be enough."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response["Content-Security-Policy"] = (
+            "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
+        )
+        return response
+
+    return middleware
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    profile = tmp_path_factory.mktemp("chromium")
+    for flag in [*FLAGS, f"user-data-dir={profile}"]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Both are named, or selenium would look for them on the network.
+    options.binary_location = shutil.which("chromium") or ""
+    log = str(profile / "chromedriver.log")
+    service = Service(shutil.which("chromedriver"), log_output=log)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(
+    chromium: webdriver.Chrome, live_server: Any, client: Any, egnyte_user: Any, settings: Any
+) -> webdriver.Chrome:
+    """On the site's home page, logged in as ``egnyte_user``."""
+    settings.ROOT_URLCONF = __name__
+    settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
+    client.force_login(egnyte_user)
+    chromium.get(f"{live_server.url}/")
+    chromium.delete_all_cookies()
+    name = django_settings.SESSION_COOKIE_NAME
+    chromium.add_cookie({"name": name, "value": client.cookies[name].value})
+    chromium.get_log("browser")
+    return chromium
+
+
+def follow(browser: webdriver.Chrome, selector: str) -> None:
+    """Press what leads to another page, and wait for that page."""
+    page = browser.find_element(By.TAG_NAME, "html")
+    browser.find_element(By.CSS_SELECTOR, selector).click()
+    waiting = WebDriverWait(browser, 20)
+    waiting.until(expected_conditions.staleness_of(page))
+    waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
+
+
+def words(browser: webdriver.Chrome) -> str:
+    return browser.find_element(By.TAG_NAME, "body").text
+
+
+def consent(browser: webdriver.Chrome, username: str, password: str) -> None:
+    browser.find_element(By.NAME, "username").send_keys(username)
+    browser.find_element(By.NAME, "password").send_keys(password)
+    follow(browser, "button[value=allow]")
+
+
+def width_needed(browser: webdriver.Chrome, width: int) -> int:
+    """How wide the page is in a window of this width."""
+    metrics = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    needed: int = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return needed
+
+
+def refused(browser: webdriver.Chrome) -> list[str]:
+    """What the browser's console says of the policy."""
+    entries = [entry["message"] for entry in browser.get_log("browser")]
+    return [entry for entry in entries if "Content Security Policy" in entry]
+
+
+def test_a_user_connects_uses_files_and_disconnects(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
+) -> None:
+    browser.get(f"{live_server.url}/files/")
+    assert "Connect Egnyte" in words(browser)
+
+    browser.find_element(By.NAME, "domain").send_keys("ACME ")
+    follow(browser, "main button")  # passes Django's CSRF check with the Origin a browser sends
+    assert browser.current_url.startswith(gateway.base_url("acme.egnyte.com"))
+    consent(browser, "jsmith", "demo-password-1")
+    assert browser.current_url == f"{live_server.url}/files/"
+    assert words(browser) == "Documents, report 2024.txt"
+
+    browser.get(f"{live_server.url}/egnyte/")
+    assert "Jane Smith" in words(browser)
+    assert "Connected to acme.egnyte.com." in words(browser)
+    assert egnyte_sandbox.live_tokens()
+    confirm = browser.find_element(By.CSS_SELECTOR, "details.egnyte-confirm button")
+    assert not confirm.is_displayed()
+    browser.find_element(By.CSS_SELECTOR, "details.egnyte-confirm summary").click()
+    assert confirm.is_displayed()
+    follow(browser, "details.egnyte-confirm button")
+    assert "No account is connected yet" in words(browser)
+    assert not EgnyteAccount.objects.exists()
+    process_revocations()
+    assert not PendingRevocation.objects.exists()
+    assert not egnyte_sandbox.live_tokens()
+    assert refused(browser) == []
+
+
+def test_a_revoked_account_asks_to_be_reconnected_and_is(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any, egnyte_account: EgnyteAccount
+) -> None:
+    EgnyteAccount.objects.write(status=Status.REVOKED, status_reason="Egnyte refuses the token")
+    browser.get(f"{live_server.url}/egnyte/")
+    assert "Not connected any more" in words(browser)
+    follow(browser, ".egnyte-actions .egnyte-button-main")
+    consent(browser, "jsmith", "demo-password-1")
+    assert browser.current_url == f"{live_server.url}/egnyte/"
+    assert "Not connected any more" not in words(browser)
+    account = EgnyteAccount.objects.get()
+    assert (account.pk, account.status) == (egnyte_account.pk, Status.ACTIVE)
+
+
+def test_a_refusal_at_egnyte_is_told_and_can_be_tried_again(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
+) -> None:
+    browser.get(f"{live_server.url}/egnyte/connect/?domain=acme&next=/files/")
+    follow(browser, "main button")
+    follow(browser, "button[value=deny]")
+    assert "Access was not allowed at Egnyte" in words(browser)
+    follow(browser, ".egnyte-button-main")
+    follow(browser, "main button")
+    consent(browser, "jsmith", "demo-password-1")
+    assert words(browser) == "Documents, report 2024.txt"
+
+
+def test_a_wrong_domain_is_explained_where_a_screen_reader_finds_it(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
+) -> None:
+    browser.get(f"{live_server.url}/egnyte/connect/")
+    browser.find_element(By.NAME, "domain").send_keys("no such domain!")
+    follow(browser, "main button")
+    assert browser.title.startswith("Error:")
+    field = browser.find_element(By.NAME, "domain")
+    assert field.get_attribute("aria-invalid") == "true"
+    described_by = (field.get_attribute("aria-describedby") or "").split()
+    told = " ".join(browser.find_element(By.ID, each).text for each in described_by)
+    assert "This is not an Egnyte domain." in told
+    assert "The first part of your Egnyte address" in told
+
+
+@pytest.mark.parametrize(
+    "page", ["/egnyte/", "/egnyte/connect/", "/egnyte/callback/?state=none&code=none"]
+)
+def test_no_page_scrolls_sideways_on_a_phone(
+    page: str, browser: webdriver.Chrome, live_server: Any, egnyte_account: EgnyteAccount
+) -> None:
+    EgnyteAccount.objects.write(
+        username="a.very.long.username" * 6, first_name="Wolfeschlegel" * 8,
+        scopes=["Egnyte.filesystem", "Egnyte.unheard-of-" + "x" * 80],
+        status=Status.SUSPECT, status_reason="answered-without-a-single-space-" * 6,
+    )  # fmt: skip
+    browser.get(f"{live_server.url}{page}")
+    for details in browser.find_elements(By.TAG_NAME, "summary"):
+        details.click()
+    assert width_needed(browser, PHONE) == PHONE
+    assert refused(browser) == []
+
+
+def test_what_can_be_pressed_is_large_enough_for_a_finger(
+    browser: webdriver.Chrome, live_server: Any, egnyte_account: EgnyteAccount
+) -> None:
+    heights = {}
+    for page in ("/egnyte/", "/egnyte/connect/"):
+        browser.get(f"{live_server.url}{page}")
+        for summary in browser.find_elements(By.TAG_NAME, "summary"):
+            summary.click()
+        for each in browser.find_elements(By.CSS_SELECTOR, "main button, main a, main summary"):
+            heights[each.text] = each.rect["height"]
+    assert {"Reconnect", "Disconnect", "Yes, disconnect", "Continue to Egnyte"} <= set(heights)
+    assert {text: height for text, height in heights.items() if height < 44} == {}
+
+
+def test_the_stylesheet_is_served_and_follows_the_dark_scheme(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
+) -> None:
+    shades = {}
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get(f"{live_server.url}/egnyte/connect/")
+        body = browser.find_element(By.TAG_NAME, "body")
+        shades[scheme] = body.value_of_css_property("background-color")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert shades == {"light": "rgba(244, 246, 245, 1)", "dark": "rgba(17, 23, 20, 1)"}
