@@ -188,7 +188,7 @@ class OAuthClient:
             failure = error
         finally:
             response.close()
-        if failure is not None and response.status_code != 200:
+        if failure is not None and not 200 <= response.status_code < 300:
             raise failure
         return parse_token_answer(
             response.status_code, response.headers, bytes(body), host=self.host, failure=failure
@@ -248,7 +248,7 @@ def parse_token_answer(
     ``OAuthError`` for a refusal, ``RateLimitedError``, ``UnavailableError`` for Egnyte's own
     trouble, ``ResponseError`` for an answer without any token in it.
     """
-    if status != 200:
+    if not 200 <= status < 300:
         raise _refusal(status, headers, body, host)
     try:
         if failure is not None:
