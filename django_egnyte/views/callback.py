@@ -13,7 +13,7 @@ from ..choices import Flow
 from ..conf import conf
 from ..exceptions import EgnyteError, OAuthError
 from ..services import link
-from .flows import connected
+from .flows import exchanged
 from .pages import egnyte_page, error_page, refuse_callback_error
 
 
@@ -42,18 +42,9 @@ def callback(request: HttpRequest) -> HttpResponse:
         if not host:
             parked = state.park(request.session, attempt, code)
             return HttpResponseRedirect(f"{reverse('egnyte:domain')}?attempt={parked}")
-        account = link.link_with_code(
-            request.user,
-            code=code,
-            host=host,
-            redirect_uri=attempt.redirect_uri,
-            scopes=attempt.scopes,
-            flow=attempt.flow,
-            relink=attempt.relink,
-        )
+        return exchanged(request, attempt, code, host)
     except EgnyteError as error:
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
-    return connected(request, account, attempt.next)
 
 
 def _fragment_page(request: HttpRequest) -> HttpResponse:

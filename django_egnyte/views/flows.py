@@ -40,18 +40,9 @@ def domain(request: HttpRequest) -> HttpResponse:
     host = form.cleaned_data["domain"]
     try:
         link.spend_state(parked)
-        account = link.link_with_code(
-            request.user,
-            code=code,
-            host=host,
-            redirect_uri=attempt.redirect_uri,
-            scopes=attempt.scopes,
-            flow=attempt.flow,
-            relink=attempt.relink,
-        )
+        return exchanged(request, attempt, code, host)
     except EgnyteError as error:
         return error_page(request, error, domain=host, next_path=attempt.next)
-    return connected(request, account, attempt.next)
 
 
 @sensitive_post_parameters()
@@ -124,6 +115,21 @@ def password(request: HttpRequest) -> HttpResponse:
         "scopes": given.get("scopes", "") if scopes != tuple(conf.scopes) else "",
     }
     return render(request, "egnyte/password.html", context, status=status)
+
+
+@sensitive_variables()
+def exchanged(request: HttpRequest, attempt: state.Attempt, code: str, host: str) -> HttpResponse:
+    """Exchange the code of an attempt whose state is spent, and go on. Raises what linking does."""
+    account = link.link_with_code(
+        request.user,
+        code=code,
+        host=host,
+        redirect_uri=attempt.redirect_uri,
+        scopes=attempt.scopes,
+        flow=attempt.flow,
+        relink=attempt.relink,
+    )
+    return connected(request, account, attempt.next)
 
 
 def connected(request: HttpRequest, account: EgnyteAccount, next_path: str) -> HttpResponse:
