@@ -58,5 +58,7 @@ def _refusal(
         return to_connect(request, scopes=scopes)
     # No scope at all means every API (Egnyte's page on authentication).
     if account.scopes and not set(scopes) <= set(account.scopes):
-        return to_connect(request, domain=account.domain, scopes=scopes)
+        # With those it has: two pages that need different ones must not take turns.
+        wanted = [*account.scopes, *(scope for scope in scopes if scope not in account.scopes)]
+        return to_connect(request, domain=account.domain, scopes=wanted)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
@@ -12,6 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import gateway, queue
 from ..choices import EventKind, Status
 from ..exceptions import (
+    DecryptionError,
     EgnyteError,
     InvalidGrantError,
     NotLinkedError,
@@ -20,12 +22,14 @@ from ..exceptions import (
 )
 from ..fields import seal
 from ..models import EgnyteAccount, PendingRevocation
+from ..oauth import TokenAnswer
 from ..signals import account_refreshed
 from . import agenda, history, leases, outbox, verdict
 from .obtain import Obtained, due_on_failure, obtain
-from .transactions import alias, in_short_transaction, refuse_in_transaction
+from .transactions import DatabaseNow, alias, in_short_transaction, refuse_in_transaction
 
 PATIENCE: Final = 5.0
+REASON: Final = "refresh"
 
 
 def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -> EgnyteAccount:
@@ -53,11 +57,11 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     if not refresh_token:
         raise NotLinkedError("The account has no refresh token.", host=account.domain)
     try:
-        obtained = obtain(
+        obtained = _left_behind(account) or obtain(
             lambda client: client.refresh(refresh_token),
             host=account.domain,
             user_ref=str(account.user_id),
-            reason="refresh",
+            reason=REASON,
             account_ref=account.pk,
             grant_id=account.grant_id,
             refresh=True,
@@ -70,6 +74,29 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
         raise
     with due_on_failure(obtained.row):
         return in_short_transaction(lambda: _store(account, refresh_token, obtained, actor=actor))
+
+
+@sensitive_variables()
+def _left_behind(account: EgnyteAccount) -> Obtained | None:
+    """What an earlier refresh brought that was killed before it could store it.
+
+    The refresh token that the account holds may be spent by that. Such a row is still in flight,
+    though the lease, which outlasts the call, has come to us: nobody is at it any more.
+    """
+    rows = PendingRevocation.objects.using(alias()).filter(
+        domain=account.domain,
+        grant_id=account.grant_id,
+        reason=REASON,
+        not_before__gt=DatabaseNow(),
+    )
+    row = rows.filter(Q(expires_at=None) | Q(expires_at__gt=DatabaseNow())).order_by("-pk").first()
+    if row is None:
+        return None
+    try:
+        answer = TokenAnswer(row.access_token, row.refresh_token)
+    except DecryptionError:
+        return None
+    return Obtained(answer, row)
 
 
 @sensitive_variables()

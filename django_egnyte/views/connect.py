@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from .. import gateway, state
-from ..access import SCOPES_SALT
 from ..choices import Flow, Scope
 from ..conf import conf
 from ..exceptions import InvalidDomainError
 from ..forms import domain_form
 from ..models import EgnyteAccount
 from ..services import budget
-from .pages import egnyte_page, error_page, refusal, safe_next
+from .pages import asked_scopes, egnyte_page, error_page, refusal, safe_next
 
 logger = logging.getLogger("django_egnyte.views")
 
@@ -33,7 +32,7 @@ def connect(request: HttpRequest) -> HttpResponse:
         return _insecure(request)
     given = request.POST if request.method == "POST" else request.GET
     next_path = safe_next(request, given.get("next", ""))
-    scopes = _scopes(given.get("scopes", ""))
+    scopes = asked_scopes(given.get("scopes", ""))
     account = _account(request, given.get("account", ""))
     host = gateway.fixed_host()
     if account is not None:
@@ -42,7 +41,7 @@ def connect(request: HttpRequest) -> HttpResponse:
         except InvalidDomainError as error:  # the settings have changed since it was connected
             return error_page(request, error, next_path=next_path)
     if conf.flow == Flow.PASSWORD:
-        return _to_password(account, given.get("domain", ""), next_path)
+        return _to_password(account, given, next_path)
     form = None
     if host is None and conf.flow != Flow.ENHANCED:
         data = given if request.method == "POST" else None
@@ -77,11 +76,14 @@ def connect(request: HttpRequest) -> HttpResponse:
     return render(request, "egnyte/connect.html", context, status=status)
 
 
-def _to_password(account: EgnyteAccount | None, domain: str, next_path: str) -> HttpResponse:
+def _to_password(
+    account: EgnyteAccount | None, given: Mapping[str, Any], next_path: str
+) -> HttpResponse:
     """Nothing to redirect to: this flow's form is on this site."""
     query = {
         "next": next_path,
-        "domain": account.domain if account is not None else domain,
+        "scopes": given.get("scopes", ""),
+        "domain": account.domain if account is not None else given.get("domain", ""),
         "username": account.username if account is not None else "",
     }
     query = {name: value for name, value in query.items() if value}
@@ -95,17 +97,6 @@ def _account(request: HttpRequest, pk: str) -> EgnyteAccount | None:
         return None
     accounts = EgnyteAccount.objects.for_user(request.user)
     return get_object_or_404(accounts, pk=int(pk) if pk.isdecimal() and len(pk) < 19 else -1)
-
-
-def _scopes(signed: str) -> tuple[str, ...]:
-    """The site's scopes, and those that its code asked for besides."""
-    more: list[Any] = []
-    if signed:
-        try:
-            more = signing.loads(signed, salt=SCOPES_SALT)
-        except signing.BadSignature:
-            logger.warning("Scopes in a link were not signed by this site.")
-    return tuple(dict.fromkeys([*conf.scopes, *map(str, more)]))
 
 
 def _label(scope: str) -> str:

@@ -19,8 +19,7 @@ from ..forms import DomainForm, PasswordForm, domain_form
 from ..models import EgnyteAccount
 from ..oauth import browser_answer
 from ..services import link
-from .connect import _scopes
-from .pages import egnyte_page, error_page, refuse_callback_error, safe_next
+from .pages import asked_scopes, egnyte_page, error_page, refuse_callback_error, safe_next
 
 
 @egnyte_page(["GET", "HEAD", "POST"])
@@ -84,7 +83,7 @@ def password(request: HttpRequest) -> HttpResponse:
         raise Http404
     given = request.POST if request.method == "POST" else request.GET
     next_path = safe_next(request, given.get("next", ""))
-    scopes = _scopes(given.get("scopes", ""))
+    scopes = asked_scopes(given.get("scopes", ""))
     data = request.POST if request.method == "POST" else None
     where = domain_form(data, initial=given.get("domain", ""))
     form = PasswordForm(data, initial={"username": given.get("username", "")})

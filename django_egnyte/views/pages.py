@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required, login_required
+from django.core import signing
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -19,7 +20,8 @@ from django.views.debug import SafeExceptionReporterFilter
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from ..access import connect_url
+from ..access import SCOPES_SALT, connect_url
+from ..conf import conf
 from ..exceptions import (
     AccessDeniedError,
     EgnyteError,
@@ -87,6 +89,17 @@ def refuse_callback_error(error: str) -> None:
         raise AccessDeniedError("The user did not allow access.", code=error)
     if error:
         raise OAuthError("Egnyte sent the browser back with an error.", code="callback_error")
+
+
+def asked_scopes(signed: str) -> tuple[str, ...]:
+    """The site's scopes, and those that its code asked for besides."""
+    more: list[Any] = []
+    if signed:
+        try:
+            more = signing.loads(signed, salt=SCOPES_SALT)
+        except signing.BadSignature:
+            logger.warning("Scopes in a link were not signed by this site.")
+    return tuple(dict.fromkeys([*conf.scopes, *map(str, more)]))
 
 
 def safe_next(request: HttpRequest, path: str) -> str:

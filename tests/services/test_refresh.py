@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from datetime import timedelta
 from itertools import product
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection, transaction
@@ -10,6 +12,7 @@ from django.utils import timezone
 
 from django_egnyte.choices import EventKind
 from django_egnyte.exceptions import (
+    EgnyteError,
     InTransactionError,
     InvalidGrantError,
     NotLinkedError,
@@ -19,6 +22,7 @@ from django_egnyte.exceptions import (
 )
 from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
 from django_egnyte.services import leases
+from django_egnyte.services import refresh as refreshing
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
@@ -156,6 +160,46 @@ def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_exp
     disconnect(stored.pk, actor="user:1")
     process_revocations()
     assert not egnyte_sandbox.is_alive(stored.access_token)
+
+
+def killed_before_it_stored(account, monkeypatch):
+    """A refresh whose process died with its answer in the outbox."""
+    with monkeypatch.context() as patch:
+        patch.setattr(refreshing, "due_on_failure", lambda row: nullcontext())
+        patch.setattr(refreshing, "_store", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            refresh(account, actor="task")
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_refresh_that_was_killed_before_it_stored_is_finished_by_the_next(
+    egnyte_sandbox, egnyte_account, monkeypatch, rotates
+):
+    policy = egnyte_sandbox.policy
+    policy.refresh_rotates = policy.refresh_kills_access = rotates
+    killed_before_it_stored(egnyte_account, monkeypatch)
+    brought = PendingRevocation.objects.get().fingerprint
+    new = refresh(egnyte_account, actor="task")
+    assert new.token_fingerprint == brought
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert egnyte_sandbox.is_alive(new.access_token)
+    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
+    assert refresh(new, actor="task").token_fingerprint != brought
+    disconnect(new.pk, actor="user:1")
+    process_revocations()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def test_an_answer_that_may_not_be_used_is_not_what_a_refresh_finishes_with(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.faults.add(grant_type="refresh_token", truncate=60)
+    with pytest.raises(EgnyteError):
+        refresh(egnyte_account, actor="task")
+    cut = PendingRevocation.objects.get().fingerprint
+    assert refresh(egnyte_account, actor="task").token_fingerprint != cut
 
 
 def test_both_tokens_refused_is_a_verdict(egnyte_sandbox, egnyte_account):

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import builtins
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_egnyte.models import AccountEvent, EgnyteAccount, HostState, PendingRevocation
+from django_egnyte.services import revoke as revoker
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is typed when the command asks; and the questions that it asked."""
+    asked: list[str] = []
+
+    def set_answer(text: str | None) -> list[str]:
+        def read(prompt: str = "") -> str:
+            asked.append(prompt)
+            if text is None:
+                raise EOFError
+            return text
+
+        monkeypatch.setattr(builtins, "input", read)
+        return asked
+
+    return set_answer
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_asked(answer: Any) -> None:
+    answer(None)
+
+
+def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
+    asked = answer("yes")
+    ran = run("egnyte_revoke", "--domain", "acme")
+    assert ran.code == 0
+    assert asked == ["2 accounts will be revoked. Type 'yes' to go on: "]
+    assert ran.out == "2 accounts revoked; tokens: {'revoked': 2}\n"
+    found = dict(EgnyteAccount.objects.values_list("username", "status"))
+    assert found == {"jsmith": "revoked", "bdoe": "revoked", "mmiller": "active"}
+    assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
+    assert not PendingRevocation.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["", "y", "no", "YES", None])
+def test_anything_but_yes_changes_nothing(run, accounts, egnyte_sandbox, answer, text) -> None:
+    answer(text)
+    ran = run("egnyte_revoke", "--all")
+    assert (ran.code, ran.error) == (1, "Nothing was done.")
+    assert EgnyteAccount.objects.live().count() == 3
+    assert not PendingRevocation.objects.exists()
+    assert egnyte_sandbox.counts["revoke"] == 0
+
+
+def test_no_input_does_not_ask(run, accounts, answer) -> None:
+    asked = answer("no")
+    ran = run("egnyte_revoke", "--all", "--no-input")
+    assert ran.out == "3 accounts revoked; tokens: {'revoked': 3}\n"
+    assert asked == []
+    assert EgnyteAccount.objects.filter(status="revoked").count() == 3
+
+
+def test_a_dry_run_only_counts(run, accounts, answer, egnyte_sandbox) -> None:
+    asked = answer("yes")
+    assert run("egnyte_revoke", "--all", "--dry-run").out == "3 accounts would be revoked.\n"
+    ran = run("egnyte_revoke", "--domain", "globex", "--delete", "--dry-run")
+    assert ran.out == "1 accounts would be deleted.\n"
+    assert asked == []
+    assert EgnyteAccount.objects.live().count() == 3
+    assert egnyte_sandbox.counts["revoke"] == 0
+
+
+def test_the_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox, answer) -> None:
+    asked = answer("yes")
+    ran = run("egnyte_revoke", "--user", accounts[0].user.get_username(), "--delete")
+    assert "2 accounts will be deleted" in asked[0]
+    assert ran.out == "2 accounts deleted; tokens: {'revoked': 2}\n"
+    assert [each.username for each in EgnyteAccount.objects.all()] == ["mmiller"]
+    assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
+    gone = AccountEvent.objects.filter(kind="disconnected")
+    assert sorted(gone.values_list("username", "actor")) == [
+        ("bdoe", "command"), ("jsmith", "command"),
+    ]  # fmt: skip
+
+
+def test_the_reason_is_in_the_history(run, accounts) -> None:
+    run("egnyte_revoke", "--account", str(accounts[0].pk), "--no-input", "--reason", "left us")
+    event = AccountEvent.objects.filter(kind="revoked").get()
+    assert (event.username, event.actor, event.reason) == ("jsmith", "command", "left us")
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).status_reason == "left us"
+
+
+def test_nobody_selected_is_nothing_to_do(run, egnyte_sandbox) -> None:
+    ran = run("egnyte_revoke", "--all")
+    assert (ran.code, ran.out) == (0, "0 accounts would be revoked.\n")
+
+
+@pytest.mark.parametrize("delete", [True, False])
+@pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}])
+def test_tokens_that_egnyte_would_not_end_stay_in_the_outbox(
+    run, accounts, egnyte_sandbox, fault, delete
+) -> None:
+    egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, **fault)
+    ran = run("egnyte_revoke", "--all", "--no-input", *(["--delete"] if delete else []))
+    assert ran.code == 1
+    assert "1 tokens wait in the outbox" in ran.error
+    assert "'revoked': 2, 'failed': 1" in ran.out
+    assert not EgnyteAccount.objects.live().exists()
+    assert PendingRevocation.objects.get().domain == "globex.egnyte.com"
+    assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
+
+
+def test_a_host_that_is_held_off_is_a_failure_too(run, accounts) -> None:
+    """Nothing is tried there, so nothing fails: the tokens live all the same."""
+    HostState.objects.create(
+        host="globex.egnyte.com", failures=9, held_off_until=timezone.now() + timedelta(hours=1)
+    )
+    ran = run("egnyte_revoke", "--all", "--no-input")
+    assert ran.code == 1
+    assert "1 tokens wait in the outbox" in ran.error
+
+
+def test_a_large_domain_takes_more_than_one_pass(
+    run, accounts, egnyte_sandbox, monkeypatch
+) -> None:
+    monkeypatch.setattr(revoker, "PER_DOMAIN", 1)
+    ran = run("egnyte_revoke", "--all", "--no-input")
+    assert (ran.code, ran.out) == (0, "3 accounts revoked; tokens: {'revoked': 3}\n")
+    assert egnyte_sandbox.live_tokens() == []
+
+
+def test_what_waited_for_other_accounts_is_no_failure(run, accounts, egnyte_sandbox) -> None:
+    egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, status=503)
+    run("egnyte_revoke", "--domain", "globex", "--no-input")
+    assert PendingRevocation.objects.count() == 1
+    assert run("egnyte_revoke", "--domain", "acme", "--no-input").code == 0
+
+
+def test_no_token_is_written_to_the_terminal(run, accounts, egnyte_sandbox) -> None:
+    egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, status=503)
+    ran = run("egnyte_revoke", "--all", "--no-input")
+    for account in accounts:
+        for token in (account.access_token, account.refresh_token):
+            assert token not in ran.out + ran.err + ran.error
+
+
+def test_the_shell_learns_how_it_ended(exit_code, accounts, egnyte_sandbox, capsys) -> None:
+    assert exit_code("egnyte_revoke", "--domain", "acme", "--no-input") == 0
+    egnyte_sandbox.faults.add(path="/tokens/revoke", times=None, status=503)
+    assert exit_code("egnyte_revoke", "--all", "--no-input") == 1
+    assert "see egnyte_status" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+
+from django_egnyte.management.selection import selected
+from django_egnyte.models import EgnyteAccount
+
+
+def names(**options: Any) -> list[str]:
+    options = {"account": None, "user": None, "domain": None, "all": False} | options
+    return sorted(each.username for each in selected(options))
+
+
+def test_accounts_are_selected_by_user_domain_and_id(accounts: list[EgnyteAccount]) -> None:
+    one, two = (accounts[0].user.get_username(), accounts[2].user.get_username())
+    assert names(all=True) == ["bdoe", "jsmith", "mmiller"]
+    assert names(user=one) == ["bdoe", "jsmith"]
+    assert names(user=two) == ["mmiller"]
+    assert names(domain="ACME ") == ["bdoe", "jsmith"]
+    assert names(domain="https://globex.egnyte.com/") == ["mmiller"]
+    assert names(account=accounts[1].pk) == ["bdoe"]
+    assert names(user=one, domain="globex") == []
+    assert names(user=one, account=accounts[2].pk) == []
+    assert names(account=0) == []
+
+
+def test_dead_accounts_are_never_selected(accounts: list[EgnyteAccount]) -> None:
+    EgnyteAccount.objects.filter(pk=accounts[0].pk).write(status="revoked")
+    EgnyteAccount.objects.filter(pk=accounts[1].pk).write(status="suspect")
+    assert names(all=True) == ["bdoe", "mmiller"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"all": True, "account": 1}, {"all": True, "user": "x"}, {"all": True, "domain": "acme"}],
+)
+def test_what_is_meant_must_be_said_clearly(db: None, options: dict[str, Any]) -> None:
+    with pytest.raises(CommandError, match="Say which"):
+        names(**options)
+
+
+def test_an_unknown_user_is_an_error(accounts: list[EgnyteAccount]) -> None:
+    with pytest.raises(CommandError, match="no user 'nobody'"):
+        names(user="nobody")
+
+
+@pytest.mark.parametrize("domain", ["evil.com", "acme.evil.com", "www", "a b"])
+def test_what_is_no_domain_is_an_error(db: None, domain: str) -> None:
+    with pytest.raises(CommandError):
+        names(domain=domain)
+
+
+def test_a_domain_that_may_not_be_linked_is_an_error(db: None, settings: Any) -> None:
+    settings.EGNYTE_ALLOWED_DOMAINS = ["globex"]
+    with pytest.raises(CommandError, match="may not be linked"):
+        names(domain="acme")

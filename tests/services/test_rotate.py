@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_egnyte.exceptions import DecryptionError
+from django_egnyte.fields import Sealed, as_stored, ciphers, needs_reseal
+from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.oauth import fingerprint
+from django_egnyte.services import rotate as rotation
+from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.refresh import refresh
+from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.rotate import Rotation, count, rotate
+
+from .conftest import all_due, orphans
+
+try:
+    # Here, since it writes its defaults into whatever settings are active when it is imported.
+    import django_cryptography.conf  # noqa: F401
+except ImportError:
+    HAS_DJANGO_CRYPTOGRAPHY = False
+else:
+    HAS_DJANGO_CRYPTOGRAPHY = True
+
+OLD = "an old key of thirty-two characters or more"
+NEW = "a new key of thirty-two characters or more"
+FERNET = "django_egnyte.ciphers.FernetCipher"
+DJANGO_CRYPTOGRAPHY = "django_egnyte.django_cryptography.DjangoCryptographyCipher"
+
+
+def rotated(**options: Any) -> Rotation:
+    return list(rotate(**options))[-1]
+
+
+def sealed_values() -> dict[str, str]:
+    """What the database holds, by table, row and column."""
+    return {
+        f"{row._meta.model_name}:{row.pk}.{name}": str(stored(row, name))
+        for model in (EgnyteAccount, PendingRevocation)
+        for row in model.objects.order_by("pk")
+        for name in ("access_token", "refresh_token")
+        if stored(row, name)
+    }
+
+
+def stored(row: Any, name: str) -> Sealed:
+    with as_stored():
+        value: Sealed = getattr(row, name)
+    return value
+
+
+def assert_readable() -> None:
+    """Every row opens, and holds the token that its fingerprint names."""
+    for account in EgnyteAccount.objects.all():
+        assert fingerprint(account.domain, account.access_token) == account.token_fingerprint
+        assert fingerprint(account.domain, account.refresh_token) == account.refresh_fingerprint
+    for row in PendingRevocation.objects.all():
+        assert fingerprint(row.domain, row.access_token) == row.fingerprint
+        assert fingerprint(row.domain, row.refresh_token) == row.refresh_fingerprint
+
+
+@pytest.fixture
+def filled(
+    settings: Any, link: Callable[..., EgnyteAccount], make_user: Callable[[str], Any]
+) -> list[EgnyteAccount]:
+    """Three accounts and two tokens in the outbox, all sealed with the old key."""
+    settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
+    accounts = [link(make_user(f"user-{number}")) for number in range(5)]
+    for account in accounts[3:]:
+        disconnect(account.pk, actor="test")
+    assert PendingRevocation.objects.count() == 2
+    return accounts[:3]
+
+
+def test_both_tables_are_sealed_anew_and_the_old_key_can_go(filled, settings, egnyte_sandbox):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    before = sealed_values()
+    done = rotated()
+    assert (done.looked_at, done.resealed, done.overtaken, done.unreadable) == (5, 10, 0, [])
+    assert done.looked_at == count()
+    after = sealed_values()
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    assert_readable()
+    process_revocations()
+    assert orphans(egnyte_sandbox) == set()
+    assert EgnyteAccount.objects.first().client.userinfo()["username"] == "jsmith"
+
+
+def test_without_rotation_the_old_key_cannot_go(filled, settings):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    with pytest.raises(DecryptionError):
+        assert_readable()
+
+
+def test_nothing_but_the_ciphertext_changes(filled, settings):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    names = [
+        field.name
+        for field in EgnyteAccount._meta.concrete_fields
+        if field.name not in ("access_token", "refresh_token")
+    ]
+    before = list(EgnyteAccount.objects.order_by("pk").values(*names))
+    rotated()
+    assert list(EgnyteAccount.objects.order_by("pk").values(*names)) == before
+
+
+def test_a_second_rotation_finds_nothing_to_do(filled, settings):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    rotated()
+    before = sealed_values()
+    done = rotated()
+    assert (done.looked_at, done.resealed, done.overtaken) == (5, 0, 0)
+    assert sealed_values() == before
+
+
+def test_the_secret_key_is_rotated_by_its_fallbacks(settings, link, make_user):
+    settings.EGNYTE_ENCRYPTION_KEYS = None
+    settings.SECRET_KEY = OLD
+    account = link(make_user("one"))
+    disconnect(link(make_user("two")).pk, actor="test")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = NEW, [OLD]
+    assert_readable()
+    assert rotated().resealed == 4
+    settings.SECRET_KEY_FALLBACKS = []
+    assert_readable()
+    account.refresh_from_db()
+    assert account.client.userinfo()["username"] == "jsmith"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(FERNET, DJANGO_CRYPTOGRAPHY), (DJANGO_CRYPTOGRAPHY, FERNET)]
+)
+def test_a_site_moves_from_one_cipher_to_the_other(settings, link, make_user, before, after):
+    if not HAS_DJANGO_CRYPTOGRAPHY:
+        pytest.skip("the extra django-cryptography is not installed")
+    settings.EGNYTE_CIPHER = before
+    link(make_user("one"))
+    disconnect(link(make_user("two")).pk, actor="test")
+    settings.EGNYTE_CIPHER = [after, before]
+    assert_readable()
+    done = rotated()
+    assert (done.resealed, done.unreadable) == (4, [])
+    settings.EGNYTE_CIPHER = after
+    assert_readable()
+    values = sealed_values().values()
+    assert {value.startswith("dc1.") for value in values} == {after == DJANGO_CRYPTOGRAPHY}
+
+
+def test_a_token_that_is_refreshed_meanwhile_wins(filled, settings, monkeypatch, egnyte_sandbox):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    egnyte_sandbox.policy.refresh_rotates = True
+    account = filled[1]
+    reseal = rotation.seal
+    refreshed: list[EgnyteAccount] = []
+
+    def seal(plain: str, context: str) -> Sealed:
+        if plain == account.access_token and not refreshed:
+            refreshed.append(refresh(account, actor="test"))
+        return reseal(plain, context)
+
+    monkeypatch.setattr(rotation, "seal", seal)
+    done = rotated()
+    current = EgnyteAccount.objects.get(pk=account.pk)
+    assert current.access_token == refreshed[0].access_token != account.access_token
+    assert current.refresh_token == refreshed[0].refresh_token != account.refresh_token
+    # Both columns of that row had been read before; the superseded token is in the outbox now.
+    assert (done.overtaken, done.resealed) == (2, 4 + 4 + 1)
+    assert not needs_reseal(stored(current, "access_token"))
+    assert_readable()
+
+
+def test_an_account_that_is_gone_meanwhile_stays_gone(filled, settings, monkeypatch):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    reseal, account = rotation.seal, filled[0]
+
+    def seal(plain: str, context: str) -> Sealed:
+        disconnect(account.pk, actor="test")
+        return reseal(plain, context)
+
+    monkeypatch.setattr(rotation, "seal", seal)
+    done = rotated()
+    assert done.overtaken == 2
+    assert not EgnyteAccount.objects.filter(pk=account.pk).exists()
+    # What it held moved into the outbox, which is rotated after the accounts.
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    assert PendingRevocation.objects.count() == 3
+    assert_readable()
+
+
+def test_rows_that_no_key_opens_are_named_and_left_as_they_are(filled, settings, caplog):
+    account, pending = filled[1], PendingRevocation.objects.last()
+    lost = Sealed(ciphers()[0].seal("x", "another context"))
+    EgnyteAccount.objects.filter(pk=account.pk).write(access_token=lost)
+    PendingRevocation.objects.filter(pk=pending.pk).write(refresh_token=Sealed("not sealed"))
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    done = rotated()
+    assert done.unreadable == [
+        f"egnyteaccount:{account.pk}.access_token",
+        f"pendingrevocation:{pending.pk}.refresh_token",
+    ]
+    assert (done.looked_at, done.resealed) == (5, 8)
+    account.refresh_from_db()
+    pending.refresh_from_db()
+    assert stored(account, "access_token") == lost
+    assert stored(pending, "refresh_token") == "not sealed"
+    assert account.refresh_token and pending.access_token
+
+
+def test_a_dry_run_only_counts(filled, settings):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    EgnyteAccount.objects.filter(pk=filled[0].pk).write(access_token=Sealed("nonsense"))
+    before = sealed_values()
+    done = rotated(dry_run=True)
+    assert (done.looked_at, done.resealed, done.overtaken) == (5, 9, 0)
+    assert done.unreadable == [f"egnyteaccount:{filled[0].pk}.access_token"]
+    assert sealed_values() == before
+
+
+def test_a_rotation_can_be_stopped_and_started_again(filled, settings, monkeypatch):
+    monkeypatch.setattr(rotation, "CHUNK", 2)
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    steps = rotate()
+    first = next(steps)
+    assert (first.looked_at, first.resealed) == (2, 4)
+    steps.close()
+    assert sorted(map(needs_reseal, sealed_values().values())) == [False] * 4 + [True] * 6
+    assert_readable()
+    seen = [done.looked_at for done in rotate()]
+    assert seen == [2, 3, 5]
+    done = rotated()
+    assert done.resealed == 0
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    assert_readable()
+
+
+def test_empty_tokens_stay_empty(filled, settings):
+    from django_egnyte.services.disconnect import revoke
+
+    assert revoke(filled[0], actor="test", reason="test")
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    # Its tokens moved to the outbox: still ten values.
+    assert rotated().resealed == 10
+    account = EgnyteAccount.objects.get(pk=filled[0].pk)
+    assert stored(account, "access_token") == stored(account, "refresh_token") == ""
+
+
+@contextmanager
+def meanwhile(*works: Callable[[], Any]) -> Iterator[None]:
+    """Repeats each of these in a thread of its own until the block is left."""
+    over = threading.Event()
+    failures: list[BaseException] = []
+    turns = [0] * len(works)
+
+    def run(number: int) -> None:
+        try:
+            while not over.is_set():
+                works[number]()
+                turns[number] += 1
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+        while not failures and not all(turns):
+            time.sleep(0.01)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize("kind", ["keys", "ciphers"])
+def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_sandbox, kind):
+    """No reader is ever refused or given another token, and no writer's token is lost."""
+    if kind == "ciphers" and not HAS_DJANGO_CRYPTOGRAPHY:
+        pytest.skip("the extra django-cryptography is not installed")
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1_000_000
+    settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
+    egnyte_sandbox.policy.refresh_rotates = True
+    accounts = [link(make_user(f"user-{number}")) for number in range(8)]
+    pair = [FERNET, DJANGO_CRYPTOGRAPHY]
+
+    def write(account: EgnyteAccount) -> None:
+        refresh(EgnyteAccount.objects.get(pk=account.pk), actor="test")
+
+    with meanwhile(
+        assert_readable, assert_readable, lambda: write(accounts[0]), lambda: write(accounts[1])
+    ):
+        for turn in range(6):
+            if kind == "keys":
+                key = f"key number {turn} of thirty-two characters or more"
+                settings.EGNYTE_ENCRYPTION_KEYS = [key, *settings.EGNYTE_ENCRYPTION_KEYS]
+            else:
+                settings.EGNYTE_CIPHER = pair if turn % 2 else pair[::-1]
+            if turn == 3:
+                for account in accounts[6:]:
+                    disconnect(account.pk, actor="test")
+            done = rotated()
+            assert done.unreadable == []
+            # Twelve columns that nobody else writes.
+            assert done.resealed >= 12
+    # What was written before a process had the new settings is left for one more pass.
+    rotated()
+    if kind == "keys":
+        settings.EGNYTE_ENCRYPTION_KEYS = settings.EGNYTE_ENCRYPTION_KEYS[:1]
+    else:
+        settings.EGNYTE_CIPHER = settings.EGNYTE_CIPHER[0]
+    assert_readable()
+    for account in EgnyteAccount.objects.all():
+        assert egnyte_sandbox.is_alive(account.access_token)
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_version > 1
+
+
+def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte_sandbox):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1_000_000
+    settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
+    egnyte_sandbox.policy.refresh_rotates = True
+    accounts = [link(make_user(f"user-{number}")) for number in range(6)]
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    barrier = threading.Barrier(4)
+    failures: list[BaseException] = []
+
+    def together(work: Callable[[], Any]) -> threading.Thread:
+        def run() -> None:
+            connection.ensure_connection()
+            barrier.wait()
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    def refresh_some() -> None:
+        for account in accounts[:3] * 2:
+            refresh(EgnyteAccount.objects.get(pk=account.pk), actor="test")
+
+    def leave() -> None:
+        for account in accounts[3:5]:
+            disconnect(account.pk, actor="test")
+
+    threads = [together(work) for work in (rotated, rotated, refresh_some, leave)]
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    rotated()
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    assert_readable()
+    assert [each.token_version for each in EgnyteAccount.objects.order_by("pk")] == [3, 3, 3, 1]
+    for account in EgnyteAccount.objects.all():
+        assert egnyte_sandbox.is_alive(account.access_token)
+    all_due()
+    process_revocations()
+    assert orphans(egnyte_sandbox) == set()
