@@ -14,6 +14,11 @@ StateReason = Literal["missing", "expired", "spent", "foreign"]
 _E = TypeVar("_E", bound="EgnyteError")
 
 
+def gettext_noop(text: str) -> str:
+    """Mark a text for ``makemessages``, which knows this name; who shows it translates it."""
+    return text
+
+
 class EgnyteError(Exception):
     """Anything that goes wrong between this site and Egnyte.
 
@@ -164,7 +169,9 @@ class LockedError(APIError):
 class OAuthError(EgnyteError):
     """Egnyte refused to authorize. `hint` speaks to the operator, `user_hint` to the end user."""
 
-    user_hint: str = "Egnyte did not complete the request. Please try to connect again."
+    user_hint: str = gettext_noop(
+        "Egnyte did not complete the request. Please try to connect again."
+    )
 
 
 class InvalidGrantError(OAuthError):
@@ -174,14 +181,14 @@ class InvalidGrantError(OAuthError):
         "The code or refresh token was already used, has expired or was revoked, or the redirect "
         "URI differs from the one registered for the API key."
     )
-    user_hint = "This sign-in is no longer valid. Please connect to Egnyte again."
+    user_hint = gettext_noop("This sign-in is no longer valid. Please connect to Egnyte again.")
 
 
 class AccessDeniedError(OAuthError):
     """The user refused (`error=access_denied` on the callback)."""
 
     hint = "The user, or an administrator's policy, did not allow access."
-    user_hint = "Access was not allowed at Egnyte, so nothing was connected."
+    user_hint = gettext_noop("Access was not allowed at Egnyte, so nothing was connected.")
 
 
 class ImplicitKeyError(OAuthError):
@@ -193,7 +200,9 @@ class ImplicitKeyError(OAuthError):
         'Set EGNYTE_FLOW to "implicit", or ask api-support@egnyte.com to convert the key for the '
         "flow you use."
     )
-    user_hint = "This site is not set up correctly for Egnyte. Please tell its administrator."
+    user_hint = gettext_noop(
+        "This site is not set up correctly for Egnyte. Please tell its administrator."
+    )
 
 
 class RequestQuotaError(OAuthError):
@@ -205,7 +214,9 @@ class RequestQuotaError(OAuthError):
         "Tokens are being requested again and again for the same user: check that the linked "
         "account is stored and used again, and that one API key serves one database."
     )
-    user_hint = "Too many sign-ins were made in a short time. Please wait an hour and try again."
+    user_hint = gettext_noop(
+        "Too many sign-ins were made in a short time. Please wait an hour and try again."
+    )
 
 
 class InactiveKeyError(OAuthError):
@@ -217,7 +228,9 @@ class InactiveKeyError(OAuthError):
         "EGNYTE_CLIENT_ID is unknown to Egnyte or switched off: compare it with the key shown on "
         "developers.egnyte.com, and check that it was approved for this domain."
     )
-    user_hint = "This site is not set up correctly for Egnyte. Please tell its administrator."
+    user_hint = gettext_noop(
+        "This site is not set up correctly for Egnyte. Please tell its administrator."
+    )
 
 
 class MalformedRequestError(OAuthError):
@@ -240,7 +253,7 @@ class InvalidCredentialsError(OAuthError):
         "The username, the password or EGNYTE_CLIENT_SECRET is wrong; keys newer than January "
         "2015 need the secret. If all are right, try a password without special characters."
     )
-    user_hint = "Egnyte did not accept this username and password."
+    user_hint = gettext_noop("Egnyte did not accept this username and password.")
 
 
 class GrantTypeError(OAuthError):
@@ -249,7 +262,9 @@ class GrantTypeError(OAuthError):
     status = 403
     code = "GRANT_PASSWORD"
     hint = 'This API key is for an internal application: set EGNYTE_FLOW to "password".'
-    user_hint = "This site is not set up correctly for Egnyte. Please tell its administrator."
+    user_hint = gettext_noop(
+        "This site is not set up correctly for Egnyte. Please tell its administrator."
+    )
 
 
 class MissingCredentialsError(OAuthError):
@@ -261,7 +276,7 @@ class MissingCredentialsError(OAuthError):
         "No username or no password reached Egnyte: check both, and that a proxy leaves the "
         "form's Content-Type header as it is."
     )
-    user_hint = "Please give both your Egnyte username and your password."
+    user_hint = gettext_noop("Please give both your Egnyte username and your password.")
 
 
 class StateError(EgnyteError):

@@ -20,7 +20,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..choices import EventKind
@@ -148,7 +148,7 @@ class EgnyteAccountAdmin(ActingAdmin):
 
     @admin.display(description=_("scopes"))
     def granted(self, account: EgnyteAccount) -> str:
-        return ", ".join(s.removeprefix("Egnyte.") for s in account.scopes) or _t("everything")
+        return ", ".join(s.removeprefix("Egnyte.") for s in account.scopes) or gettext("everything")
 
     @admin.display(description=_("connected"))
     def connected(self, account: EgnyteAccount) -> str:
@@ -169,10 +169,10 @@ class EgnyteAccountAdmin(ActingAdmin):
     @admin.display(description=_("access token"))
     def token(self, account: EgnyteAccount) -> str:
         if not account.token_fingerprint:
-            return _t("none")
+            return gettext("none")
         events = AccountEvent.objects.filter(account_ref=account.pk, kind__in=TOKEN_EVENTS)
         made = events.values_list("created_at", flat=True).order_by("-created_at").first()
-        return _t("stored, %(age)s old, fingerprint %(fingerprint)s") % {
+        return gettext("stored, %(age)s old, fingerprint %(fingerprint)s") % {
             "age": timesince(made or account.connected_at, depth=1),
             "fingerprint": account.token_fingerprint[:8],
         }
@@ -180,8 +180,8 @@ class EgnyteAccountAdmin(ActingAdmin):
     @admin.display(description=_("refresh token"))
     def refreshing(self, account: EgnyteAccount) -> str:
         if not account.refresh_fingerprint:
-            return _t("none")
-        return _t("stored, fingerprint %(fingerprint)s") % {
+            return gettext("none")
+        return gettext("stored, fingerprint %(fingerprint)s") % {
             "fingerprint": account.refresh_fingerprint[:8]
         }
 
@@ -202,20 +202,20 @@ class EgnyteAccountAdmin(ActingAdmin):
             ),
         )
         if not rows:
-            return format_html("{}", _t("None is recorded."))
+            return format_html("{}", gettext("None is recorded."))
         url = reverse("admin:django_egnyte_accountevent_changelist")
         return format_html(
             '<div class="egnyte-scroll"><table class="egnyte-events"><thead><tr>'
             "<th>{}</th><th>{}</th><th>{}</th><th>{}</th></tr></thead><tbody>{}</tbody></table></div>"
             '<p><a href="{}?account_ref__exact={}">{}</a></p>',
-            _t("At"),
-            _t("Event"),
-            _t("By"),
-            _t("Reason"),
+            gettext("At"),
+            gettext("Event"),
+            gettext("By"),
+            gettext("Reason"),
             rows,
             url,
             account.pk,
-            _t("All events of this account"),
+            gettext("All events of this account"),
         )
 
     # Changes
@@ -269,8 +269,8 @@ def _local(moment: datetime) -> datetime:
 def _distance(moment: datetime | None) -> str:
     """How long ago, or how long until, in the largest unit."""
     if moment is None:
-        return _t("never")
+        return gettext("never")
     now = timezone.now()
     if moment > now:
-        return _t("in %(time)s") % {"time": timesince(now, moment, depth=1)}
-    return _t("%(time)s ago") % {"time": timesince(moment, now, depth=1)}
+        return gettext("in %(time)s") % {"time": timesince(now, moment, depth=1)}
+    return gettext("%(time)s ago") % {"time": timesince(moment, now, depth=1)}

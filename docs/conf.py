@@ -1,0 +1,30 @@
+"""Built with ``python -m sphinx -W -b html docs docs/_build/html``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django_egnyte import __version__
+
+HERE = Path(__file__).resolve().parent
+
+project = "django-egnyte"
+author = "The django-egnyte authors"
+copyright = author
+version = release = __version__
+
+extensions = ["sphinx.ext.extlinks"]
+extlinks = {
+    "django": ("https://docs.djangoproject.com/en/stable/%s", "%s"),
+    "celery": ("https://docs.celeryq.dev/en/stable/%s", "%s"),
+}
+exclude_patterns = ["_build"]
+nitpicky = True
+default_role = "code"
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = "django-egnyte"
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
+html_show_sphinx = False

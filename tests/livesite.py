@@ -1,0 +1,13 @@
+"""Settings of the processes that a test starts: the test site, at the test's own sandbox."""
+
+from __future__ import annotations
+
+import os
+
+from tests.settings import *  # noqa: F403
+
+EGNYTE_BASE_URL = os.environ["EGNYTE_TEST_BASE_URL"]
+EGNYTE_CLIENT_ID = "sandbox-code-key"
+EGNYTE_CLIENT_SECRET = "sandbox-code-secret"
+
+CELERY_TASK_DEFAULT_QUEUE = os.environ.get("EGNYTE_TEST_QUEUE", "celery")

@@ -1,0 +1,296 @@
+"""The reference in the docs is complete: its lists are compared with the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands
+
+from django_egnyte import exceptions, schedules, signals, tasks, urls
+from django_egnyte.api import EgnyteClient, Files
+from django_egnyte.choices import Scope
+from django_egnyte.conf import conf
+from django_egnyte.models import EgnyteAccount
+
+from .docpages import (
+    DOCS,
+    PACKAGE,
+    PAGES,
+    READABLE,
+    ROOT,
+    names,
+    needs_docs,
+    page,
+    settings_of_the_code,
+)
+
+pytestmark = needs_docs
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    said = re.findall(r"\.\. confval:: (\w+)", page("reference/settings.rst"))
+    assert len(said) == len(set(said))
+    assert set(said) == settings_of_the_code()
+
+
+@pytest.mark.parametrize("path", READABLE, ids=names(READABLE))
+def test_no_page_names_a_setting_that_is_not_there(path: Path) -> None:
+    said = set(re.findall(r"\bEGNYTE_[A-Z_]*[A-Z]\b", path.read_text()))
+    assert {name for name in said if not name.startswith("EGNYTE_TEST_")} <= settings_of_the_code()
+
+
+def test_the_defaults_are_the_ones_that_the_reference_names(settings: Any) -> None:
+    for name in settings_of_the_code():
+        if hasattr(settings, name):
+            delattr(settings, name)
+    text = page("reference/settings.rst")
+    said = dict(re.findall(r"\.\. confval:: EGNYTE_(\w+)\n   :default: ``(.*)``", text))
+    assert len(said) == len(settings_of_the_code()) - 1  # CLIENT_ID has none
+    for name, default in said.items():
+        value = eval(default, {"timedelta": timedelta})
+        if name == "ENCRYPTION_KEYS":
+            assert value is None
+            assert conf.encryption_keys == [settings.SECRET_KEY]
+        elif name == "CIPHER":
+            assert conf.ciphers == [value]
+        else:
+            assert getattr(conf, name.lower()) == value
+
+
+def test_every_known_scope_is_in_the_reference() -> None:
+    said = set(re.findall(r"``(Egnyte\.\w+)``", page("reference/settings.rst")))
+    assert said == set(Scope.values)
+
+
+def test_every_check_is_in_the_reference() -> None:
+    said = re.findall(r"\* - ``(egnyte\.[EW]\d+)``", page("reference/checks.rst"))
+    assert said == sorted(said)
+    assert set(said) == set(re.findall(r"egnyte\.[EW]\d+", (PACKAGE / "checks.py").read_text()))
+
+
+def test_checks_that_run_under_deploy_alone_are_marked() -> None:
+    from django_egnyte.checks import check_production
+
+    said = set(
+        re.findall(r"\* - ``(egnyte\.\w+)``\n     - \*deploy\*", page("reference/checks.rst"))
+    )
+    assert said == set(re.findall(r"egnyte\.[EW]\d+", inspect.getsource(check_production)))
+
+
+@pytest.mark.parametrize("path", READABLE, ids=names(READABLE))
+def test_no_page_names_a_check_that_is_not_there(path: Path) -> None:
+    said = set(re.findall(r"egnyte\.[EW]\d{3}", path.read_text()))
+    assert said <= set(re.findall(r"egnyte\.[EW]\d+", (PACKAGE / "checks.py").read_text()))
+
+
+def test_every_command_is_in_the_reference() -> None:
+    said = re.findall(r"\* - ``(egnyte_\w+)``", page("reference/commands.rst"))
+    assert set(said) == {name for name, app in get_commands().items() if app == "django_egnyte"}
+
+
+def test_every_exception_is_in_the_reference() -> None:
+    tree = page("reference/exceptions.rst").split("All are in")[0]
+    said = re.findall(r"^   [│├└ ]*(\w+Error)\b", tree, re.M)
+    there = {
+        name
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert set(said) == there
+    # Each is drawn below its parent.
+    stack: list[str] = []
+    for line in tree.splitlines():
+        if found := re.match(r"   ((?:[│├└ ] )*)(\w+Error)\b", line):
+            depth = len(found[1]) // 2
+            stack[depth:] = [found[2]]
+            if depth:
+                assert getattr(exceptions, found[2]).__bases__[0].__name__ == stack[depth - 1]
+
+
+def test_the_token_endpoints_refusals_are_in_the_reference() -> None:
+    table = page("reference/exceptions.rst").split("The token endpoint")[1].split("Raw calls")[0]
+    rows = re.findall(r"\* - ``(\w+)``.*\n     - (\d+)\n     - ``(\w+)``", table)
+    assert len(rows) == 8
+    for code, status, name in rows:
+        kind = getattr(exceptions, name)
+        if name != "InvalidGrantError":
+            assert (kind.code, kind.status) == (code, int(status))
+            assert kind.hint or name == "MalformedRequestError"
+    assert {name for _, _, name in rows} | {"AccessDeniedError"} == {
+        each.__name__ for each in exceptions.OAuthError.__subclasses__()
+    }
+
+
+def test_every_url_is_in_the_reference() -> None:
+    said = re.findall(r"\* - ``egnyte:(\w+)``", page("reference/pages.rst"))
+    assert set(said) == {pattern.name for pattern in urls.urlpatterns}
+
+
+def test_the_statuses_of_refusals_are_in_the_reference() -> None:
+    from django_egnyte.views.pages import STATUS
+
+    table = page("reference/pages.rst").split("The callback's refusals")[1].split("``access.")[0]
+    assert {int(status) for status in re.findall(r"\* - (\d+)\n", table)} == {
+        status for _, status in STATUS
+    }
+
+
+def test_every_template_and_its_blocks_are_in_the_reference() -> None:
+    table = page("reference/pages.rst").split("* - template")[1]
+    said = dict(re.findall(r"\* - ``egnyte/(\w+\.html)``\n     -(.*)\n", table))
+    folder = PACKAGE / "templates" / "egnyte"
+    assert set(said) == {path.name for path in folder.glob("[!_]*.html")}
+    inherited = set(re.findall(r"``(\w+)``", said["base.html"]))
+    for name, text in said.items():
+        source = re.sub(
+            r"{% comment %}.*?{% endcomment %}", "", (folder / name).read_text(), flags=re.S
+        )
+        there = set(re.findall(r"{% block (\w+) %}", source))
+        blocks_said = set(re.findall(r"``(\w+)``", text.split(";")[0]))
+        assert there - (inherited if name != "base.html" else set()) == blocks_said
+
+
+def test_every_signal_is_in_the_reference() -> None:
+    said = re.findall(r"\* - ``(\w+)``", page("reference/signals.rst").split("Tasks\n---")[0])
+    there = {name for name, value in vars(signals).items() if isinstance(value, signals.Signal)}
+    assert set(said) == there
+
+
+def test_every_task_is_in_the_reference() -> None:
+    text = page("reference/signals.rst")
+    said = dict(re.findall(r"\* - ``(\w+)\((.*?)\)``", text))
+    there = {
+        name: ", ".join(inspect.signature(value.run).parameters)
+        for name, value in vars(tasks).items()
+        if hasattr(value, "delay")
+    }
+    assert said == there
+    assert {f"django_egnyte.tasks.{name}" for name in said} == set(schedules.TASK_ROUTES)
+
+
+def test_every_field_of_the_contract_is_in_the_reference() -> None:
+    text = page("reference/models.rst").split("code-block")[0]
+    said = {
+        n for line in re.findall(r"\* - (``.*)\n", text) for n in re.findall(r"``(\w+)``", line)
+    }
+    fields = {field.name for field in EgnyteAccount._meta.concrete_fields}
+    properties = {n for n, v in vars(EgnyteAccount).items() if isinstance(v, property)}
+    bookkeeping = {
+        "id", "seal_id", "refresh_fingerprint", "grant_id", "next_attempt_at", "next_refresh_at",
+        "attempts", "lease", "leased_until",
+    }  # fmt: skip
+    assert said == (fields | properties) - bookkeeping
+
+
+def test_every_model_is_in_the_reference() -> None:
+    text = page("reference/models.rst")
+    for model in apps.get_app_config("django_egnyte").get_models():
+        assert f"``{model.__name__}``" in text
+
+
+def test_the_permissions_named_are_there() -> None:
+    there = {
+        f"django_egnyte.{name}"
+        for model in apps.get_app_config("django_egnyte").get_models()
+        for name in [
+            *(name for name, _ in model._meta.permissions),
+            f"delete_{model._meta.model_name}",
+        ]
+    }
+    said = set(re.findall(r"``(django_egnyte\.\w+)``", page("guides/administration.rst")))
+    assert said <= there
+    acts = {name for name in there if not name.startswith("django_egnyte.delete_")}
+    assert acts <= said
+
+
+@pytest.mark.parametrize(("kind", "header"), [(EgnyteClient, "EgnyteClient"), (Files, "Files")])
+def test_signatures_in_the_reference_are_those_of_the_code(kind: type, header: str) -> None:
+    text = page("reference/client.rst")
+    section = text.split(f".. py:class:: django_egnyte.api.{header}\n")[1].split(".. py:class::")[0]
+    said = dict(re.findall(r"\.\. py:method:: (\w+)\((.*)\)\n(?!      :no-index)", section))
+    for name, parameters in said.items():
+        signature = inspect.signature(getattr(kind, name))
+        plain = [
+            parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in list(signature.parameters.values())[1:]
+        ]
+        there = str(inspect.Signature(plain)).strip("()").replace("'", '"')
+        assert there == parameters
+    public = {
+        name for name, value in vars(kind).items() if name[0] != "_" and inspect.isfunction(value)
+    }
+    twins = {name for name in public if name[0] == "a" and name[1:] in public}
+    for name in public:
+        assert f"``{name}``" in text or name in said, name
+    assert twins == {f"a{name}" for name in public - twins} - {"aact_as"}
+
+
+def test_the_picture_shows_the_layers() -> None:
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("pyproject.toml is not beside the tests")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers, core, *_ = contracts["contracts"]
+    drawn = re.findall(
+        r'<rect class="chip( pure)?" x="\d+" y="(\d+)".*\n.*>(\w+)</text>',
+        (DOCS / "_static" / "layers.svg").read_text(),
+    )
+    assert {name for pure, _, name in drawn if pure} == {
+        name.partition(".")[2] for name in core["source_modules"]
+    }
+    heights = {name: int(y) for _, y, name in drawn}
+    assert set(heights) == {n for layer in layers["layers"] for n in layer.split(" | ")}
+    tops = [min(heights[name] for name in layer.split(" | ")) for layer in layers["layers"]]
+    bottoms = [max(heights[name] for name in layer.split(" | ")) for layer in layers["layers"]]
+    assert all(bottom < top for bottom, top in zip(bottoms, tops[1:], strict=False))
+
+
+def test_events_worth_an_alarm_are_logged() -> None:
+    said = re.findall(
+        r"\* - ``(\w+)``\n     - (critical|error|warning)", page("guides/production.rst")
+    )
+    source = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    assert said
+    for event, _ in said:
+        assert f'"event": "{event}"' in source, event
+
+
+def test_numbers_said_are_those_of_the_code() -> None:
+    from django_egnyte import conf as limits
+    from django_egnyte.services import breaker, budget, sweep
+
+    scale, architecture = page("guides/scale.rst"), page("architecture.rst")
+    assert (sweep.CHUNK, sweep.BATCH, sweep.THREADS, sweep.PER_DOMAIN) == (500, 250, 8, 20_000)
+    assert "chunks of 500" in scale
+    assert "batches of 250" in scale
+    assert "eight threads" in scale
+    assert "20,000 accounts of one domain" in scale
+    assert budget.SHARE_FOR_LINKING == 0.4
+    assert "may take 40 %" in scale
+    assert f"{tasks.INTERACTIVE['soft_time_limit']} and {tasks.INTERACTIVE['time_limit']}" in scale
+    assert f"{tasks.SWEEP['soft_time_limit']} and {tasks.SWEEP['time_limit']}" in scale
+    assert f"{100 * 24 * 30:,} accounts" in " ".join(scale.split())
+    assert (breaker.MOST_DEATHS, breaker.MOST_SHARE) == (20, 0.05)
+    assert "more than 20 deaths" in page("guides/administration.rst")
+    for value in (limits.TOKEN_DEADLINE, limits.TASK_SOFT_TIME_LIMIT, limits.TASK_TIME_LIMIT):
+        assert f"{value} s" in architecture
+    assert f"lease {limits.LEASE} s" in architecture
+
+
+def test_pages_are_linked() -> None:
+    """Every page is in the table of contents, and the README's links lead somewhere."""
+    toc = page("index.rst")
+    for path in PAGES:
+        name = str(path.relative_to(DOCS).with_suffix(""))
+        assert name == "index" or re.search(rf"^   {re.escape(name)}$", toc, re.M), name
+    if (readme := ROOT / "README.rst").exists():
+        targets = re.findall(r"<((?:docs/)[^>]+)>", readme.read_text())
+        targets += re.findall(r"image:: (\S+)", readme.read_text())
+        for target in targets:
+            assert (ROOT / target).exists(), target
