@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -195,6 +195,35 @@ def test_an_implicit_token_is_posted_and_leaves_no_trace_in_the_browser(
     arrive(browser, f"{live_server.url}/egnyte/")
     assert implicit.counts["userinfo"] == calls
     assert EgnyteAccount.objects.get().token_version == 1
+
+
+@pytest.fixture
+def held_up(browser: webdriver.Chrome) -> Iterator[Callable[[], None]]:
+    """No script's form is submitted until this is called."""
+    script = """
+        const submit = HTMLFormElement.prototype.submit;
+        HTMLFormElement.prototype.submit = function () { window.goOn = () => submit.call(this); };
+    """
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    yield lambda: browser.execute_script("window.goOn()")
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_the_token_is_gone_from_the_address_before_it_is_posted(
+    browser: webdriver.Chrome, live_server: Any, implicit: Any, held_up: Callable[[], None]
+) -> None:
+    to_consent(browser, live_server)
+    consent(browser, "jsmith", "demo-password-1")
+    arrive(browser, f"{live_server.url}/egnyte/callback/")
+    assert "One moment, please." in words(browser)
+    assert [each for each in visited(browser) if "access_token" in each] == []
+    held = browser.find_element(By.NAME, "access_token").get_property("value")
+    assert implicit.is_alive(held)
+    assert not EgnyteAccount.objects.exists()
+    held_up()
+    arrive(browser, f"{live_server.url}/egnyte/")
+    assert EgnyteAccount.objects.get().access_token == held
+    assert [each for each in visited(browser) if "access_token" in each] == []
 
 
 def test_an_implicit_refusal_is_told(

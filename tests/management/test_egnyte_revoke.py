@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from django_egnyte.models import AccountEvent, EgnyteAccount, HostState, PendingRevocation
+from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import revoke as revoker
 
 
@@ -125,12 +126,14 @@ def test_a_host_that_is_held_off_is_a_failure_too(run, accounts) -> None:
 
 
 def test_a_large_domain_takes_more_than_one_pass(
-    run, accounts, egnyte_sandbox, monkeypatch
+    run, accounts, egnyte_sandbox, make_user, monkeypatch
 ) -> None:
+    for number in range(4):
+        link_account(egnyte_sandbox, make_user(f"more-{number}"))
     monkeypatch.setattr(revoker, "PER_DOMAIN", 1)
-    ran = run("egnyte_revoke", "--all", "--no-input")
-    assert (ran.code, ran.out) == (0, "3 accounts revoked; tokens: {'revoked': 3}\n")
-    assert egnyte_sandbox.live_tokens() == []
+    ran = run("egnyte_revoke", "--domain", "acme", "--no-input")
+    assert (ran.code, ran.out) == (0, "6 accounts revoked; tokens: {'revoked': 6}\n")
+    assert egnyte_sandbox.live_tokens("acme") == []
 
 
 def test_what_waited_for_other_accounts_is_no_failure(run, accounts, egnyte_sandbox) -> None:

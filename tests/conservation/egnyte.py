@@ -1,0 +1,147 @@
+"""An Egnyte that remembers what it issued and revoked, and the ways in which it fails."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from django_egnyte.sandbox import Sandbox, SandboxServer, TokenPolicy
+from django_egnyte.sandbox.state import LoggedRequest, Token
+
+READ_TIMEOUT = 2.0
+PEOPLE = {"acme": ["jsmith", "bdoe", "cara", "dan", "eve"], "globex": ["mmiller", "nora", "omar"]}
+
+TOKEN = {"path": "^/puboauth/token", "method": "POST"}
+REVOKE = {"path": "/tokens/revoke"}
+USERINFO = {"path": "/userinfo"}
+FILES = {"path": "^/pubapi/v1/fs"}
+QPS = {"X-Mashery-Error-Code": "ERR_403_DEVELOPER_OVER_QPS", "Retry-After": "1"}
+# Faults at the token endpoint after which nobody but Egnyte knows a token: no design closes this.
+LOSSY = {
+    "answer lost": {"acted": True, "reset": True},
+    "answer replaced": {"acted": True, "status": 503},
+    "answer late": {"delay_after": READ_TIMEOUT + 1.5},
+    "acted late": {"delay": READ_TIMEOUT + 1.5},
+    "answer cut": {"truncate": 60},
+    "answer cut later": {"truncate": 110},
+}
+TROUBLE: dict[str, dict[str, Any]] = {
+    "5xx": {"status": 503},
+    "reset": {"reset": True},
+    "hang": {"hang": READ_TIMEOUT + 1.5},
+    "html": {"html": True},
+    "slow": {"delay": 0.3},
+    "throttle": {"status": 403, "headers": QPS},
+    "trickle": {"trickle": {"bytes": 20, "interval": 0.05}},
+}
+
+
+class Observed(Sandbox):
+    """A sandbox that keeps, for ever, what the verdict needs."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+        self.issued: list[LoggedRequest] = []
+        # When, the grant, and the fault that interfered.
+        self.revoked: list[tuple[float, int, int | None]] = []
+        super().__init__()
+        ends = self.grants.revoke
+
+        def revoke(token: Token, policy: TokenPolicy) -> None:
+            self._here.revoked = token.grant.id
+            ends(token, policy)
+
+        self.grants.revoke = revoke  # type: ignore[method-assign]
+        for domain, people in PEOPLE.items():
+            for name in people:
+                if name not in self.domains[domain].users:
+                    self.add_user(domain, name)
+
+    def record(self, entry: LoggedRequest) -> None:
+        super().record(entry)
+        if entry.endpoint.startswith("token:") and entry.token_id is not None:
+            self.issued.append(entry)
+        grant = getattr(self._here, "revoked", None)
+        if grant is not None:
+            self._here.revoked = None
+            self.revoked.append((entry.at, grant, entry.fault))
+
+    def all_tokens(self) -> list[Token]:
+        with self.lock:
+            return list(self.grants._tokens.values())
+
+
+@dataclass
+class Saboteur:
+    """Makes Egnyte fail, and change its ways, until told to stop."""
+
+    sandbox: Observed
+    server: SandboxServer
+    rng: random.Random
+    stop: threading.Event
+
+    def __post_init__(self) -> None:
+        self.lossy: set[int] = set()
+        self.kinds: dict[int, str] = {}
+
+    def run(self) -> None:
+        policy_until = 0.0
+        while not self.stop.wait(self.rng.uniform(0.1, 0.7)):
+            if time.monotonic() > policy_until:
+                self.sandbox.policy = self.policy()
+                policy_until = time.monotonic() + self.rng.uniform(1, 5)
+            self.strike()
+        self.sandbox.faults.clear()
+        self.sandbox.policy = TokenPolicy()
+
+    def policy(self) -> TokenPolicy:
+        """Any of the ways in which Egnyte might treat tokens."""
+        flip = self.rng.random
+        return TokenPolicy(
+            style="modern" if flip() < 0.8 else "legacy",
+            lifetime=self.rng.choice([12, 40, 2_592_000]),
+            refresh_rotates=flip() < 0.5,
+            refresh_repeats=flip() < 0.5,
+            refresh_kills_access=flip() < 0.3,
+            same_token=flip() < 0.5,
+            revoke_kills_siblings=flip() < 0.5,
+        )
+
+    def strike(self) -> None:
+        chance = self.rng.random()
+        rule: dict[str, Any]
+        if chance < 0.05:
+            self.server.drop_connections()
+            return
+        if chance < 0.25:
+            name = self.rng.choice(list(LOSSY))
+            rule, name = {**TOKEN, **LOSSY[name]}, f"token: {name}"
+        elif chance < 0.40:
+            lost: dict[str, Any] = self.rng.choice([*LOSSY.values()][:4])
+            rule, name = {**REVOKE, **lost}, "revoke: answer lost or late"
+        elif chance < 0.55:
+            # Never at both of the calls whose no together is believed.
+            rule, name = {**self.rng.choice([USERINFO, FILES]), "status": 401}, "false 401"
+        elif chance < 0.58:
+            rule = {**TOKEN, "status": 409, "headers": {"Retry-After": "1"}}
+            name = "token: throttle"
+        else:
+            name = self.rng.choice(list(TROUBLE))
+            where: dict[str, Any] = self.rng.choice([TOKEN, REVOKE, USERINFO, FILES, {}])
+            rule = {**where, **TROUBLE[name]}
+        number = self.sandbox.faults.add(**rule, times=self.rng.randint(1, 4))
+        self.kinds[number] = name
+        if name.startswith(("token: a", "slow")):  # a slow answer may be too slow on a busy machine
+            self.lossy.add(number)
+
+    def counts(self) -> Counter[str]:
+        """How often each kind of fault struck."""
+        found: Counter[str] = Counter()
+        for number, name in self.kinds.items():
+            if hits := self.sandbox.faults.hits(number):
+                found[name] += hits
+        return found

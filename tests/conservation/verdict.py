@@ -1,0 +1,263 @@
+"""What must be true once the faults have stopped and the sweeps have nothing left to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from django.db.models import Q
+
+from django_egnyte.choices import EventKind, Status
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    HostState,
+    KeyState,
+    PendingRevocation,
+)
+from django_egnyte.oauth import fingerprint
+from django_egnyte.sandbox.state import Token
+from django_egnyte.services import revoke, sweep
+from django_egnyte.services.outbox import SUPERSEDED
+from django_egnyte.services.transactions import DatabaseNow
+
+from . import ledger
+from .egnyte import Observed, Saboteur
+
+# Seconds. How long before a kill a token may have been issued that its process then took with it.
+KILL_WINDOW = 1.5
+# What a process may have in flight: an access and a refresh token in each of four threads.
+TOKENS_AT_ONCE = 8
+# How far apart the clocks of a commit and of Egnyte's log may be.
+TOLERANCE = 0.5
+EXPECTED = re.compile(
+    r"^(kombu\.exceptions\.OperationalError|redis\.exceptions\.\w+|ConnectionResetError|"
+    r"ConnectionRefusedError|TimeoutError|BrokenPipeError|OSError|ConnectionError|socket\.timeout|"
+    r"billiard\.exceptions\.WorkerLostError|EOFError|celery\.exceptions\.WorkerLostError|"
+    r"amqp\.exceptions\.\w+)\b"
+)
+
+
+def cut_short() -> None:
+    """Let what failed be tried again at once, as an operator may."""
+    HostState.objects.all().delete()
+    KeyState.objects.update(held_off_until=None, verdicts_paused_at=None, answers=0, deaths=0)
+    PendingRevocation.objects.filter(attempts__gt=0).write(not_before=DatabaseNow())
+    EgnyteAccount.objects.filter(attempts__gt=0).update(next_attempt_at=DatabaseNow())
+
+
+def forgive() -> None:
+    """As if every wait were over, and whoever held a claim or a lease were dead."""
+    cut_short()
+    PendingRevocation.objects.write(claim="", claimed_until=None)
+    # What waits for its grant is left: it must be released by whoever was the last to hold that.
+    waits = Q(reason=SUPERSEDED, attempts=0)
+    PendingRevocation.objects.exclude(waits).write(not_before=DatabaseNow())
+    EgnyteAccount.objects.write(lease="", leased_until=None)
+
+
+def settle(rounds: int = 12) -> Counter[str]:
+    """Sweep until nothing but superseded tokens of held grants is left to do."""
+    total: Counter[str] = Counter()
+    for number in range(rounds):
+        forgive()
+        EgnyteAccount.objects.update(next_attempt_at=DatabaseNow())
+        if number < 2:
+            EgnyteAccount.objects.exclude(refresh_fingerprint="").update(
+                next_refresh_at=DatabaseNow()
+            )
+        outcomes: Counter[str] = Counter()
+        outcomes += sweep.refresh_due(actor="command")
+        outcomes += sweep.validate_due(actor="command")
+        # Again after each verdict: the breaker is judged by its own tests.
+        KeyState.objects.update(verdicts_paused_at=None, answers=0, deaths=0)
+        outcomes += revoke.process_revocations(actor="command")
+        total += outcomes
+        if number >= 2 and set(outcomes) <= {"alive", "waiting", "skipped"}:
+            return total
+    total["not settled"] += 1
+    return total
+
+
+class Verdict:
+    """The counts of a run, and its violations."""
+
+    def __init__(self, sandbox: Observed, saboteur: Saboteur, kills: list[float]) -> None:
+        self.sandbox = sandbox
+        self.written = ledger.written()
+        self.violations: list[str] = []
+        self.tokens: dict[str, Token] = {}
+        tokens = sandbox.all_tokens()
+        by_id = {token.id: token for token in tokens}
+        for token in tokens:
+            self.tokens[self.name(token)] = token
+        self.unwritten = {name for name in self.tokens if name not in self.written}
+        # The grants of which an answer was lost on its way, or with the process that had asked.
+        self.lost_to_faults: set[int] = set()
+        self.lost_to_kills: set[int] = set()
+        for entry in sandbox.issued:
+            assert entry.token_id is not None
+            grant = by_id[entry.token_id].grant.id
+            if entry.fault in saboteur.lossy:
+                self.lost_to_faults.add(grant)
+            elif any(-0.2 <= kill - entry.at <= KILL_WINDOW for kill in kills):
+                self.lost_to_kills.add(grant)
+        self.most_lost_to_kills = TOKENS_AT_ONCE * len(kills)
+
+    @staticmethod
+    def name(token: Token) -> str:
+        return fingerprint(f"{token.grant.domain}.egnyte.com", token.value)
+
+    def judge(self) -> Counter[str]:
+        """Everything, while accounts are still linked."""
+        counts: Counter[str] = Counter()
+        counts["tokens issued"] = len(self.tokens)
+        self._losses_are_explained(counts)
+        self._tokens_are_conserved(counts)
+        self._held_tokens_live(counts)
+        self._outbox_waits_for_held_grants(counts)
+        self._no_account_is_lost(counts)
+        self._no_held_token_was_revoked(counts)
+        return counts
+
+    def judge_end(self) -> Counter[str]:
+        """Once all accounts were deleted: nothing that was ever written lives, or waits."""
+        left = PendingRevocation.objects.count()
+        if left:
+            rows = PendingRevocation.objects.values_list("reason", "last_error", "attempts")
+            self.violations.append(f"{left} rows stay in the outbox: {list(rows)[:5]}")
+        alive = [n for n, t in self.alive().items() if n not in self.unwritten]
+        for name in alive:
+            self.violations.append(f"{self.describe(name)} outlives all accounts")
+        return Counter({"orphans at the end": len(alive), "outbox rows at the end": left})
+
+    def alive(self) -> dict[str, Token]:
+        now = self.sandbox.now()
+        return {name: token for name, token in self.tokens.items() if token.alive(now)}
+
+    def describe(self, name: str) -> str:
+        token = self.tokens[name]
+        others = [
+            f"{t.kind}{'' if t.revoked else ' alive'}" for t in token.grant.tokens if t is not token
+        ]
+        return f"{token.kind} token {token.id} of grant {token.grant.id} (beside {others})"
+
+    def _losses_are_explained(self, counts: Counter[str]) -> None:
+        """Between Egnyte's answer and the first write, a token is nowhere. No design closes that
+        window; only what fell into it by a fault or a kill may be missing."""
+        by_kills = 0
+        for name in self.unwritten:
+            grant = self.tokens[name].grant.id
+            counts["never written, and nothing can be done"] += 1
+            if grant in self.lost_to_faults:
+                continue
+            by_kills += 1
+            if grant not in self.lost_to_kills:
+                self.violations.append(f"{self.describe(name)} was issued and never written")
+        counts["of these lost with a killed process"] = by_kills
+        if by_kills > self.most_lost_to_kills:
+            self.violations.append(f"{by_kills} tokens are too many for these kills")
+
+    def _tokens_are_conserved(self, counts: Counter[str]) -> None:
+        known = set()
+        for row in PendingRevocation.objects.all():
+            known |= {row.fingerprint, row.refresh_fingerprint}
+        for account in EgnyteAccount.objects.live():
+            known |= {account.token_fingerprint, account.refresh_fingerprint}
+        orphans = [n for n in self.alive() if n not in known and n not in self.unwritten]
+        counts["orphans"] = len(orphans)
+        counts["of these alive"] = len(self.unwritten & set(self.alive()))
+        for name in orphans:
+            self.violations.append(f"{self.describe(name)} lives and nobody knows it")
+
+    def _held_tokens_live(self, counts: Counter[str]) -> None:
+        alive = self.alive()
+        for account in EgnyteAccount.objects.live():
+            counts["live accounts"] += 1
+            dead = account.token_fingerprint not in alive or (
+                account.refresh_fingerprint and account.refresh_fingerprint not in alive
+            )
+            if dead:
+                counts["dead tokens held"] += 1
+                self.violations.append(
+                    f"account {account.pk} ({account.status}) holds a dead token"
+                )
+        counts["dead tokens held"] += 0
+
+    def _outbox_waits_for_held_grants(self, counts: Counter[str]) -> None:
+        held = set(EgnyteAccount.objects.live().values_list("grant_id", flat=True))
+        for row in PendingRevocation.objects.all():
+            counts["outbox rows"] += 1
+            if row.grant_id not in held:
+                self.violations.append(
+                    f"row {row.pk} ({row.reason}, {row.attempts} attempts, {row.last_error!r}) "
+                    "stays in the outbox though no account holds its grant"
+                )
+
+    def _no_account_is_lost(self, counts: Counter[str]) -> None:
+        ever, deleted = ledger.accounts()
+        there = set(EgnyteAccount.objects.values_list("pk", flat=True))
+        told = set(
+            AccountEvent.objects.filter(kind=EventKind.DISCONNECTED).values_list(
+                "account_ref", flat=True
+            )
+        )
+        counts["accounts ever"], counts["accounts deleted"] = len(ever), len(deleted)
+        if lost := ever - there - (deleted & told):
+            self.violations.append(f"accounts are gone that nobody deleted: {sorted(lost)[:9]}")
+
+    def _no_held_token_was_revoked(self, counts: Counter[str]) -> None:
+        """Our revocations struck no grant that an account held at that moment.
+
+        Those that a fault delayed are left out: Egnyte acted after the revoker had given up.
+        """
+        by_grant = defaultdict(list)
+        for holding in ledger.holdings():
+            if holding.fingerprint in self.tokens:
+                by_grant[self.tokens[holding.fingerprint].grant.id].append(holding)
+        counts["grants revoked"] = len(self.sandbox.revoked)
+        for at, grant, fault in self.sandbox.revoked:
+            if fault is not None:
+                continue
+            for holding in by_grant[grant]:
+                if holding.began + TOLERANCE < at < holding.ended - TOLERANCE:
+                    self.violations.append(
+                        f"grant {grant} was revoked while account {holding.account} held it"
+                    )
+        counts["accounts revoked"] = EgnyteAccount.objects.filter(status=Status.REVOKED).count()
+
+
+def operations(where: Path, violations: list[str]) -> Counter[str]:
+    """What the clients' operations came to. Any exception but an ``EgnyteError`` is a violation."""
+    found: Counter[str] = Counter()
+    for path in sorted(where.glob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:  # killed while it wrote
+                continue
+            found[f"{line['op']}: {line['result']}"] += 1
+            if "traceback" in line:
+                violations.append(f"{line['op']} raised:\n{line['traceback']}")
+    return found
+
+
+def tracebacks(where: Path, violations: list[str]) -> Counter[str]:
+    """The exceptions in the processes' logs. One that passed through this app is a violation,
+    unless the broker or a killed process explains it."""
+    found: Counter[str] = Counter()
+    for path in sorted(where.glob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()
+        for number, line in enumerate(lines):
+            if not line.startswith("Traceback (most recent call last)"):
+                continue
+            rest = enumerate(lines[number + 1 :], number + 1)
+            last = next((i for i, text in rest if text and not text[0].isspace()), len(lines) - 1)
+            error = lines[last]
+            found[f"{path.stem}: {error.partition(':')[0]}"] += 1
+            block = "\n".join(lines[max(0, number - 1) : last + 1])
+            if "/django_egnyte/" in block and not EXPECTED.match(error):
+                violations.append(f"{path.name}:\n{block}")
+    return found
