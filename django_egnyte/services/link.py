@@ -16,6 +16,7 @@ from .. import gateway, queue
 from ..choices import LIVE, EventKind, Flow, Status
 from ..conf import STATE_LIFETIME
 from ..exceptions import (
+    EgnyteError,
     LinkError,
     OAuthError,
     StateError,
@@ -78,15 +79,22 @@ def link_with_password(
     The password is used once and kept nowhere. Raises as ``link_with_code``.
     """
     attempt = budget.reserve_attempt(str(user.pk), host, username)
-    account = _link(
-        user,
-        lambda client: client.password(username, password, scopes),
-        host=host,
-        scopes=scopes,
-        flow=Flow.PASSWORD,
-        relink=None,
-        username=username,
-    )
+    try:
+        account = _link(
+            user,
+            lambda client: client.password(username, password, scopes),
+            host=host,
+            scopes=scopes,
+            flow=Flow.PASSWORD,
+            relink=None,
+            username=username,
+        )
+    except OAuthError:
+        raise
+    except EgnyteError:
+        # Egnyte's own trouble says nothing about the password.
+        budget.return_attempt(attempt)
+        raise
     budget.return_attempt(attempt)
     return account
 

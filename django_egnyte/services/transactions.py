@@ -45,6 +45,8 @@ def refuse_in_transaction(using: str | None = None) -> None:
 @contextmanager
 def _short(using: str) -> Iterator[None]:
     connection: Any = connections[using]
+    # SQLite's transaction mode is known to a connection only once it is made.
+    connection.ensure_connection()
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic(using=using, durable=True):
             yield

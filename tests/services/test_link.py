@@ -10,6 +10,7 @@ from django_egnyte import gateway
 from django_egnyte.choices import EventKind, Flow, Status
 from django_egnyte.exceptions import (
     InTransactionError,
+    InvalidCredentialsError,
     InvalidGrantError,
     LinkError,
     RateLimitedError,
@@ -317,3 +318,22 @@ def test_a_revoked_account_comes_back_by_a_relink(egnyte_sandbox, egnyte_user):
     assert process_revocations() == {"revoked": 1}
     assert orphans(egnyte_sandbox) == set()
     assert egnyte_sandbox.is_alive(again.access_token)
+
+
+def test_trouble_at_egnyte_uses_up_no_attempts_at_a_password(egnyte_sandbox, egnyte_user, settings):
+    settings.EGNYTE_CLIENT_ID = "sandbox-internal-key"
+    settings.EGNYTE_CLIENT_SECRET = "sandbox-internal-secret"
+
+    def attempt(password: str) -> EgnyteAccount:
+        return linking.link_with_password(
+            egnyte_user, username="jsmith", password=password, host=HOST, scopes=()
+        )
+
+    egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", status=503, times=6)
+    for _ in range(6):
+        with pytest.raises(UnavailableError):
+            attempt("demo-password-1")
+    for _ in range(4):
+        with pytest.raises(InvalidCredentialsError):
+            attempt("wrong")
+    assert attempt("demo-password-1").flow == Flow.PASSWORD

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from django_egnyte.exceptions import InTransactionError
@@ -61,3 +62,18 @@ def test_a_deadlock_is_tried_again_and_not_for_ever():
     with pytest.raises(OperationalError):
         in_short_transaction(hopeless)
     assert len(tries) == transactions.TRIES
+
+
+def test_a_short_transaction_may_be_a_threads_first_work():
+    done = []
+
+    def work() -> None:
+        try:
+            done.append(in_short_transaction(HostState.objects.count))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [0]
