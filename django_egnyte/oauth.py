@@ -147,7 +147,8 @@ class OAuthClient:
         return parse_userinfo(response.content)
 
     def revoke(self, access_token: str, *, bearer: bool = True) -> None:
-        """End a token; its grant's refresh token ends with it. ``UnauthorizedError`` if it is dead.
+        """End a token; its grant's refresh token ends with it. ``UnauthorizedError`` if it is dead,
+        ``ResponseError`` for a success that Egnyte cannot have said.
 
         Newer keys send ``client_secret`` along (one source only); without ``bearer`` that is all
         the proof there is, which an expired token needs, since it cannot speak for itself.
@@ -161,6 +162,9 @@ class OAuthClient:
             "POST", REVOKE_PATH, bearer=access_token if bearer else None, data=form
         )
         answers.raise_for_status(response)
+        # Documented is an empty body. A page of some proxy's, though a 200, revokes nothing.
+        if response.content.lstrip()[:1] not in (b"", b"{"):
+            raise ResponseError("The answer to a revocation is not Egnyte's.", host=self.host)
 
     def _token(self, form: dict[str, str], scopes: Sequence[str]) -> TokenAnswer:
         form = {"client_id": self.client_id, **form}

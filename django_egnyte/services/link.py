@@ -250,6 +250,10 @@ def _store(
     for name in ("access_token", "refresh_token"):
         plain = getattr(obtained.answer, name)
         values[name] = seal(plain, account.seal_context(name))
+    if same_token and not row.refresh_fingerprint:
+        # The same token again, without the refresh token beside it, which lives all the same.
+        for name in ("refresh_token", "refresh_fingerprint", "next_refresh_at"):
+            del values[name]
     for name, value in values.items():
         setattr(account, name, value)
     if created:

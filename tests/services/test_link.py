@@ -337,3 +337,23 @@ def test_trouble_at_egnyte_uses_up_no_attempts_at_a_password(egnyte_sandbox, egn
         with pytest.raises(InvalidCredentialsError):
             attempt("wrong")
     assert attempt("demo-password-1").flow == Flow.PASSWORD
+
+
+def test_the_same_token_without_its_refresh_token_leaves_that_with_the_account(
+    egnyte_sandbox, egnyte_user
+):
+    egnyte_sandbox.policy.same_token = True
+    first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    token = first.refresh_token
+    answer = {"access_token": first.access_token, "token_type": "bearer", "expires_in": 3600}
+    egnyte_sandbox.faults.add(
+        path="^/puboauth/token", method="POST", acted=True, status=200, body=answer
+    )
+    again = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert again.access_token == first.access_token
+    stored = EgnyteAccount.objects.get()
+    assert stored.refresh_token == token
+    assert stored.next_refresh_at is not None
+    stored.delete()
+    process_revocations()
+    assert egnyte_sandbox.live_tokens() == []

@@ -53,7 +53,12 @@ def test_an_expired_token_with_nothing_beside_it_just_goes(egnyte_sandbox, egnyt
 
 @pytest.mark.parametrize(
     "fault",
-    [{"status": 503}, {"reset": True}, {"status": 302, "headers": {"Location": "http://evil/"}}],
+    [
+        {"status": 503},
+        {"reset": True},
+        {"status": 302, "headers": {"Location": "http://evil/"}},
+        {"html": True},  # a proxy's page, with a 200
+    ],
 )
 def test_trouble_at_egnyte_keeps_the_row_and_waits_longer_each_time(
     egnyte_sandbox, egnyte_account, fault
