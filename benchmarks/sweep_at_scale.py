@@ -15,6 +15,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,17 +179,17 @@ def measure_validation(base_url: str, accounts: int, rounds: int) -> None:
     url = base_url.replace("{domain}", "acme") + "/pubapi/v1/userinfo"
 
     def bare() -> float:
-        sessions: dict[int, requests.Session] = {}
+        mine = threading.local()
+
+        def begin() -> None:
+            mine.session = requests.Session()
 
         def ask(token: str) -> None:
-            import threading
-
-            session = sessions.setdefault(threading.get_ident(), requests.Session())
-            answer = session.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-            assert answer.status_code == 200
+            headers = {"Authorization": f"Bearer {token}"}
+            assert mine.session.get(url, headers=headers, timeout=30).status_code == 200
 
         began = time.perf_counter()
-        with ThreadPoolExecutor(sweep.THREADS) as pool:
+        with ThreadPoolExecutor(sweep.THREADS, initializer=begin) as pool:
             list(pool.map(ask, tokens))
         return accounts / (time.perf_counter() - began)
 
@@ -199,19 +200,24 @@ def measure_validation(base_url: str, accounts: int, rounds: int) -> None:
             assert set(outcomes) == {"alive"}
         return accounts / (time.perf_counter() - began)
 
-    bare(), ours()
+    bare()
+    ours()
     rates: dict[str, list[float]] = {"bare": [], "ours": []}
     for number in range(rounds):
         for name, run in sorted({"bare": bare, "ours": ours}.items(), reverse=bool(number % 2)):
             rates[name].append(run())
     bare_rate, our_rate = map(statistics.median, (rates["bare"], rates["ours"]))
+    # Of neighbours, so that a machine that is busy with something else disturbs both alike.
+    ratio = statistics.median(
+        ours / bare for ours, bare in zip(rates["ours"], rates["bare"], strict=True)
+    )
     print(
         f"validations per second and worker, {sweep.THREADS} threads, medians of {rounds} rounds: "
         f"{our_rate:,.0f}; a bare loop of requests.Session.get: {bare_rate:,.0f}; "
-        f"ratio {our_rate / bare_rate:.2f}"
+        f"ratio {ratio:.2f}"
     )
     assert EgnyteAccount.objects.filter(pk__in=keys, status="active").count() == accounts
-    assert our_rate >= LEAST_RATIO * bare_rate
+    assert ratio >= LEAST_RATIO
 
 
 def main() -> None:
@@ -219,7 +225,7 @@ def main() -> None:
     parser.add_argument("half", nargs="?", choices=["claim", "validate"])
     parser.add_argument("--accounts", type=int, default=1_000_000, help="to claim")
     parser.add_argument("--validations", type=int, default=1_000, help="in each round")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--broker", default="redis://127.0.0.1:6379/14")
     options = parser.parse_args()
     server = os.environ.get("DATABASE_URL", "")

@@ -6,6 +6,7 @@ future, so that two sweeps do no work twice, and what a killed worker had claime
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections import Counter
@@ -130,6 +131,7 @@ class _Asked:
         self.failures: Counter[str] = Counter()
         self.unreachable: dict[str, EgnyteError] = {}
         self.reached: set[str] = set()
+        self.client = functools.cache(gateway.oauth)
 
     def ask(self, account: EgnyteAccount) -> EgnyteError | str | None:
         """``None`` if the token lives, the error, or a word for why nobody asked."""
@@ -141,7 +143,7 @@ class _Asked:
         if validate.is_expired(account) and account.refresh_fingerprint:
             return "expired"
         try:
-            gateway.oauth(host).userinfo(account.access_token)
+            self.client(host).userinfo(account.access_token)
         except EgnyteError as error:
             if hosts.is_unreachable(error):
                 self.failures[host] += 1
