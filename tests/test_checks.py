@@ -147,8 +147,9 @@ def test_no_message_shows_a_secret(settings: Any) -> None:
 
 
 def test_checks_ask_no_database(db: None, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(0):
+    with django_assert_num_queries(0) as asked:
         found(deploy=True)
+    assert len(asked) == 0
 
 
 class TestSchedule:

@@ -197,13 +197,13 @@ def test_what_code_imports_is_there(path: Path) -> None:
                 module = importlib.import_module(node.module or "")
                 for alias in node.names:
                     if not hasattr(module, alias.name):
-                        importlib.import_module(f"{node.module}.{alias.name}")
+                        assert importlib.import_module(f"{node.module}.{alias.name}")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=names(PAGES))
 def test_templates_compile(path: Path) -> None:
     for block in code_of(path, "django"):
-        engines["django"].from_string(re.sub(r"{% extends .*? %}", "", block.code))
+        assert engines["django"].from_string(re.sub(r"{% extends .*? %}", "", block.code))
 
 
 @pytest.mark.parametrize("path", READABLE, ids=names(READABLE))
@@ -219,7 +219,7 @@ def test_commands_take_what_the_page_gives_them(path: Path) -> None:
         words = shlex.split(line.strip("$ &"))
         name, *arguments = words[words.index("manage.py") + 1 :]
         parser = load_command_class("django_egnyte", name).create_parser("manage.py", name)
-        parser.parse_args(arguments)
+        assert parser.parse_args(arguments)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=names(PAGES))

@@ -274,11 +274,15 @@ def test_in_eager_mode_the_task_runs_at_once(site: Sites) -> None:
 def test_in_eager_mode_a_task_that_raises_breaks_no_page(site: Sites) -> None:
     app = site("nosuch://x", task_always_eager=True, task_eager_propagates=True)
 
+    ran = []
+
     @app.task(name="django_egnyte.tasks.probe")
     def probe() -> None:
+        ran.append(1)
         raise ZeroDivisionError
 
     queue.hurry("probe")
+    assert ran == [1]
 
 
 SCRIPT = """
