@@ -276,12 +276,12 @@ def test_in_eager_mode_a_task_that_raises_breaks_no_page(site: Sites) -> None:
 
     ran = []
 
-    @app.task(name="django_egnyte.tasks.probe")
-    def probe() -> None:
+    @app.task(name="django_egnyte.tasks.raising")
+    def raising() -> None:
         ran.append(1)
         raise ZeroDivisionError
 
-    queue.hurry("probe")
+    queue.hurry("raising")
     assert ran == [1]
 
 
