@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,10 @@ import pytest
 from .conftest import SERVICES
 
 
+@pytest.mark.skipif(
+    not os.environ.get("EGNYTE_TEST_CONSERVATION"),
+    reason="takes over a minute and wants an idle machine: set EGNYTE_TEST_CONSERVATION=1",
+)
 @pytest.mark.service("postgres")
 @pytest.mark.service("redis")
 @pytest.mark.timeout(400)
