@@ -42,6 +42,7 @@ def main() -> int:
     sandbox = Observed()
     database = Database(options.database_url, name, keep=options.keep)
     with SandboxServer(sandbox) as server, database as url:
+        sandbox.watch(server)
         broker_url = options.broker
         broker = None
         if broker_url is None:
@@ -52,6 +53,7 @@ def main() -> int:
             "DJANGO_SETTINGS_MODULE": "tests.conservation.settings",
             "DATABASE_URL": url,
             "EGNYTE_TEST_BROKER_URL": broker_url,
+            "CONSERVATION_CALLS": str(where),
             "CONSERVATION_EGNYTE": server.base_url,
             "CONSERVATION_QUEUE": name,
         }
@@ -127,14 +129,14 @@ def storm_and_judge(
             process.end(15)
     killer.kills.append(time.time())  # what would not end was killed, too
     settled = verdict.settle()
-    judged = verdict.Verdict(sandbox, saboteur, killer.kills)
+    judged = verdict.Verdict(sandbox, where, killer.kills)
     counts = judged.judge()
     from django_egnyte.models import EgnyteAccount
 
     EgnyteAccount.objects.all().delete()
     ended = verdict.settle()
     # What settling issued and wrote belongs to it, too.
-    last = verdict.Verdict(sandbox, saboteur, killer.kills)
+    last = verdict.Verdict(sandbox, where, killer.kills)
     end_counts = last.judge_end()
     violations = judged.violations + last.violations
     done = verdict.operations(where, violations)

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_egnyte.sandbox import Sandbox, SandboxServer, TokenPolicy
+from django_egnyte.sandbox.messages import Request, Response
 from django_egnyte.sandbox.state import LoggedRequest, Token
+
+from .witness import HEADER
 
 READ_TIMEOUT = 2.0
 PEOPLE = {"acme": ["jsmith", "bdoe", "cara", "dan", "eve"], "globex": ["mmiller", "nora", "omar"]}
@@ -45,30 +48,51 @@ class Observed(Sandbox):
 
     def __init__(self) -> None:
         self._here = threading.local()
-        self.issued: list[LoggedRequest] = []
-        # When, the grant, and the fault that interfered.
-        self.revoked: list[tuple[float, int, int | None]] = []
+        self.minted: dict[int, str] = {}
+        """The call that each token, by its id, was first an answer to."""
+        self.issued: list[tuple[int, str]] = []
+        """The grant and the call of each answer with a token in it, lost or not."""
+        self.revoked: list[tuple[float, int, str]] = []
+        """When, which grant, and by which call."""
         super().__init__()
-        ends = self.grants.revoke
+        ends, mints = self.grants.revoke, self.grants._mint
 
         def revoke(token: Token, policy: TokenPolicy) -> None:
             self._here.revoked = token.grant.id
             ends(token, policy)
 
+        def mint(*args: Any) -> Token:
+            token = mints(*args)
+            self.minted[token.id] = self._here.call
+            return token
+
         self.grants.revoke = revoke  # type: ignore[method-assign]
+        self.grants._mint = mint  # type: ignore[method-assign]
         for domain, people in PEOPLE.items():
             for name in people:
                 if name not in self.domains[domain].users:
                     self.add_user(domain, name)
 
+    def watch(self, server: SandboxServer) -> None:
+        """Note which call each request belongs to."""
+        respond = server.app.respond
+
+        def watched(request: Request) -> Response:
+            self._here.call = request.headers.get(HEADER.lower(), "")
+            return respond(request)
+
+        server.app.respond = watched  # type: ignore[method-assign]
+
     def record(self, entry: LoggedRequest) -> None:
         super().record(entry)
         if entry.endpoint.startswith("token:") and entry.token_id is not None:
-            self.issued.append(entry)
+            with self.lock:
+                token = next(t for t in self.grants._tokens.values() if t.id == entry.token_id)
+            self.issued.append((token.grant.id, self._here.call))
         grant = getattr(self._here, "revoked", None)
         if grant is not None:
             self._here.revoked = None
-            self.revoked.append((entry.at, grant, entry.fault))
+            self.revoked.append((entry.at, grant, self._here.call))
 
     def all_tokens(self) -> list[Token]:
         with self.lock:
@@ -85,7 +109,6 @@ class Saboteur:
     stop: threading.Event
 
     def __post_init__(self) -> None:
-        self.lossy: set[int] = set()
         self.kinds: dict[int, str] = {}
 
     def run(self) -> None:
@@ -135,8 +158,6 @@ class Saboteur:
             rule = {**where, **TROUBLE[name]}
         number = self.sandbox.faults.add(**rule, times=self.rng.randint(1, 4))
         self.kinds[number] = name
-        if name.startswith(("token: a", "slow")):  # a slow answer may be too slow on a busy machine
-            self.lossy.add(number)
 
     def counts(self) -> Counter[str]:
         """How often each kind of fault struck."""

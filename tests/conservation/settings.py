@@ -6,9 +6,11 @@ import os
 from datetime import timedelta
 
 from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS
 
 from .egnyte import READ_TIMEOUT
 
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.conservation.witness.WitnessConfig"]
 SECRET_KEY = "a secret of the conservation test, thirty-two characters and more"
 ALLOWED_HOSTS = ["testserver"]
 EGNYTE_BASE_URL = os.environ["CONSERVATION_EGNYTE"]
