@@ -14,6 +14,7 @@ from django_egnyte.exceptions import UnauthorizedError
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from tests import walk
+from tests.users import another_user, browser_of
 
 
 def untouched(request: HttpRequest) -> HttpResponse:
@@ -63,15 +64,6 @@ pytestmark = pytest.mark.urls(__name__)
 @pytest.fixture
 def browser(client: Client, egnyte_user: Any) -> Client:
     client.force_login(egnyte_user)
-    return client
-
-
-@pytest.fixture
-def stranger(django_user_model: Any, django_username_field: str, db: None) -> Client:
-    client = Client()
-    client.force_login(
-        django_user_model.objects.create(**{django_username_field: "other@example.com"})
-    )
     return client
 
 
@@ -135,8 +127,9 @@ def test_a_401_that_escapes_leads_to_connect_with_the_domain(
 
 
 def test_a_401_of_somebody_elses_account_is_not_this_users_to_settle(
-    stranger: Client, egnyte_sandbox: Any, egnyte_user: Any
+    egnyte_sandbox: Any, egnyte_user: Any, django_user_model: Any, django_username_field: str
 ) -> None:
+    stranger = browser_of(another_user(django_user_model, django_username_field))
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
     egnyte_sandbox.revoke(account.access_token)
@@ -152,7 +145,7 @@ def test_nor_is_it_if_this_user_has_an_account_at_the_same_domain(
     django_username_field: str,
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
-    other = django_user_model.objects.create(**{django_username_field: "other@example.com"})
+    other = another_user(django_user_model, django_username_field)
     theirs = link_account(egnyte_sandbox, other, username="bdoe")
     egnyte_sandbox.revoke(theirs.access_token)
     with pytest.raises(UnauthorizedError):

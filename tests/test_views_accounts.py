@@ -9,6 +9,7 @@ from django.urls import reverse
 from django_egnyte.models import AccountEvent, EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from tests import walk
+from tests.users import another_user, browser_of
 
 
 @pytest.fixture
@@ -19,11 +20,7 @@ def browser(client: Client, egnyte_user: Any) -> Client:
 
 @pytest.fixture
 def stranger(django_user_model: Any, django_username_field: str, db: None) -> Client:
-    client = Client()
-    client.force_login(
-        django_user_model.objects.create(**{django_username_field: "other@example.com"})
-    )
-    return client
+    return browser_of(another_user(django_user_model, django_username_field))
 
 
 def disconnect_url(account: EgnyteAccount) -> str:

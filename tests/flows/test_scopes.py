@@ -1,0 +1,164 @@
+"""``egnyte_required(scopes=...)``: more scopes are asked for through every flow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.urls import path
+
+from django_egnyte.access import SCOPES_SALT
+from django_egnyte.decorators import egnyte_required
+from django_egnyte.models import EgnyteAccount
+from django_egnyte.pytest_plugin import link_account
+from tests import urls, walk
+
+from .steps import CONNECT, PASSWORD, assert_page, begin, granted, hidden, log_in, posted
+
+
+@egnyte_required(scopes=["Egnyte.link"])
+def links(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("links")
+
+
+@egnyte_required(scopes=["Egnyte.audit"])
+def audit(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("audit")
+
+
+urlpatterns = [*urls.urlpatterns, path("links/", links), path("audit/", audit)]
+
+
+@pytest.fixture
+def scoped(settings: Any, egnyte_sandbox: Any) -> Any:
+    settings.ROOT_URLCONF = __name__
+    return egnyte_sandbox
+
+
+def through(client: Client, sandbox: Any, address: str) -> Any:
+    """From a page that needs more scopes, through consent, and back to it."""
+    response = client.get(address)
+    assert response.status_code == 302, response.content.decode()
+    page = client.get(response["Location"])
+    data = {"scopes": hidden(page, "scopes"), "next": hidden(page, "next"), "domain": "acme"}
+    back = walk.come_back(client, sandbox.authorize(begin(client, **data), "jsmith"))
+    assert back.status_code == 302, back.content.decode()
+    assert back["Location"] == address
+    return client.get(back["Location"])
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_page_that_needs_more_scopes_gets_them(
+    browser: Client, scoped: Any, egnyte_user: Any, linked: bool
+) -> None:
+    if linked:
+        link_account(scoped, egnyte_user)
+    response = browser.get("/links/")
+    assert response.status_code == 302
+    page = assert_page(browser.get(response["Location"]), 200)
+    assert "Links to files and folders" in page
+    assert "Files, search, comments" in page
+    url = begin(browser, scopes=hidden(browser.get(response["Location"]), "scopes"), domain="acme")
+    assert walk.query_of(url)["scope"] == "Egnyte.filesystem Egnyte.link"
+
+    assert through(browser, scoped, "/links/").content == b"links"
+    account = EgnyteAccount.objects.get()
+    assert account.scopes == ["Egnyte.filesystem", "Egnyte.link"]
+    (grant,) = (each for each in scoped.live_grants() if "Egnyte.link" in each.scopes)
+    assert set(grant.scopes) == {"Egnyte.filesystem", "Egnyte.link"}
+
+
+def test_scopes_that_egnyte_did_not_grant_are_not_stored(
+    browser: Client, scoped: Any, egnyte_user: Any
+) -> None:
+    scoped.policy.answer_scope = True
+    scoped.faults.add(
+        path="^/puboauth/token", method="POST", status=200,
+        body={
+            "access_token": scoped.issue("acme", "jsmith").access_token,
+            "scope": "Egnyte.filesystem",
+        },
+    )  # fmt: skip
+    walk.link(browser, scoped, scopes=signing.dumps(["Egnyte.link"], salt=SCOPES_SALT))
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
+
+
+def test_two_pages_that_need_different_scopes_do_not_take_turns(
+    browser: Client, scoped: Any
+) -> None:
+    assert through(browser, scoped, "/links/").content == b"links"
+    assert through(browser, scoped, "/audit/").content == b"audit"
+    assert browser.get("/links/").content == b"links"
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [
+        "Egnyte.link",
+        '["Egnyte.link"]',
+        signing.dumps(["Egnyte.link"], key="k" * 50, salt=SCOPES_SALT),
+        signing.dumps(["Egnyte.link"], key="k" * 50),
+        "x" * 5000,
+    ],
+)
+def test_scopes_that_this_site_did_not_sign_are_ignored(
+    browser: Client, scoped: Any, caplog: pytest.LogCaptureFixture, scopes: str
+) -> None:
+    page = assert_page(browser.get(CONNECT, {"scopes": scopes}), 200)
+    assert "Links to files and folders" not in page
+    url = begin(browser, scopes=scopes, domain="acme")
+    assert walk.query_of(url)["scope"] == "Egnyte.filesystem"
+    assert "not signed by this site" in caplog.text
+
+
+def test_scopes_signed_for_another_purpose_or_changed_are_ignored(
+    browser: Client, scoped: Any
+) -> None:
+    signed = signing.dumps(["Egnyte.link"], salt=SCOPES_SALT)
+    other = signing.dumps(["Egnyte.link", "Egnyte.user"], salt=SCOPES_SALT)
+    tampered = other.partition(":")[0] + ":" + signed.partition(":")[2]
+    for scopes in (signing.dumps(["Egnyte.link"]), tampered, signed[:-1]):
+        url = begin(browser, scopes=scopes, domain="acme")
+        assert walk.query_of(url)["scope"] == "Egnyte.filesystem"
+    url = begin(browser, scopes=signed, domain="acme")
+    assert walk.query_of(url)["scope"] == "Egnyte.filesystem Egnyte.link"
+
+
+def test_an_implicit_token_is_asked_for_with_the_scopes_needed(
+    browser: Client, implicit: Any, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    page = browser.get(browser.get("/links/")["Location"])
+    fragment = granted(browser, implicit, scopes=hidden(page, "scopes"))
+    assert posted(browser, fragment).status_code == 302
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem", "Egnyte.link"]
+
+
+def test_a_password_is_traded_for_the_scopes_that_the_site_signed(
+    browser: Client, internal: Any
+) -> None:
+    signed = signing.dumps(["Egnyte.link"], salt=SCOPES_SALT)
+    page = browser.get(PASSWORD, {"scopes": signed})
+    assert log_in(browser, scopes=hidden(page, "scopes")).status_code == 302
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem", "Egnyte.link"]
+
+
+def test_a_page_that_needs_more_scopes_gets_them_for_a_password(
+    browser: Client, internal: Any, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    page = browser.get("/links/", follow=True)
+    assert_page(page, 200, "Your password is used once")
+    data = {"scopes": hidden(page, "scopes"), "next": hidden(page, "next")}
+    assert log_in(browser, **data)["Location"] == "/links/"
+    assert browser.get("/links/").content == b"links"
+
+
+def test_scopes_that_were_not_signed_are_not_asked_for_with_a_password(
+    browser: Client, internal: Any
+) -> None:
+    assert log_in(browser, scopes="Egnyte.link").status_code == 302
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]

@@ -1,0 +1,12 @@
+"""What the quoted tables share."""
+
+from __future__ import annotations
+
+HOST = "acme.egnyte.com"
+CALLBACK = "http://testserver/egnyte/callback/"
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """The cells of each row; the first row names the columns."""
+    lines = [line.strip() for line in table.strip().splitlines()]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][1:]

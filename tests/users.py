@@ -1,0 +1,18 @@
+"""Users of the site besides the one of the fixture ``egnyte_user``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+
+
+def another_user(django_user_model: Any, django_username_field: str) -> Any:
+    return django_user_model.objects.create(**{django_username_field: "other@example.com"})
+
+
+def browser_of(user: Any) -> Client:
+    """A browser of its own in which this user is logged in."""
+    client = Client()
+    client.force_login(user)
+    return client
