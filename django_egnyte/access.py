@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.core import signing
 from django.db.models import Q
-from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -37,7 +37,6 @@ from .signals import api_called
 
 if TYPE_CHECKING:
     import requests
-    from django.http import HttpRequest
 
 _T = TypeVar("_T")
 
@@ -229,6 +228,14 @@ class RequestClient(LinkedClient):
         elif account is not None:
             tell_ended(self._source, account)
         self._resolved = True
+
+
+class EgnyteHttpRequest(HttpRequest):
+    """For annotations: a request below ``EgnyteMiddleware``. None is an instance of this."""
+
+    egnyte: RequestClient
+    aegnyte: Callable[[], Coroutine[Any, Any, RequestClient]]
+    """The same client, its account found already."""
 
 
 def client_of(account: EgnyteAccount) -> LinkedClient:

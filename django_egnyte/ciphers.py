@@ -31,12 +31,15 @@ class Cipher(Protocol):
 
     def seal(self, plaintext: str, context: str) -> str:
         """Seal with the newest key."""
+        ...
 
     def open(self, sealed: str, context: str) -> str:
         """Open with whichever key fits; ``DecryptionError`` when none does."""
+        ...
 
     def needs_reseal(self, sealed: str) -> bool:
         """Whether the newest key did not seal this; ``DecryptionError`` if this cipher did not."""
+        ...
 
 
 class FernetCipher:

@@ -8,17 +8,41 @@ from datetime import timedelta
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# Seconds. The order matters and is checked by a test: a call that carries a code or a refresh
-# token must end before its worker is told to stop, and its worker before the lease ends.
+# Seconds. The order matters and is checked by a test: whatever chain of calls a worker begins must
+# end before the worker is told to stop, or the token that it brings is lost; the worker must end
+# before its lease; and a lease should be short, since a killed worker's holds its account up.
 TOKEN_DEADLINE = 45
-TASK_SOFT_TIME_LIMIT = 90
-TASK_TIME_LIMIT = 110
-LEASE = 120
+# A token call's last wait may begin at its deadline. No wait is longer than the deadline.
+LONGEST_TOKEN_CALL = 2 * TOKEN_DEADLINE
+# Under the lease: a refresh, and userinfo after its refusal, or the end of a token that the
+# database did not take. Before it, a validation asks userinfo, and the revoker asks two things.
+LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE
+LONGEST_VALIDATION = TOKEN_DEADLINE + LONGEST_REFRESH
+LONGEST_REVOCATION = 2 * TOKEN_DEADLINE + LONGEST_REFRESH
+
+TASK_SOFT_TIME_LIMIT = LONGEST_VALIDATION + 10
+TASK_TIME_LIMIT = TASK_SOFT_TIME_LIMIT + 20
+LEASE = TASK_TIME_LIMIT + 10
 IN_FLIGHT = 15 * 60
+
+# A pass begins nothing after its slice, and what it began by then ends before it is told to stop.
+SWEEP_SLICE = 120
+REVOKE_SLICE = 60
+SWEEP_SOFT_TIME_LIMIT = 290
+SWEEP_TIME_LIMIT = 300
+# How long a revoker has a token for itself.
+CLAIM = 300
 
 STATE_LIFETIME = 10 * 60
 STATES_AT_MOST = 5
 FAILURES_PER_HOUR = 5
+
+
+def _in_order(name: str, value: object) -> Sequence[str]:
+    """A list whose first entry counts. The order of a set differs between processes."""
+    if not isinstance(value, list | tuple):
+        raise ImproperlyConfigured(f"{name} must be a list: its order counts.")
+    return list(value)
 
 
 class Settings:
@@ -50,7 +74,9 @@ class Settings:
 
     @property
     def domain_suffixes(self) -> Sequence[str]:
-        return getattr(settings, "EGNYTE_DOMAIN_SUFFIXES", ["egnyte.com", "egnytegov.com"])
+        """The first is that of names without one."""
+        value = getattr(settings, "EGNYTE_DOMAIN_SUFFIXES", ["egnyte.com", "egnytegov.com"])
+        return _in_order("EGNYTE_DOMAIN_SUFFIXES", value)
 
     @property
     def scopes(self) -> Sequence[str]:
@@ -69,16 +95,17 @@ class Settings:
         """Import paths, the one that seals first. A setting of one path is a list of one; a site
         that moves from one cipher to another lists both until ``egnyte_rotate_keys`` is done."""
         value = getattr(settings, "EGNYTE_CIPHER", "django_egnyte.ciphers.FernetCipher")
-        return [value] if isinstance(value, str) else list(value)
+        paths = _in_order("EGNYTE_CIPHER", [value] if isinstance(value, str) else value)
+        if not paths:
+            raise ImproperlyConfigured("EGNYTE_CIPHER names no cipher.")
+        return paths
 
     @property
     def encryption_keys(self) -> Sequence[str]:
         keys = getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None)
         if keys is None:
             return [str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)]
-        if isinstance(keys, str):
-            raise ImproperlyConfigured("EGNYTE_ENCRYPTION_KEYS must be a list of strings.")
-        return list(keys)
+        return _in_order("EGNYTE_ENCRYPTION_KEYS", keys)
 
     @property
     def timeout(self) -> tuple[float, float]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpResponseBase
 
-from .access import RequestClient, to_connect
+from .access import EgnyteHttpRequest, RequestClient, to_connect
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -30,8 +30,10 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
     if iscoroutinefunction(view):
 
         @functools.wraps(view)
-        async def awrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            answer = _refusal(request, await request.aegnyte(), scopes)  # type: ignore[attr-defined]
+        async def awrapped(
+            request: EgnyteHttpRequest, *args: Any, **kwargs: Any
+        ) -> HttpResponseBase:
+            answer = _refusal(request, await request.aegnyte(), scopes)
             if answer is not None:
                 return answer
             response: HttpResponseBase = await view(request, *args, **kwargs)
@@ -40,8 +42,8 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
         return awrapped
 
     @functools.wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        answer = _refusal(request, request.egnyte, scopes)  # type: ignore[attr-defined]
+    def wrapped(request: EgnyteHttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = _refusal(request, request.egnyte, scopes)
         if answer is not None:
             return answer
         response: HttpResponseBase = view(request, *args, **kwargs)
@@ -51,7 +53,7 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
 
 
 def _refusal(
-    request: HttpRequest, client: RequestClient, scopes: Sequence[str]
+    request: EgnyteHttpRequest, client: RequestClient, scopes: Sequence[str]
 ) -> HttpResponseBase | None:
     account = client.account
     if account is None:

@@ -89,7 +89,9 @@ def _fernet(master: bytes, context: str) -> FernetBytes:
 
     # Separate keys to sign and to encrypt, of the one place that the value belongs to.
     key = _derive(master, f"token\x00{context}", 64)
-    return FernetBytes(key[32:], FernetSigner(key[:32]))
+    signer = FernetSigner(key[:32])
+    # Its own signer does not fit its annotation.
+    return FernetBytes(key[32:], signer)  # pyright: ignore[reportArgumentType]
 
 
 def _derive(master: bytes, purpose: str, length: int) -> bytes:

@@ -197,7 +197,7 @@ class SealedModel(models.Model):
         """Replace plain text in encrypted fields by what is to be stored."""
         for field in self.sealed_fields():
             if field.attname in self.__dict__:
-                self.__dict__[field.attname] = field.stored(self)
+                vars(self)[field.attname] = field.stored(self)
 
     def _refuse_plain_text(self) -> None:
         for field in self.sealed_fields():

@@ -17,7 +17,21 @@ from .managers import EgnyteAccountQuerySet, GuardedQuerySet
 from .oauth import fingerprint
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import _User
+    from django.db.models.expressions import Combinable
+
     from .access import LinkedClient
+
+    # What may be assigned to a field, and what is read from it. Of all type checkers, only mypy
+    # with django-stubs' plugin would find that out by itself.
+    Text = models.CharField[str, str]
+    Flag = models.BooleanField[bool, bool]
+    Number = models.IntegerField[int, int]
+    NumberOrNone = models.IntegerField[int | None, int | None]
+    Moment = models.DateTimeField[datetime | Combinable, datetime]
+    MomentOrNone = models.DateTimeField[datetime | Combinable | None, datetime | None]
 
 
 def new_id() -> str:
@@ -30,7 +44,7 @@ class GuardedModel(SealedModel):
 
     guarded_fields: ClassVar[frozenset[str]]
 
-    class Meta:
+    class Meta(SealedModel.Meta):
         abstract = True
 
     def save(self, **kwargs: Any) -> None:
@@ -72,48 +86,63 @@ class EgnyteAccount(GuardedModel):
         }
     )  # fmt: skip
 
-    user = models.ForeignKey(
+    user: models.ForeignKey[_User | Combinable, _User] = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
         related_name="egnyte_accounts",
         verbose_name=_("user"),
     )
-    domain = models.CharField(_("domain"), max_length=255)
-    egnyte_user_id = models.BigIntegerField(_("Egnyte user id"))
-    username = models.CharField(_("Egnyte username"), max_length=255, blank=True)
-    first_name = models.CharField(_("first name"), max_length=255, blank=True)
-    last_name = models.CharField(_("last name"), max_length=255, blank=True)
-    email = models.CharField(_("e-mail address"), max_length=254, blank=True)
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    egnyte_user_id: Number = models.BigIntegerField(_("Egnyte user id"))
+    username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
+    first_name: Text = models.CharField(_("first name"), max_length=255, blank=True)
+    last_name: Text = models.CharField(_("last name"), max_length=255, blank=True)
+    email: Text = models.CharField(_("e-mail address"), max_length=254, blank=True)
     scopes = ScopesField(_("scopes"), default=list, blank=True)
-    flow = models.CharField(_("flow"), max_length=32, choices=Flow, default=Flow.AUTHORIZATION_CODE)
+    flow: Text = models.CharField(
+        _("flow"), max_length=32, choices=Flow, default=Flow.AUTHORIZATION_CODE
+    )
 
-    seal_id = models.CharField(max_length=32, unique=True, default=new_id, editable=False)
+    seal_id: Text = models.CharField(max_length=32, default=new_id, editable=False)
     access_token = EncryptedTextField(_("access token"), default="", blank=True, editable=False)
     refresh_token = EncryptedTextField(_("refresh token"), default="", blank=True, editable=False)
-    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-    token_version = models.PositiveBigIntegerField(_("token version"), default=1, editable=False)
-    token_fingerprint = models.CharField(max_length=64, default="", editable=False, db_index=True)
-    refresh_fingerprint = models.CharField(max_length=64, default="", editable=False, db_index=True)
-    grant_id = models.CharField(max_length=32, default=new_id, editable=False, db_index=True)
+    expires_at: MomentOrNone = models.DateTimeField(_("expires at"), null=True, blank=True)
+    token_version: Number = models.PositiveBigIntegerField(
+        _("token version"), default=1, editable=False
+    )
+    token_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
+    refresh_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
+    grant_id: Text = models.CharField(max_length=32, default=new_id, editable=False)
 
-    status = models.CharField(_("status"), max_length=16, choices=Status, default=Status.ACTIVE)
-    status_reason = models.CharField(_("reason"), max_length=255, blank=True)
-    is_default = models.BooleanField(_("default account"), default=False)
-    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
-    connected_at = models.DateTimeField(_("connected at"), default=timezone.now)
-    last_validated_at = models.DateTimeField(_("last validated at"), null=True, blank=True)
-    last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True)
+    status: Text = models.CharField(
+        _("status"), max_length=16, choices=Status, default=Status.ACTIVE
+    )
+    status_reason: Text = models.CharField(_("reason"), max_length=255, blank=True)
+    is_default: Flag = models.BooleanField(_("default account"), default=False)
+    created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    connected_at: Moment = models.DateTimeField(_("connected at"), default=timezone.now)
+    last_validated_at: MomentOrNone = models.DateTimeField(
+        _("last validated at"), null=True, blank=True
+    )
+    last_used_at: MomentOrNone = models.DateTimeField(_("last used at"), null=True, blank=True)
 
     # The sweeps' agenda. The first is for validation, the second for refreshing (empty: never).
-    next_attempt_at = models.DateTimeField(default=timezone.now, editable=False)
-    next_refresh_at = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(default=0, editable=False)
-    lease = models.CharField(max_length=32, default="", editable=False)
-    leased_until = models.DateTimeField(null=True, editable=False)
+    next_attempt_at: Moment = models.DateTimeField(default=timezone.now, editable=False)
+    next_refresh_at: MomentOrNone = models.DateTimeField(null=True, editable=False)
+    attempts: Number = models.PositiveIntegerField(default=0, editable=False)
+    lease: Text = models.CharField(max_length=32, default="", editable=False)
+    leased_until: MomentOrNone = models.DateTimeField(null=True, editable=False)
 
-    objects = EgnyteAccountQuerySet.as_manager()
+    objects: ClassVar[EgnyteAccountQuerySet] = EgnyteAccountQuerySet.as_manager()  # type: ignore[assignment]
 
-    class Meta:
+    if TYPE_CHECKING:
+        id: int
+        user_id: Any
+
+        def get_flow_display(self) -> str: ...
+        def get_status_display(self) -> str: ...
+
+    class Meta(GuardedModel.Meta):
         verbose_name = _("Egnyte account")
         verbose_name_plural = _("Egnyte accounts")
         base_manager_name = "objects"
@@ -127,11 +156,17 @@ class EgnyteAccount(GuardedModel):
             models.UniqueConstraint(
                 fields=["user", "domain", "egnyte_user_id"], name="egnyte_account_unique"
             ),
+            models.UniqueConstraint(fields=["seal_id"], name="egnyte_account_seal"),
         ]
         indexes = [
             models.Index(fields=["status", "next_attempt_at"], name="egnyte_account_validate"),
             models.Index(fields=["status", "next_refresh_at"], name="egnyte_account_refresh"),
             models.Index(fields=["domain", "status"], name="egnyte_account_domain"),
+            # Not by db_index, which on PostgreSQL makes a second one for LIKE: each validation
+            # writes them all.
+            models.Index(fields=["token_fingerprint"], name="egnyte_account_token"),
+            models.Index(fields=["refresh_fingerprint"], name="egnyte_account_refreshes"),
+            models.Index(fields=["grant_id"], name="egnyte_account_grant"),
             # For the admin: the health page and two filters read nothing but these.
             models.Index(fields=["last_validated_at", "status"], name="egnyte_account_validated"),
             models.Index(
@@ -184,31 +219,33 @@ class PendingRevocation(GuardedModel):
         {
             "access_token", "refresh_token", "fingerprint", "refresh_fingerprint", "grant_id",
             "expires_at", "seal_id", "domain", "user_ref", "not_before", "claim", "claimed_until",
+            "refreshed_from",
         }
     )  # fmt: skip
 
-    user_ref = models.CharField(_("user"), max_length=64, db_index=True)
-    account_ref = models.BigIntegerField(_("account"), null=True, blank=True)
-    domain = models.CharField(_("domain"), max_length=255)
-    username = models.CharField(_("Egnyte username"), max_length=255, blank=True)
-    seal_id = models.CharField(max_length=32, editable=False)
+    user_ref: Text = models.CharField(_("user"), max_length=64)
+    account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
+    seal_id: Text = models.CharField(max_length=32, editable=False)
     access_token = EncryptedTextField(default="", blank=True, editable=False)
     refresh_token = EncryptedTextField(default="", blank=True, editable=False)
-    fingerprint = models.CharField(_("fingerprint"), max_length=64, editable=False, db_index=True)
-    refresh_fingerprint = models.CharField(max_length=64, default="", editable=False, db_index=True)
-    grant_id = models.CharField(max_length=32, editable=False, db_index=True)
-    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
-    reason = models.CharField(_("reason"), max_length=32, blank=True)
-    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
-    not_before = models.DateTimeField(_("not before"), default=timezone.now)
-    claim = models.CharField(max_length=32, default="", editable=False)
-    claimed_until = models.DateTimeField(null=True, editable=False)
-    attempts = models.PositiveIntegerField(_("attempts"), default=0)
-    last_error = models.CharField(_("last error"), max_length=255, blank=True)
+    fingerprint: Text = models.CharField(_("fingerprint"), max_length=64, editable=False)
+    refresh_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
+    refreshed_from: Text = models.CharField(max_length=64, default="", editable=False)
+    grant_id: Text = models.CharField(max_length=32, editable=False)
+    expires_at: MomentOrNone = models.DateTimeField(_("expires at"), null=True, blank=True)
+    reason: Text = models.CharField(_("reason"), max_length=32, blank=True)
+    created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    not_before: Moment = models.DateTimeField(_("not before"), default=timezone.now)
+    claim: Text = models.CharField(max_length=32, default="", editable=False)
+    claimed_until: MomentOrNone = models.DateTimeField(null=True, editable=False)
+    attempts: Number = models.PositiveIntegerField(_("attempts"), default=0)
+    last_error: Text = models.CharField(_("last error"), max_length=255, blank=True)
 
-    objects = GuardedQuerySet["PendingRevocation"].as_manager()
+    objects: ClassVar[GuardedQuerySet[PendingRevocation]] = GuardedQuerySet.as_manager()  # type: ignore[assignment]
 
-    class Meta:
+    class Meta(GuardedModel.Meta):
         verbose_name = _("pending revocation")
         verbose_name_plural = _("pending revocations")
         base_manager_name = "objects"
@@ -218,6 +255,10 @@ class PendingRevocation(GuardedModel):
         ]
         indexes = [
             models.Index(fields=["not_before", "domain"], name="egnyte_revocation_due"),
+            models.Index(fields=["user_ref"], name="egnyte_revocation_user"),
+            models.Index(fields=["fingerprint"], name="egnyte_revocation_token"),
+            models.Index(fields=["refresh_fingerprint"], name="egnyte_revocation_refresh"),
+            models.Index(fields=["grant_id"], name="egnyte_revocation_grant"),
         ]
 
     def __str__(self) -> str:
@@ -234,14 +275,20 @@ class AccountEvent(models.Model):
     or ``client``.
     """
 
-    created_at = models.DateTimeField(_("at"), default=timezone.now, editable=False, db_index=True)
-    kind = models.CharField(_("event"), max_length=32, choices=EventKind)
-    actor = models.CharField(_("actor"), max_length=80, blank=True)
-    account_ref = models.BigIntegerField(_("account"), null=True, blank=True)
-    user_ref = models.CharField(_("user"), max_length=64, blank=True)
-    domain = models.CharField(_("domain"), max_length=255, blank=True)
-    username = models.CharField(_("Egnyte username"), max_length=255, blank=True)
-    reason = models.CharField(_("reason"), max_length=255, blank=True)
+    created_at: Moment = models.DateTimeField(
+        _("at"), default=timezone.now, editable=False, db_index=True
+    )
+    kind: Text = models.CharField(_("event"), max_length=32, choices=EventKind)
+    actor: Text = models.CharField(_("actor"), max_length=80, blank=True)
+    account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
+    user_ref: Text = models.CharField(_("user"), max_length=64, blank=True)
+    domain: Text = models.CharField(_("domain"), max_length=255, blank=True)
+    username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
+    reason: Text = models.CharField(_("reason"), max_length=255, blank=True)
+
+    if TYPE_CHECKING:
+
+        def get_kind_display(self) -> str: ...
 
     class Meta:
         verbose_name = _("account event")
@@ -265,8 +312,8 @@ class AccountEvent(models.Model):
 class SpentState(models.Model):
     """A state that a callback has used. The unique column stops the second of two at once."""
 
-    digest = models.CharField(max_length=64, unique=True)
-    expires_at = models.DateTimeField(db_index=True)
+    digest: Text = models.CharField(max_length=64, unique=True)
+    expires_at: Moment = models.DateTimeField(db_index=True)
 
     class Meta:
         verbose_name = _("spent state")
@@ -280,14 +327,14 @@ class KeyState(models.Model):
     """What all workers must know of the API key: its budget at the token endpoint, and how many
     of the last answers were deaths. One row for each key, named by a hash of the client id."""
 
-    key_digest = models.CharField(max_length=64, unique=True)
-    hour_started_at = models.DateTimeField(null=True)
-    token_requests = models.PositiveIntegerField(default=0)
-    link_requests = models.PositiveIntegerField(default=0)
-    held_off_until = models.DateTimeField(null=True)
-    answers = models.PositiveIntegerField(default=0)
-    deaths = models.PositiveIntegerField(default=0)
-    verdicts_paused_at = models.DateTimeField(null=True)
+    key_digest: Text = models.CharField(max_length=64, unique=True)
+    hour_started_at: MomentOrNone = models.DateTimeField(null=True)
+    token_requests: Number = models.PositiveIntegerField(default=0)
+    link_requests: Number = models.PositiveIntegerField(default=0)
+    held_off_until: MomentOrNone = models.DateTimeField(null=True)
+    answers: Number = models.PositiveIntegerField(default=0)
+    deaths: Number = models.PositiveIntegerField(default=0)
+    verdicts_paused_at: MomentOrNone = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("API key state")
@@ -300,10 +347,10 @@ class KeyState(models.Model):
 class HostState(models.Model):
     """A host of Egnyte's that does not answer, and until when the sweeps leave it alone."""
 
-    host = models.CharField(max_length=255, unique=True)
-    failures = models.PositiveIntegerField(default=0)
-    held_off_until = models.DateTimeField(null=True, db_index=True)
-    last_error = models.CharField(max_length=255, blank=True)
+    host: Text = models.CharField(max_length=255, unique=True)
+    failures: Number = models.PositiveIntegerField(default=0)
+    held_off_until: MomentOrNone = models.DateTimeField(null=True, db_index=True)
+    last_error: Text = models.CharField(max_length=255, blank=True)
 
     class Meta:
         verbose_name = _("Egnyte host")

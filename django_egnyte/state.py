@@ -80,8 +80,9 @@ def _recall(
         values = signing.loads(sealed, salt=SALT)
         if parked is not ("code" in values):
             raise ValueError
-        fields = {name: values[name] for name in Attempt.__slots__}
-        attempt = Attempt(**fields | {"scopes": tuple(values["scopes"])})
+        fields: dict[str, Any] = {name: values[name] for name in Attempt.__slots__}
+        fields["scopes"] = tuple(values["scopes"])
+        attempt = Attempt(**fields)
     except (signing.BadSignature, TypeError, ValueError, KeyError):
         raise StateError("The state does not hold what was signed.", reason="missing") from None
     if time.time() - attempt.started > STATE_LIFETIME:

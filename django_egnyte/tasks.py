@@ -6,16 +6,38 @@ gone or has moved on, it ends quietly.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import shared_task
-
-from .conf import TASK_SOFT_TIME_LIMIT, TASK_TIME_LIMIT
+from .conf import (
+    SWEEP_SOFT_TIME_LIMIT,
+    SWEEP_TIME_LIMIT,
+    TASK_SOFT_TIME_LIMIT,
+    TASK_TIME_LIMIT,
+)
 from .exceptions import EgnyteError, InvalidGrantError, NotLinkedError
 from .models import EgnyteAccount
 from .services import refresh as refreshing
 from .services import revoke, sweep, validate
 from .services.transactions import alias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Generic, ParamSpec, TypeVar
+
+    from celery import Task
+    from celery.result import AsyncResult
+
+    _P = ParamSpec("_P")
+    _R = TypeVar("_R")
+
+    # Celery is not annotated.
+    class _Task(Task, Generic[_P, _R]):  # type: ignore[misc]
+        def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+        def delay(self, *args: _P.args, **kwargs: _P.kwargs) -> AsyncResult: ...
+
+    def shared_task(**options: Any) -> Callable[[Callable[_P, _R]], _Task[_P, _R]]: ...
+else:
+    from celery import shared_task
 
 INTERACTIVE: Final[dict[str, Any]] = {
     "acks_late": True,
@@ -27,8 +49,8 @@ INTERACTIVE: Final[dict[str, Any]] = {
 SWEEP: Final[dict[str, Any]] = {
     "acks_late": True,
     "ignore_result": True,
-    "soft_time_limit": 280,
-    "time_limit": 300,
+    "soft_time_limit": SWEEP_SOFT_TIME_LIMIT,
+    "time_limit": SWEEP_TIME_LIMIT,
     "expires": 3600,
 }
 

@@ -7,7 +7,9 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from django_egnyte import conf as module
+from django_egnyte import gateway
 from django_egnyte.conf import conf
+from django_egnyte.http import watchdog
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,58 @@ def test_keys_come_from_the_sites_own_unless_given(settings: Any) -> None:
         _ = conf.encryption_keys
 
 
-def test_a_token_call_ends_before_its_worker_and_its_worker_before_the_lease() -> None:
-    assert module.TOKEN_DEADLINE < module.TASK_SOFT_TIME_LIMIT < module.TASK_TIME_LIMIT
-    # The body's last wait may end a read timeout after the deadline.
-    assert module.TOKEN_DEADLINE + conf.timeout[1] < module.TASK_SOFT_TIME_LIMIT
-    assert module.TASK_TIME_LIMIT < module.LEASE < module.IN_FLIGHT
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("EGNYTE_DOMAIN_SUFFIXES", "domain_suffixes"),
+        ("EGNYTE_CIPHER", "ciphers"),
+        ("EGNYTE_ENCRYPTION_KEYS", "encryption_keys"),
+    ],
+)
+def test_a_set_whose_first_would_be_another_in_each_process_is_refused(
+    settings: Any, setting: str, name: str
+) -> None:
+    setattr(settings, setting, {"one.example", "two.example"})
+    with pytest.raises(ImproperlyConfigured, match=setting):
+        getattr(conf, name)
+    setattr(settings, setting, ("two.example", "one.example"))
+    assert getattr(conf, name) == ["two.example", "one.example"]
+
+
+def test_no_cipher_is_refused(settings: Any) -> None:
+    settings.EGNYTE_CIPHER = []
+    with pytest.raises(ImproperlyConfigured, match="EGNYTE_CIPHER"):
+        _ = conf.ciphers
+
+
+# Seconds without a byte: by default, and more than any check lets pass.
+@pytest.fixture(params=[None, 3600.0])
+def longest_calls(request: Any, settings: Any) -> tuple[float, float]:
+    """How long a call of Egnyte's API may take, and one of its token endpoint."""
+    if request.param:
+        settings.EGNYTE_TIMEOUT = (3.05, request.param)
+    client = gateway.oauth("acme.egnyte.com")
+    # The token answer's last wait may begin at the deadline, and lasts as the door lets it.
+    wait = watchdog.Call(client.timeout, client.deadline).timeout[1]
+    return client.deadline, client.deadline + wait
+
+
+def test_whatever_a_task_begins_ends_before_its_worker_and_that_before_the_lease(
+    longest_calls: tuple[float, float],
+) -> None:
+    call, token_call = longest_calls
+    # What follows the refresh is userinfo, after a refusal, or the end of a token that the
+    # database did not take.
+    assert call + token_call + call < module.TASK_SOFT_TIME_LIMIT
+    assert module.TASK_SOFT_TIME_LIMIT < module.TASK_TIME_LIMIT < module.LEASE < module.IN_FLIGHT
+
+
+def test_whatever_a_sweep_begins_ends_before_its_worker(longest_calls: tuple[float, float]) -> None:
+    call, token_call = longest_calls
+    under_lease = token_call + call
+    assert module.SWEEP_SLICE + under_lease < module.SWEEP_SOFT_TIME_LIMIT
+    # The revoker: revoke, userinfo, and then a refresh, whose answer it may have to end.
+    assert module.REVOKE_SLICE + 2 * call + under_lease < module.SWEEP_SOFT_TIME_LIMIT
+    assert module.SWEEP_SOFT_TIME_LIMIT < module.SWEEP_TIME_LIMIT <= 300
+    assert under_lease < module.LEASE
+    assert 2 * call + under_lease < module.CLAIM < module.IN_FLIGHT

@@ -136,7 +136,7 @@ def test_every_url_is_in_the_reference() -> None:
 def test_the_statuses_of_refusals_are_in_the_reference() -> None:
     from django_egnyte.views.pages import STATUS
 
-    table = page("reference/pages.rst").split("The callback's refusals")[1].split("``access.")[0]
+    table = page("reference/pages.rst").split("The refusals of")[1].split("``access.")[0]
     assert {int(status) for status in re.findall(r"\* - (\d+)\n", table)} == {
         status for _, status in STATUS
     }
@@ -281,6 +281,19 @@ def test_numbers_said_are_those_of_the_code() -> None:
     for value in (limits.TOKEN_DEADLINE, limits.TASK_SOFT_TIME_LIMIT, limits.TASK_TIME_LIMIT):
         assert f"{value} s" in architecture
     assert f"lease {limits.LEASE} s" in architecture
+
+
+def test_bounds_said_are_those_of_the_checks() -> None:
+    from django_egnyte import checks
+
+    text = " ".join(page("reference/settings.rst").split())
+    said = dict(re.findall(r"\.\. confval:: EGNYTE_(\w+) :default: (.*?)(?=\.\. confval|$)", text))
+    assert f"above 0 and below {checks.SILENCE}," in said["TIMEOUT"]
+    assert f"From 0 to {checks.MOST_RETRIES}." in said["MAX_RETRIES"]
+    assert f"From 0 to {checks.HOUR:,}." in said["MAX_THROTTLE_WAIT"]
+    assert f"{checks.LONGEST.days} days at most" in said["VALIDATE_EVERY"]
+    assert f"From zero to {checks.LONGEST.days} days" in said["REFRESH_BEFORE"]
+    assert f"From 1 to {checks.MOST_REQUESTS:,}." in said["TOKEN_REQUESTS_PER_HOUR"]
 
 
 def test_pages_are_linked() -> None:

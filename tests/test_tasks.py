@@ -10,6 +10,7 @@ from django_egnyte.choices import Status
 from django_egnyte.exceptions import EgnyteError
 from django_egnyte.models import EgnyteAccount, PendingRevocation
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
 
 USERINFO = "^/pubapi/v1/userinfo"
@@ -27,9 +28,16 @@ def test_a_task_has_limits_and_is_acknowledged_late(task: Any) -> None:
     assert not getattr(task, "autoretry_for", ())
 
 
-def test_a_task_with_a_token_call_ends_before_its_lease() -> None:
+def test_a_task_with_a_token_call_has_time_for_it_and_ends_before_its_lease() -> None:
     for task in TASKS[:2]:
-        assert conf.TOKEN_DEADLINE < task.soft_time_limit < task.time_limit < conf.LEASE
+        assert conf.LONGEST_VALIDATION < task.soft_time_limit < task.time_limit < conf.LEASE
+
+
+def test_a_sweep_has_time_for_the_last_call_that_it_may_begin() -> None:
+    for task in (tasks.validate_batch, tasks.refresh_accounts):
+        assert sweep.SLICE + conf.LONGEST_REFRESH < task.soft_time_limit < task.time_limit
+    revoker = tasks.process_revocations
+    assert revoker.soft_time_limit > conf.REVOKE_SLICE + conf.LONGEST_REVOCATION
 
 
 def test_a_token_that_lives_is_alive(egnyte_account: EgnyteAccount) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -30,6 +30,11 @@ from ..services.disconnect import disconnect, make_default, revoke
 from . import health
 from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .acts import Options
 
 TOKEN_EVENTS = (EventKind.CONNECTED, EventKind.RECONNECTED, EventKind.REFRESHED)
 RECENT = 20
@@ -79,18 +84,24 @@ REVOKE = Act(
 class EgnyteAccountAdmin(ActingAdmin):
     """Everything is for reading but which account is the user's default. Deleting is revoking."""
 
-    acts = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
+    acts: Sequence[Act] = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
     actions = list_actions(acts)
     change_list_template = "admin/django_egnyte/egnyteaccount/change_list.html"
-    list_display = (
+    list_display: Options = (
         "identity", "host", "user", "state", "validated", "expires", "connected", "granted",
     )  # fmt: skip
-    list_display_links = ("identity",)
-    list_filter = ("status", StaleFilter, ExpiringFilter, DomainFilter, ScopeFilter)
-    list_select_related = ("user",)
-    sortable_by = ()
+    list_display_links: Options | None = ("identity",)
+    list_filter: ClassVar[Options] = (
+        "status",
+        StaleFilter,
+        ExpiringFilter,
+        DomainFilter,
+        ScopeFilter,
+    )
+    list_select_related: ClassVar[Options | bool] = ("user",)
+    sortable_by: ClassVar[Options | None] = ()
     search_help_text = _("User or Egnyte username, e-mail address, or domain")
-    fieldsets = (
+    fieldsets: ClassVar[Options | None] = (
         (None, {"fields": ("user", "domain", "username", "person", "email", "egnyte_user_id")}),
         (
             _("Connection"),
@@ -116,7 +127,8 @@ class EgnyteAccountAdmin(ActingAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: EgnyteAccount | None = None
     ) -> list[str]:
-        return [name for name in flatten_fieldsets(self.fieldsets) if name != "is_default"]
+        shown = flatten_fieldsets(self.get_fieldsets(request, obj))
+        return [name for name in shown if name != "is_default"]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         user_model: Any = get_user_model()

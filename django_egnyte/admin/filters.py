@@ -49,12 +49,14 @@ class DomainFilter(SimpleListFilter):
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> Iterable[tuple[str, str]]:
-        chosen = request.GET.get(self.parameter_name)
+        chosen = self.value()
         rows = model_admin.model._default_manager.all()
         found = some_domains(rows.db, model_admin.opts.db_table)
         if len(found) > MOST_DOMAINS:
             found = []
-        return [(domain, domain) for domain in sorted({*found, *([chosen] if chosen else [])})]
+        if chosen:
+            found.append(chosen)
+        return [(domain, domain) for domain in sorted(set(found))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(domain=self.value()) if self.value() else queryset

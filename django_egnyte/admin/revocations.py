@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -16,10 +16,8 @@ from ..services import administer
 from ..services.revoke import abandon
 from .acts import Act, ActingAdmin, list_actions
 
-
-def _abandon(row: PendingRevocation, actor: str) -> bool:
-    abandon(row, actor=actor)
-    return True
+if TYPE_CHECKING:
+    from .acts import Options
 
 
 RETRY = Act(
@@ -33,7 +31,7 @@ ABANDON = Act(
     name="abandon",
     label=_("Abandon"),
     done=_("Abandoned"),
-    service=_abandon,
+    service=lambda row, actor: abandon(row, actor=actor),
     applies=lambda row: True,
     question=_(
         "Nobody will try to revoke this any more, and it may live on at Egnyte. Do this only if "
@@ -59,16 +57,16 @@ class StuckFilter(SimpleListFilter):
 class PendingRevocationAdmin(ActingAdmin):
     """For reading; a stuck row can be tried again, or abandoned on record."""
 
-    acts = (RETRY, ABANDON)
+    acts: Sequence[Act] = (RETRY, ABANDON)
     actions = list_actions(acts)
-    list_display = (
+    list_display: Options = (
         "name", "domain", "username", "reason", "created_at", "attempts", "not_before",
         "last_error",
     )  # fmt: skip
-    list_filter = (StuckFilter,)
-    search_fields = ("domain", "username")
-    sortable_by = ()
-    fields = (
+    list_filter: ClassVar[Options] = (StuckFilter,)
+    search_fields: ClassVar[Options] = ("domain", "username")
+    sortable_by: ClassVar[Options | None] = ()
+    fields: ClassVar[Options | None] = (
         "name", "domain", "username", "user_ref", "account_ref", "reason", "created_at",
         "expires_at", "not_before", "attempts", "last_error",
     )  # fmt: skip

@@ -54,5 +54,9 @@ class AsyncDownload:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         pieces = iter(self._download)
-        while (piece := await flows.in_pool(next, pieces, None)) is not None:
+
+        def following() -> bytes | None:
+            return next(pieces, None)
+
+        while (piece := await flows.in_pool(following)) is not None:
             yield piece

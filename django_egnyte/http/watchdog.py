@@ -177,19 +177,8 @@ class _Connection(HTTPConnection):
         super().request(*args, **kwargs)
 
 
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        call: Call | None = getattr(_local, "call", None)
-        return super()._new_conn() if call is None else call.connect(super()._new_conn)
-
-    def connect(self) -> None:
-        super().connect()
-        _hold(self)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:
-            _hold(self)
-        super().request(*args, **kwargs)
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same over TLS: `super()` in the methods above is then `HTTPSConnection`."""
 
 
 def _hold(connection: HTTPConnection) -> None:
@@ -204,12 +193,13 @@ def _hold(connection: HTTPConnection) -> None:
             connection.sock.settimeout(call.timeout[1])
 
 
+# The protocols that urllib3 annotates these with are stricter than its own classes.
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Connection  # pyright: ignore[reportAssignmentType]
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = _SecureConnection  # pyright: ignore[reportAssignmentType]
 
 
 POOL_CLASSES = {"http": _Pool, "https": _SecurePool}

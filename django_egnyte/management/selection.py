@@ -43,7 +43,7 @@ def selected(options: dict[str, Any]) -> EgnyteAccountQuerySet:
 
 def user_named(name: str) -> Any:
     """The site's user with this username; ``CommandError`` if there is none."""
-    users = get_user_model()
+    users: Any = get_user_model()
     try:
         return users._default_manager.get_by_natural_key(name)
     except users.DoesNotExist:

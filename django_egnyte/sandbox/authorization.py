@@ -124,7 +124,7 @@ def _check_redirect(sandbox: Sandbox, key: Key, redirect_uri: str) -> None:
     try:
         parts = urlsplit(redirect_uri)
     except ValueError:
-        clean = False
+        clean, parts = False, urlsplit("")
     if not clean or parts.scheme not in ("http", "https") or not parts.netloc or parts.fragment:
         raise AuthorizationError(400, "redirect_uri is not an absolute URL")
     if key.redirect_uri is not None and redirect_uri != key.redirect_uri:

@@ -17,6 +17,7 @@ class BodyReader(Protocol):
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; empty at the end."""
+        ...
 
 
 class BodyTooLargeError(Exception):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -18,7 +20,7 @@ from django.utils import timezone
 from .. import gateway
 from ..choices import EventKind
 from ..conf import FAILURES_PER_HOUR, conf
-from ..exceptions import RateLimitedError, TooManyFailuresError
+from ..exceptions import OAuthError, RateLimitedError, TooManyFailuresError, UnauthorizedError
 from ..models import AccountEvent, KeyState, SpentState
 from .transactions import DatabaseNow, ago, alias, hence
 
@@ -88,50 +90,56 @@ def hold_off(seconds: float) -> None:
     key_state().update(held_off_until=hence(min(max(seconds, 1.0), 24 * HOUR)))
 
 
-def refuse_after_failures(user_ref: str, host: str = "", username: str = "") -> None:
-    """``TooManyFailuresError`` when a user of the site, or an Egnyte username, failed too often."""
-    who = Q(user_ref=user_ref)
-    if username:
-        who |= Q(domain=host, username=username)
+def refuse_after_failures(user_ref: str) -> None:
+    """``TooManyFailuresError`` when a user's codes were refused too often in the last hour.
+
+    Nobody guesses a code, and what many attempts at once could cost is bounded by ``draw``.
+    """
     since = timezone.now() - timedelta(seconds=HOUR)
     failed = AccountEvent.objects.using(alias()).filter(
-        who, kind=EventKind.LINK_FAILED, created_at__gt=since
+        user_ref=user_ref, kind=EventKind.LINK_FAILED, created_at__gt=since
     )
     if failed.count() >= FAILURES_PER_HOUR:
         raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)
 
 
-def reserve_attempt(user_ref: str, host: str, username: str) -> list[str]:
-    """Take one of the hour's ``FAILURES_PER_HOUR`` attempts of a user, and one of a username.
+@contextmanager
+def attempt(user_ref: str, host: str = "", username: str = "") -> Iterator[None]:
+    """Use up one of the hour's ``FAILURES_PER_HOUR`` attempts of a user, and of an Egnyte username
+    where one is given, unless what happens within is no failure of theirs.
 
-    Unlike counting failures, this cannot be passed by many attempts at once. A success gives both
-    back with ``return_attempt``; ``TooManyFailuresError`` when there is none left.
+    It is taken beforehand, so that many attempts at once cannot pass where failures were counted.
+    ``TooManyFailuresError`` when there is none left.
     """
-    hour = int(timezone.now().timestamp()) // HOUR
+    whose = [f"user {user_ref}"]
+    if username:
+        whose.append(f"username {host} {username.casefold()}")
     taken: list[str] = []
-    for who in (f"user {user_ref}", f"username {host} {username.casefold()}"):
-        slot = _take_slot(f"{hour} {who}")
-        if slot is None:
-            return_attempt(taken)
-            raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)
-        taken.append(slot)
-    return taken
+    failed = False
+    try:
+        for who in whose:
+            taken.append(_take_attempt(who))
+        yield
+    except (OAuthError, UnauthorizedError):
+        failed = True
+        raise
+    finally:
+        # Egnyte's own trouble says nothing about a code or a password.
+        if not failed:
+            SpentState.objects.using(alias()).filter(digest__in=taken).delete()
 
 
-def return_attempt(taken: list[str]) -> None:
-    """The attempt did not fail."""
-    SpentState.objects.using(alias()).filter(digest__in=taken).delete()
-
-
-def _take_slot(name: str) -> str | None:
+def _take_attempt(who: str) -> str:
     using = alias()
-    ends = timezone.now() + timedelta(hours=1)
+    rows = SpentState.objects.using(using)
     for number in range(FAILURES_PER_HOUR):
-        digest = hashlib.sha256(f"attempt {number} {name}".encode()).hexdigest()
+        digest = hashlib.sha256(f"attempt {number} {who}".encode()).hexdigest()
         try:
             with transaction.atomic(using=using, durable=True):
-                SpentState.objects.using(using).create(digest=digest, expires_at=ends)
+                rows.create(digest=digest, expires_at=hence(HOUR))
         except IntegrityError:
-            continue
+            over = rows.filter(digest=digest, expires_at__lte=DatabaseNow())
+            if not over.update(expires_at=hence(HOUR)):
+                continue
         return digest
-    return None
+    raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)

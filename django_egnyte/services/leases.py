@@ -90,7 +90,7 @@ def _take(account: EgnyteAccount, using: str) -> Lease | None:
         mine = next((row for row in rows if row.pk == account.pk), None)
         if mine is None or mine.token_version != account.token_version:
             raise Moved(mine)
-        if any(row.is_leased for row in rows):
+        if any(row.is_leased for row in rows):  # pyright: ignore[reportAttributeAccessIssue]
             return None
         keys = tuple(row.pk for row in rows)
         EgnyteAccount.objects.using(using).filter(pk__in=keys).write(

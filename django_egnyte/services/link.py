@@ -16,7 +16,6 @@ from .. import gateway, queue
 from ..choices import LIVE, EventKind, Flow, Status
 from ..conf import STATE_LIFETIME
 from ..exceptions import (
-    EgnyteError,
     LinkError,
     OAuthError,
     StateError,
@@ -32,8 +31,12 @@ from .transactions import alias, in_short_transaction, refuse_in_transaction
 
 
 def spend_state(state: str) -> None:
-    """Use a state up; ``StateError`` (spent) for the second of two callbacks, even at once."""
+    """Use a state up; ``StateError`` (spent) for the second of two callbacks, even at once.
+
+    ``InTransactionError`` inside a transaction, whose rollback would bring it back.
+    """
     using = alias()
+    refuse_in_transaction(using)
     digest = hashlib.sha256(state.encode()).hexdigest()
     ends = timezone.now() + timedelta(seconds=2 * STATE_LIFETIME)
     try:
@@ -78,9 +81,8 @@ def link_with_password(
 
     The password is used once and kept nowhere. Raises as ``link_with_code``.
     """
-    attempt = budget.reserve_attempt(str(user.pk), host, username)
-    try:
-        account = _link(
+    with budget.attempt(str(user.pk), host, username):
+        return _link(
             user,
             lambda client: client.password(username, password, scopes),
             host=host,
@@ -89,14 +91,6 @@ def link_with_password(
             relink=None,
             username=username,
         )
-    except OAuthError:
-        raise
-    except EgnyteError:
-        # Egnyte's own trouble says nothing about the password.
-        budget.return_attempt(attempt)
-        raise
-    budget.return_attempt(attempt)
-    return account
 
 
 @sensitive_variables()
@@ -109,11 +103,12 @@ def link_with_token(
     ``LinkError``. Otherwise raises as ``link_with_code``.
     """
     refuse_in_transaction()
-    budget.refuse_after_failures(str(user.pk))
-    obtained = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), reason=Flow.IMPLICIT)
-    return prove_and_store(
-        user, obtained, host=host, scopes=scopes, flow=Flow.IMPLICIT, relink=relink
-    )
+    user_ref = str(user.pk)
+    with budget.attempt(user_ref):
+        obtained = keep(answer, client=gateway.oauth(host), user_ref=user_ref, reason=Flow.IMPLICIT)
+        return prove_and_store(
+            user, obtained, host=host, scopes=scopes, flow=Flow.IMPLICIT, relink=relink
+        )
 
 
 @sensitive_variables()
@@ -128,7 +123,7 @@ def _link(
     username: str = "",
 ) -> EgnyteAccount:
     user_ref = str(user.pk)
-    budget.refuse_after_failures(user_ref, host, username)
+    budget.refuse_after_failures(user_ref)
     try:
         obtained = obtain(call, host=host, user_ref=user_ref, reason=flow)
     except OAuthError as error:
@@ -219,8 +214,11 @@ def _store(
     grant_id = _grant_of(row, grants, accounts)
     outbox.join_grants(grants, grant_id, using=using)
     superseded = None
-    if not (created or same_token):
-        stays = account.grant_id == grant_id
+    known = account.refresh_fingerprint
+    # The same access token with another refresh token beside it: the old one lives, too.
+    swapped = same_token and bool(known and row.refresh_fingerprint not in ("", known))
+    if swapped or not (created or same_token):
+        stays = account.grant_id == grant_id and not swapped
         superseded = outbox.put_held(
             account, using=using, reason="relinked", grant_stays_held=stays
         )
@@ -254,6 +252,9 @@ def _store(
         # The same token again, without the refresh token beside it, which lives all the same.
         for name in ("refresh_token", "refresh_fingerprint", "next_refresh_at"):
             del values[name]
+    if known and row.refresh_fingerprint in (known, "" if same_token else known):
+        # Whoever is refreshing that token at this moment goes on alone.
+        del values["lease"], values["leased_until"]
     for name, value in values.items():
         setattr(account, name, value)
     if created:

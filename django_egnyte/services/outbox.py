@@ -17,6 +17,7 @@ from ..oauth import TokenAnswer, fingerprint
 from .transactions import DatabaseNow, hence
 
 SUPERSEDED: Final = "superseded"
+GIVEN_UP: Final = "given up"
 DAY: Final = 24 * 3600
 
 
@@ -37,10 +38,12 @@ def put_answer(
     grant_id: str,
     account_ref: int | None,
     reason: str,
+    refreshed_from: str = "",
 ) -> PendingRevocation:
     """Write down a token that Egnyte has just issued, before anything else is done with it.
 
     The revoker leaves it alone while its call may be in flight; an incomplete one is due at once.
+    ``refreshed_from`` is the fingerprint of the refresh token that brought it.
     """
     return PendingRevocation.objects.using(using).create(
         user_ref=user_ref,
@@ -54,6 +57,7 @@ def put_answer(
         grant_id=grant_id,
         expires_at=expiry(answer),
         reason=reason,
+        refreshed_from=refreshed_from if answer.complete else "",
         not_before=hence(IN_FLIGHT) if answer.complete else DatabaseNow(),
     )
 

@@ -53,10 +53,10 @@ def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
     account = lease.account
-    refresh_token = account.refresh_token
-    if not refresh_token:
+    if not account.refresh_fingerprint:
         raise NotLinkedError("The account has no refresh token.", host=account.domain)
     try:
+        refresh_token = account.refresh_token
         obtained = _left_behind(account) or obtain(
             lambda client: client.refresh(refresh_token),
             host=account.domain,
@@ -65,6 +65,7 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
             account_ref=account.pk,
             grant_id=account.grant_id,
             refresh=True,
+            refreshed_from=account.refresh_fingerprint,
         )
     except InvalidGrantError:
         _settle_refused(lease, actor=actor)
@@ -80,16 +81,17 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
 def _left_behind(account: EgnyteAccount) -> Obtained | None:
     """What an earlier refresh brought that was killed before it could store it.
 
-    The refresh token that the account holds may be spent by that. Such a row is still in flight,
-    though the lease, which outlasts the call, has come to us: nobody is at it any more.
+    The refresh token that the account holds may be spent by that. The lease, which outlasts the
+    call, has come to us: nobody is at it any more. Only what that very token brought will do: any
+    other may be older than what the account holds.
     """
     rows = PendingRevocation.objects.using(alias()).filter(
+        Q(expires_at=None) | Q(expires_at__gt=DatabaseNow()),
         domain=account.domain,
         grant_id=account.grant_id,
-        reason=REASON,
-        not_before__gt=DatabaseNow(),
+        refreshed_from=account.refresh_fingerprint,
     )
-    row = rows.filter(Q(expires_at=None) | Q(expires_at__gt=DatabaseNow())).order_by("-pk").first()
+    row = rows.order_by("-pk").first()
     if row is None:
         return None
     try:

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
 from ..choices import EventKind
-from ..conf import LEASE
+from ..conf import CLAIM, REVOKE_SLICE
 from ..exceptions import (
     EgnyteError,
     InvalidGrantError,
@@ -34,13 +34,12 @@ from .transactions import DatabaseNow, alias, hence, in_short_transaction, refus
 
 logger = logging.getLogger("django_egnyte.revoke")
 
-SLICE: Final = 240.0
 PER_DOMAIN: Final = 200
 CHUNK: Final = 100
 OVERDUE: Final = timedelta(days=1)
 
 
-def process_revocations(*, seconds: float = SLICE, actor: str = "task") -> Counter[str]:
+def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -> Counter[str]:
     """One pass over what is due, for ``seconds`` at most. Returns the outcomes, counted.
 
     Outcomes: ``revoked``, ``expired``, ``dead`` (at Egnyte already), ``held`` (by an account after
@@ -50,23 +49,19 @@ def process_revocations(*, seconds: float = SLICE, actor: str = "task") -> Count
     refuse_in_transaction()
     outcomes: Counter[str] = Counter()
     ends = time.monotonic() + seconds
-    lost: set[str] = set()
-    known_bad = hosts.failed_before()
+    failures = hosts.Failures()
     # Twice, since the end of a grant's last token lets go of those that were superseded in it.
-    for row in chain(_due(lost), _due(lost)):
-        outcome = revoke_row(row, actor=actor, lost=lost)
-        outcomes[outcome] += 1
-        if outcome == "revoked" and row.domain in known_bad:
-            hosts.note_reached({row.domain})
-            known_bad.discard(row.domain)
+    for row in chain(_due(failures), _due(failures)):
+        outcomes[revoke_row(row, actor=actor, failures=failures)] += 1
+        failures.write()
         if time.monotonic() >= ends:
             break
     return outcomes
 
 
-def _due(lost: set[str]) -> Iterator[PendingRevocation]:
+def _due(failures: hosts.Failures) -> Iterator[PendingRevocation]:
     """Each due row once, by primary key; no more than ``PER_DOMAIN`` of one domain, and none of a
-    host that is held off or that the caller adds to ``lost`` on the way."""
+    host that is held off or that is lost on the way."""
     using, last, held = alias(), 0, hosts.held_off()
     seen: Counter[str] = Counter()
     while True:
@@ -75,7 +70,7 @@ def _due(lost: set[str]) -> Iterator[PendingRevocation]:
             PendingRevocation.objects.using(using)
             .filter(Q(claimed_until=None) | Q(claimed_until__lte=DatabaseNow()))
             .filter(pk__gt=last, not_before__lte=DatabaseNow())
-            .exclude(domain__in=full | held | lost)
+            .exclude(domain__in=full | held | failures.lost.keys())
             .order_by("pk")[:CHUNK]
         )
         if not rows:
@@ -83,15 +78,12 @@ def _due(lost: set[str]) -> Iterator[PendingRevocation]:
         for row in rows:
             last = row.pk
             seen[row.domain] += 1
-            if seen[row.domain] <= PER_DOMAIN and row.domain not in lost:
+            if seen[row.domain] <= PER_DOMAIN and row.domain not in failures.lost:
                 yield row
 
 
-def revoke_row(row: PendingRevocation, *, actor: str, lost: set[str] | None = None) -> str:
-    """Claim a row's token, end it at Egnyte, and write down how that went.
-
-    A host that does not answer is added to ``lost``.
-    """
+def revoke_row(row: PendingRevocation, *, actor: str, failures: hosts.Failures) -> str:
+    """Claim a row's token, end it at Egnyte, and write down how that went."""
     using = alias()
     nonce = new_id()
     claimed = in_short_transaction(lambda: _claim(row, nonce, using))
@@ -101,10 +93,9 @@ def revoke_row(row: PendingRevocation, *, actor: str, lost: set[str] | None = No
         outcome = _end_token(claimed.row)
     except EgnyteError as error:
         _put_off(claimed, error, using)
-        if hosts.is_unreachable(error) and lost is not None:
-            hosts.note_unreachable(row.domain, error)
-            lost.add(row.domain)
+        failures.note(row.domain, error)
         return "failed"
+    failures.note(row.domain, None)
     in_short_transaction(lambda: _finish(claimed, outcome, using, actor))
     return outcome.value.removeprefix("token_")
 
@@ -162,7 +153,7 @@ def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
         return "waiting"
     claimed = _Claimed(found, nonce, tuple(each.pk for each in rows))
     PendingRevocation.objects.using(using).filter(pk__in=claimed.keys).write(
-        claim=nonce, claimed_until=hence(LEASE)
+        claim=nonce, claimed_until=hence(CLAIM)
     )
     return claimed
 
@@ -172,13 +163,16 @@ def _end_token(row: PendingRevocation) -> EventKind:
     """Have Egnyte end the token, or learn that it has ended. Raises if neither is certain."""
     client = gateway.oauth(row.domain)
     access_token, refresh_token = row.access_token, row.refresh_token
+    # By our clock, and in the implicit flow by a browser's word: Egnyte is asked all the same.
     expired = row.expires_at is not None and row.expires_at <= timezone.now()
+    try:
+        client.revoke(access_token)
+    except UnauthorizedError:
+        pass
+    else:
+        breaker.note_alive()
+        return EventKind.TOKEN_REVOKED
     if not expired:
-        try:
-            client.revoke(access_token)
-            return EventKind.TOKEN_REVOKED
-        except UnauthorizedError:
-            pass
         try:
             client.userinfo(access_token)
         except UnauthorizedError:
@@ -205,7 +199,9 @@ def _end_token(row: PendingRevocation) -> EventKind:
             return EventKind.TOKEN_DEAD
     if expired:
         return EventKind.TOKEN_EXPIRED
-    if breaker.is_paused():
+    # A verdict has counted the one already; the other has died with its grant.
+    counted = row.reason in (outbox.GIVEN_UP, outbox.SUPERSEDED)
+    if breaker.is_paused() if counted else not breaker.may_pass():
         raise ResponseError("Egnyte refuses many tokens at once: its no is not believed now.")
     return EventKind.TOKEN_DEAD
 
@@ -215,8 +211,11 @@ def _finish(claimed: _Claimed, outcome: EventKind, using: str, actor: str) -> No
     row, rows = claimed.row, PendingRevocation.objects.using(using)
     same = rows.filter(domain=row.domain, fingerprint=row.fingerprint)
     if outcome != EventKind.TOKEN_REVOKED:
-        # Found dead, it took no refresh token with it but the one that was asked for.
-        same = same.filter(refresh_fingerprint__in={"", row.refresh_fingerprint})
+        # Found dead, it took no refresh token with it but the one that was asked for. A row that
+        # came since may be what that one brought.
+        same = same.filter(
+            pk__in=claimed.keys, refresh_fingerprint__in={"", row.refresh_fingerprint}
+        )
     same.delete()
     rows.filter(pk__in=claimed.keys, claim=claimed.nonce).write(claim="", claimed_until=None)
     outbox.release_grant(row.grant_id, using=using)
@@ -237,15 +236,19 @@ def _put_off(claimed: _Claimed, error: EgnyteError, using: str) -> None:
     pause = agenda.wait_after(row.attempts)
     if isinstance(error, RateLimitedError):
         pause = max(pause, timedelta(seconds=error.retry_after))
-    rows = PendingRevocation.objects.using(using).filter(claim=claimed.nonce)
-    rows.filter(pk__in=claimed.keys).exclude(pk=row.pk).write(claim="", claimed_until=None)
-    rows.filter(pk=row.pk).write(
-        claim="",
-        claimed_until=None,
-        attempts=row.attempts + 1,
-        not_before=hence(pause.total_seconds()),
-        last_error=f"{type(error).__name__}: {error}"[:255],
-    )
+
+    def write() -> None:
+        rows = PendingRevocation.objects.using(using).filter(claim=claimed.nonce)
+        rows.filter(pk__in=claimed.keys).exclude(pk=row.pk).write(claim="", claimed_until=None)
+        rows.filter(pk=row.pk).write(
+            claim="",
+            claimed_until=None,
+            attempts=row.attempts + 1,
+            not_before=hence(pause.total_seconds()),
+            last_error=f"{type(error).__name__}: {error}"[:255],
+        )
+
+    in_short_transaction(write)
     overdue = timezone.now() - row.created_at > OVERDUE
     logger.log(
         logging.ERROR if overdue else logging.WARNING,
@@ -262,14 +265,26 @@ def _keeping(answer: TokenAnswer, refresh_token: str) -> TokenAnswer:
     return replace(answer, refresh_token=answer.refresh_token or refresh_token)
 
 
-def abandon(row: PendingRevocation, *, actor: str) -> None:
-    """An administrator gives a row up, on record: its token may live on at Egnyte."""
+def abandon(row: PendingRevocation, *, actor: str) -> bool:
+    """An administrator gives a row up, on record: its token may live on at Egnyte.
 
-    def work() -> None:
+    ``False`` for a row that is gone, that a worker is at, or that waits and never failed: it may
+    belong to a call in flight, whose user would be left without the token.
+    """
+
+    def work() -> bool:
         using = alias()
-        found = PendingRevocation.objects.using(using).filter(pk=row.pk).select_for_update().first()
-        if found is not None:
-            history.record(EventKind.ABANDONED, found, using=using, actor=actor)
-            found.delete(using=using)
+        now = DatabaseNow()
+        rows = PendingRevocation.objects.using(using).filter(
+            Q(claimed_until=None) | Q(claimed_until__lte=now),
+            Q(not_before__lte=now) | Q(attempts__gt=0),
+            pk=row.pk,
+        )
+        found = rows.select_for_update().first()
+        if found is None:
+            return False
+        history.record(EventKind.ABANDONED, found, using=using, actor=actor)
+        found.delete(using=using)
+        return True
 
-    in_short_transaction(work)
+    return in_short_transaction(work)

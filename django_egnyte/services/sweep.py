@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from .. import gateway
 from ..choices import Status
-from ..conf import conf
+from ..conf import SWEEP_SLICE, conf
 from ..exceptions import (
     DecryptionError,
     EgnyteError,
@@ -36,14 +36,15 @@ from .transactions import alias, in_short_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.sweep")
 
-SLICE: Final = 240.0
+SLICE: Final = float(SWEEP_SLICE)
 CLAIM: Final = timedelta(minutes=15)
 CHUNK: Final = 500
 BATCH: Final = 250
 THREADS: Final = 8
-FLUSH: Final = 50
+# A few at a time would cost more than the calls do: each is four queries beside busy threads.
+FLUSH: Final = 125
 PER_DOMAIN: Final = 20_000
-FAILURES_OF_A_HOST: Final = 2
+SILENCES_OF_A_HOST: Final = 2
 IN_USE: Final = timedelta(days=7)
 
 
@@ -112,13 +113,11 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
                 if len(alive) >= FLUSH:
                     _write_alive(alive)
             else:
-                outcomes[_settle(account, answer, actor)] += 1
+                outcomes[_settle(account, answer, asked, actor)] += 1
     _write_alive(alive)
     if outcomes["alive"]:
         breaker.note_alive(outcomes["alive"])
-    for host, error in asked.unreachable.items():
-        hosts.note_unreachable(host, error)
-    hosts.note_reached(asked.known_bad & asked.reached)
+    asked.failures.write()
     return outcomes
 
 
@@ -127,45 +126,55 @@ class _Asked:
 
     def __init__(self, ends: float) -> None:
         self.ends = ends
-        self.known_bad = hosts.failed_before()
-        self.failures: Counter[str] = Counter()
-        self.unreachable: dict[str, EgnyteError] = {}
-        self.reached: set[str] = set()
+        # One more than elsewhere: in threads, one lost connection would cost a host the batch.
+        self.failures = hosts.Failures(silences=SILENCES_OF_A_HOST)
         self.client = functools.cache(gateway.oauth)
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends
 
     def ask(self, account: EgnyteAccount) -> EgnyteError | str | None:
         """``None`` if the token lives, the error, or a word for why nobody asked."""
         host = account.domain
-        if host in self.unreachable:
-            return self.unreachable[host]
-        if time.monotonic() >= self.ends:
+        if host in self.failures.lost:
+            return self.failures.lost[host]
+        if self.is_over():
             return "unreached"
         if validate.is_expired(account) and account.refresh_fingerprint:
             return "expired"
         try:
             self.client(host).userinfo(account.access_token)
         except EgnyteError as error:
-            if hosts.is_unreachable(error):
-                self.failures[host] += 1
-                if self.failures[host] >= FAILURES_OF_A_HOST:
-                    self.unreachable[host] = error
+            self.failures.note(host, error)
             return error
-        self.failures[host] = 0
-        self.reached.add(host)
+        self.failures.note(host, None)
         return None
 
 
-def _settle(account: EgnyteAccount, answer: EgnyteError | str | None, actor: str) -> str:
-    """What follows from an answer that is not just "alive"."""
+def _settle(
+    account: EgnyteAccount, answer: EgnyteError | str | None, asked: _Asked, actor: str
+) -> str:
+    """What follows from an answer that is not just "alive"; it may take a call, the refresh."""
+    if answer is None:
+        return validate.settle_alive(account, actor=actor)
     if answer == "unreached":
         return "unreached"
-    try:
-        if answer is None:
-            return validate.settle_alive(account, actor=actor)
-        if answer == "expired" or isinstance(answer, UnauthorizedError):
-            return validate.settle_refused(account, actor=actor)
-    except EgnyteError as error:
-        answer = error
+    if answer == "expired" or isinstance(answer, UnauthorizedError):
+        if asked.is_over():
+            return "unreached"
+        host = account.domain
+        if host in asked.failures.lost:
+            answer = asked.failures.lost[host]
+        else:
+            try:
+                outcome = validate.settle_refused(account, actor=actor)
+            except EgnyteError as error:
+                asked.failures.note(host, error)
+                answer = error
+            else:
+                if outcome != "gone":
+                    asked.failures.note(host, None)
+                return outcome
     if isinstance(answer, EgnyteError):
         validate.postpone(account, answer)
     if isinstance(answer, DecryptionError):
@@ -179,10 +188,23 @@ def _settle(account: EgnyteAccount, answer: EgnyteError | str | None, actor: str
 
 
 def _write_alive(ids: list[int]) -> None:
-    """Without a version check: a token that was replaced meanwhile was proved by that."""
+    """Without a version check: a token that was replaced meanwhile was proved by that.
+
+    Locked in the order in which all lock accounts, since an UPDATE of several rows takes them in
+    any, and so does a query by another index than the primary key. Whoever has a row locked is
+    about to write it; if not, it is asked about again when its claim runs out.
+    """
+    using = alias()
+    can_skip = connections[using].features.has_select_for_update_skip_locked
+
+    def write() -> None:
+        rows = EgnyteAccount.objects.using(using).filter(pk__in=ids).order_by("pk")
+        free = rows.select_for_update(skip_locked=can_skip).values_list("pk", "status")
+        keys = [pk for pk, status in free if status == Status.ACTIVE]
+        EgnyteAccount.objects.using(using).filter(pk__in=keys).update(**validate.validated())
+
     if ids:
-        accounts = EgnyteAccount.objects.using(alias()).filter(pk__in=ids, status=Status.ACTIVE)
-        accounts.update(**validate.validated())
+        in_short_transaction(write, using)
         ids.clear()
 
 
@@ -203,31 +225,54 @@ def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
     refuse_in_transaction()
     outcomes: Counter[str] = Counter()
     ends = time.monotonic() + seconds
-    skip = hosts.held_off()
-    for account in _due_for_refresh(skip):
+    failures = hosts.Failures()
+    for account in _due_for_refresh(hosts.held_off()):
         if time.monotonic() >= ends:
             break
-        if account.domain in skip:
+        if account.domain in failures.lost or not _claim_refresh(account):
             continue
-        try:
-            refresh(account, actor=actor, patience=0)
-            outcomes["refreshed"] += 1
-        except InvalidGrantError:
-            outcomes["refused"] += 1
-        except NotLinkedError:
-            outcomes["gone"] += 1
-        except RateLimitedError as error:
-            if error.kind == "token_endpoint":
-                outcomes["budget"] += 1
-                break
-            outcomes["unknown"] += 1
-        except EgnyteError as error:
-            outcomes["unknown"] += 1
-            if hosts.is_unreachable(error):
-                hosts.note_unreachable(account.domain, error)
-                skip.add(account.domain)
+        outcome, error = _refresh_claimed(account, actor)
+        outcomes[outcome] += 1
+        failures.note(account.domain, error)
+        failures.write()
+        if outcome == "budget":
+            _put_back(account)
+            break
     warn_of_budget()
     return outcomes
+
+
+def _claim_refresh(account: EgnyteAccount) -> bool:
+    """Whether the account is still due, and ours: another sweep may have listed it, too.
+
+    What comes of the refresh moves its time again. If nothing does, it is due after ``CLAIM``.
+    """
+    now = timezone.now()
+    due = EgnyteAccount.objects.using(alias()).live().filter(next_refresh_at__lte=now)
+    mine = due.filter(pk=account.pk, token_version=account.token_version)
+    return bool(mine.update(next_refresh_at=now + CLAIM))
+
+
+def _put_back(account: EgnyteAccount) -> None:
+    """Nobody was asked: the account keeps its place among those that are due."""
+    rows = EgnyteAccount.objects.using(alias()).exclude(next_refresh_at=None)
+    rows.filter(pk=account.pk, token_version=account.token_version).update(
+        next_refresh_at=account.next_refresh_at, attempts=account.attempts
+    )
+
+
+def _refresh_claimed(account: EgnyteAccount, actor: str) -> tuple[str, EgnyteError | None]:
+    try:
+        refresh(account, actor=actor, patience=0)
+    except InvalidGrantError as error:
+        return "refused", error
+    except NotLinkedError as error:
+        return "gone", error
+    except RateLimitedError as error:
+        return ("budget" if error.kind == "token_endpoint" else "unknown"), error
+    except EgnyteError as error:
+        return "unknown", error
+    return "refreshed", None
 
 
 def _due_for_refresh(skip: set[str]) -> Iterable[EgnyteAccount]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import OperationalError, connections, router, transaction
+from django.db import InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import DateTimeField, Func
 
 from ..exceptions import InTransactionError
@@ -61,7 +61,8 @@ def _short(using: str) -> Iterator[None]:
 
 
 def in_short_transaction(work: Callable[[], _T], using: str | None = None) -> _T:
-    """Run ``work`` in a durable transaction of its own, again after a deadlock or a busy lock.
+    """Run ``work`` in a durable transaction of its own, again after a deadlock, a busy lock or a
+    connection that was lost since it was last used.
 
     ``work`` must do nothing but database work. ``RuntimeError`` inside another transaction.
     """
@@ -70,9 +71,10 @@ def in_short_transaction(work: Callable[[], _T], using: str | None = None) -> _T
         try:
             with _short(using):
                 return work()
-        except OperationalError:
+        except (InterfaceError, OperationalError):
             if tried == TRIES or connections[using].in_atomic_block:
                 raise
+            connections[using].close_if_unusable_or_obsolete()
     raise AssertionError("unreachable")
 
 
@@ -84,7 +86,8 @@ class DatabaseNow(Func):
     """
 
     arity = 0
-    output_field = DateTimeField()
+    # Django takes a field or a property here; django-stubs names the property alone.
+    output_field = DateTimeField()  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, plus: timedelta = timedelta(0)) -> None:
         super().__init__()

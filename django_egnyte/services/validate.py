@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from django.db import connections, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -22,7 +23,7 @@ from ..exceptions import (
 from ..models import EgnyteAccount
 from . import agenda, breaker, leases, verdict
 from .refresh import refresh_leased
-from .transactions import alias, refuse_in_transaction
+from .transactions import alias, in_callers_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.validate")
 
@@ -116,13 +117,33 @@ def _outcome(account: EgnyteAccount) -> Outcome:
 
 
 def note_use(account: EgnyteAccount, *, actor: str = "client") -> None:
-    """A call succeeded: that is a validation, too. One write an hour and account at the most."""
+    """A call succeeded: that is a validation, too. One write an hour and account at the most.
+
+    Inside a caller's transaction it is written after the commit: the row would stay locked until
+    then, and two requests that use two accounts could lock each other out.
+    """
     now = timezone.now()
     recent = account.last_used_at is not None and now - account.last_used_at < WRITE_EVERY
     if recent and account.status == Status.ACTIVE:
         return
     account.last_used_at = now
-    verdict.clear(account, actor=actor, last_used_at=now, **validated())
+    using, values = alias(), {"last_used_at": now, **validated()}
+
+    def write() -> None:
+        if account.last_used_at != now:
+            return  # a later use writes
+        if account.status == Status.SUSPECT:
+            verdict.clear(account, actor=actor, **values)
+            return
+        # Not a suspect: the suspicion may be younger than this use, and must stay due.
+        EgnyteAccount.objects.using(using).filter(
+            pk=account.pk, token_version=account.token_version, status=Status.ACTIVE
+        ).write(**values)
+
+    if in_callers_transaction(using) and connections[using].in_atomic_block:
+        transaction.on_commit(write, using=using, robust=True)
+    else:
+        write()
 
 
 def validated() -> dict[str, Any]:

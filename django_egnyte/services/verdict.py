@@ -66,13 +66,17 @@ def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
     """
     account = lease.account
     if not breaker.may_pass():
-        EgnyteAccount.objects.using(alias()).filter(
+        again = timezone.now() + HOURLY
+        waiting = EgnyteAccount.objects.using(alias()).filter(
             pk=account.pk, token_version=account.token_version, status__in=LIVE
-        ).write(
+        )
+        waiting.write(
             status=Status.SUSPECT,
             status_reason=gettext_noop("Egnyte refuses many tokens at once; waiting"),
-            next_attempt_at=timezone.now() + HOURLY,
+            next_attempt_at=again,
         )
+        # Its refresh token is refused as well: no sweep should ask for it every minute.
+        waiting.filter(next_refresh_at__lt=again).write(next_refresh_at=again)
         return False
     return in_short_transaction(lambda: _revoke(account, lease.nonce, reason=reason, actor=actor))
 
@@ -88,13 +92,15 @@ def _revoke(account: EgnyteAccount, nonce: str, *, reason: str, actor: str) -> b
     )
     if found is None:
         return False
-    give_up(found, using=using, reason=reason, actor=actor)
+    give_up(found, using=using, reason=reason, actor=actor, queued_as=outbox.GIVEN_UP)
     return True
 
 
-def give_up(account: EgnyteAccount, *, using: str, reason: str, actor: str) -> None:
+def give_up(
+    account: EgnyteAccount, *, using: str, reason: str, actor: str, queued_as: str = "revoked"
+) -> None:
     """Move a locked live account's tokens to the outbox and mark it revoked."""
-    outbox.put_held(account, using=using, reason="revoked")
+    outbox.put_held(account, using=using, reason=queued_as)
     values: dict[str, Any] = {
         "access_token": "",
         "refresh_token": "",

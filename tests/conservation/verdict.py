@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from django_egnyte.models import (
 )
 from django_egnyte.oauth import fingerprint
 from django_egnyte.sandbox.state import Token
-from django_egnyte.services import revoke, sweep
+from django_egnyte.services import breaker, revoke, sweep
 from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.transactions import DatabaseNow
 
@@ -57,7 +58,12 @@ def forgive() -> None:
 
 
 def settle(rounds: int = 12) -> Counter[str]:
-    """Sweep until nothing but superseded tokens of held grants is left to do."""
+    """Sweep until nothing but superseded tokens of held grants is left to do.
+
+    Passwords were changed again and again, which looks like a suspended key: the breaker is judged
+    by its own tests.
+    """
+    breaker.MOST_DEATHS = sys.maxsize  # type: ignore[misc]
     total: Counter[str] = Counter()
     for number in range(rounds):
         forgive()
@@ -69,8 +75,6 @@ def settle(rounds: int = 12) -> Counter[str]:
         outcomes: Counter[str] = Counter()
         outcomes += sweep.refresh_due(actor="command")
         outcomes += sweep.validate_due(actor="command")
-        # Again after each verdict: the breaker is judged by its own tests.
-        KeyState.objects.update(verdicts_paused_at=None, answers=0, deaths=0)
         outcomes += revoke.process_revocations(actor="command")
         total += outcomes
         if number >= 2 and set(outcomes) <= {"alive", "waiting", "skipped"}:

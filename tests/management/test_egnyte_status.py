@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from django_egnyte import gateway
 from django_egnyte.models import EgnyteAccount, HostState, KeyState, PendingRevocation
-from django_egnyte.services import breaker
 from django_egnyte.services.disconnect import disconnect
 
 
@@ -37,7 +37,7 @@ def test_the_table_counts_what_there_is(run, accounts) -> None:
     EgnyteAccount.objects.filter(pk=accounts[0].pk).write(status="suspect")
     disconnect(accounts[2].pk, actor="test")
     KeyState.objects.create(
-        key_digest=breaker.gateway.key_digest(), hour_started_at=timezone.now(), token_requests=17
+        key_digest=gateway.key_digest(), hour_started_at=timezone.now(), token_requests=17
     )
     table = table_of(run("egnyte_status").out)
     assert table["accounts active"] == "1"
@@ -87,9 +87,7 @@ def test_what_is_due_and_late_is_told(run, accounts, seen) -> None:
 
 
 def test_paused_verdicts_need_someone(run, accounts, seen) -> None:
-    KeyState.objects.create(
-        key_digest=breaker.gateway.key_digest(), verdicts_paused_at=timezone.now()
-    )
+    KeyState.objects.create(key_digest=gateway.key_digest(), verdicts_paused_at=timezone.now())
     ran = run("egnyte_status")
     assert (ran.code, table_of(ran.out)["verdicts"]) == (1, "paused")
     assert "Is the API key suspended?" in ran.error
@@ -134,7 +132,7 @@ def test_a_budget_that_does_not_reach_needs_someone(run, accounts, settings) -> 
 
 def test_an_hour_that_is_over_counts_no_more(seen, accounts) -> None:
     KeyState.objects.create(
-        key_digest=breaker.gateway.key_digest(),
+        key_digest=gateway.key_digest(),
         hour_started_at=timezone.now() - timedelta(hours=2),
         token_requests=99,
     )
@@ -149,9 +147,7 @@ def test_no_token_is_opened(run, accounts, settings) -> None:
 def test_the_shell_learns_how_it_ended(exit_code, accounts, capsys) -> None:
     assert exit_code("egnyte_status", "--json") == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []
-    KeyState.objects.create(
-        key_digest=breaker.gateway.key_digest(), verdicts_paused_at=timezone.now()
-    )
+    KeyState.objects.create(key_digest=gateway.key_digest(), verdicts_paused_at=timezone.now())
     assert exit_code("egnyte_status", "--json") == 1
     written = capsys.readouterr()
     assert len(json.loads(written.out)["problems"]) == 1

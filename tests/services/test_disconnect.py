@@ -10,7 +10,17 @@ from django_egnyte.services.revoke import process_revocations
 from django_egnyte.signals import account_disconnected
 
 
-@pytest.mark.parametrize("how", ["service", "instance", "queryset", "cascade"])
+class SiteAccount(EgnyteAccount):
+    """What a site may make to have an admin of its own."""
+
+    class Meta:
+        proxy = True
+        app_label = "mysite"
+
+
+@pytest.mark.parametrize(
+    "how", ["service", "instance", "queryset", "cascade", "proxy", "proxy's queryset"]
+)
 def test_however_an_account_goes_its_token_dies(
     egnyte_sandbox, egnyte_account, egnyte_user, hurried, how
 ):
@@ -19,6 +29,10 @@ def test_however_an_account_goes_its_token_dies(
         assert disconnect(pk, actor="user:1", user=egnyte_user)
     elif how == "instance":
         egnyte_account.delete()
+    elif how == "proxy":
+        SiteAccount.objects.get().delete()
+    elif how == "proxy's queryset":
+        SiteAccount.objects.all().delete()
     elif how == "queryset":
         EgnyteAccount.objects.filter(pk=pk).delete()
     else:

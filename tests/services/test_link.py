@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from django_egnyte import gateway
+from django_egnyte import ciphers, gateway
 from django_egnyte.choices import EventKind, Flow, Status
 from django_egnyte.exceptions import (
     InTransactionError,
@@ -23,9 +25,11 @@ from django_egnyte.exceptions import (
     WrongAccountError,
 )
 from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
+from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
 from django_egnyte.services import link as linking
 from django_egnyte.services import outbox
 from django_egnyte.services.obtain import keep, obtain
+from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
 
@@ -125,6 +129,92 @@ def test_a_token_that_the_database_does_not_take_is_revoked_at_once(
     assert egnyte_sandbox.counts["token:authorization_code"] == 1
     assert [t for t in egnyte_sandbox.live_tokens() if t.kind == "access"] == []
     assert "The database took no row" in caplog.text
+
+
+class KmsDown(Exception):
+    pass
+
+
+class KmsCipher(ciphers.FernetCipher):
+    """A site's own, whose keys another server keeps."""
+
+    answers: ClassVar[list[bool]] = []
+
+    def seal(self, plaintext: str, context: str) -> str:
+        if not (self.answers.pop(0) if self.answers else True):
+            raise KmsDown
+        return super().seal(plaintext, context)
+
+
+@pytest.mark.parametrize(("answers", "codes"), [([False], 0), ([True, False], 1)])
+def test_a_cipher_that_fails_costs_no_token(egnyte_sandbox, egnyte_user, settings, answers, codes):
+    settings.EGNYTE_CIPHER = f"{__name__}.KmsCipher"
+    code = code_for(egnyte_sandbox)
+    KmsCipher.answers[:] = answers
+    with pytest.raises(KmsDown):
+        link_by_code(egnyte_user, code)
+    assert egnyte_sandbox.counts["token:authorization_code"] == codes
+    assert [t for t in egnyte_sandbox.live_tokens() if t.kind == "access"] == []
+
+
+@pytest.mark.parametrize(
+    "error", [InterfaceError("the connection is closed"), SoftTimeLimitExceeded()]
+)
+def test_whatever_ends_the_write_into_the_outbox_ends_the_token(
+    egnyte_sandbox, egnyte_user, monkeypatch, error
+):
+    monkeypatch.setattr(outbox, "put_answer", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert [t for t in egnyte_sandbox.live_tokens() if t.kind == "access"] == []
+
+
+@pytest.mark.parametrize("refreshes", [True, False])
+def test_a_write_that_fails_ends_no_token_that_an_account_holds(
+    egnyte_sandbox, egnyte_user, monkeypatch, caplog, refreshes
+):
+    egnyte_sandbox.policy.same_token = not refreshes
+    link_by_code(egnyte_user, code_for(egnyte_sandbox))
+
+    def ask() -> EgnyteAccount:
+        if refreshes:
+            return refresh(EgnyteAccount.objects.get(), actor="task")
+        return link_by_code(egnyte_user, code_for(egnyte_sandbox))
+
+    monkeypatch.setattr(outbox, "put_answer", Mock(side_effect=DatabaseError("the disk is full")))
+    with pytest.raises(DatabaseError):
+        ask()
+    assert "an account holds its grant, so it is not revoked" in caplog.text
+    account = EgnyteAccount.objects.get()
+    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.refresh_token)
+
+
+def test_the_same_access_token_with_another_refresh_token_forgets_neither(
+    egnyte_sandbox, egnyte_user, monkeypatch
+):
+    monkeypatch.setattr(OAuthClient, "userinfo", lambda self, token: UserInfo(121, "jsmith"))
+    for refresh_token in ("first", "second"):
+        obtained = keep(
+            TokenAnswer("access", refresh_token, 3600),
+            client=gateway.oauth(HOST),
+            user_ref=str(egnyte_user.pk),
+            reason="authorization_code",
+        )
+        linking.prove_and_store(
+            egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
+        )
+    assert EgnyteAccount.objects.get().refresh_token == "second"
+    row = PendingRevocation.objects.get()
+    assert (row.access_token, row.refresh_token) == ("access", "first")
+    process_revocations()
+    assert PendingRevocation.objects.get().refresh_token == "first"  # it waits: the token is held
+
+
+def test_no_state_is_spent_inside_a_transaction(egnyte_user):
+    with transaction.atomic(), pytest.raises(InTransactionError):
+        linking.spend_state("state")
+    linking.spend_state("state")
 
 
 def test_five_refused_codes_in_an_hour_are_enough(egnyte_sandbox, egnyte_user, make_user):

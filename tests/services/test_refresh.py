@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from django_egnyte.choices import EventKind
 from django_egnyte.exceptions import (
+    DecryptionError,
     EgnyteError,
     InTransactionError,
     InvalidGrantError,
@@ -20,10 +21,18 @@ from django_egnyte.exceptions import (
     TokenExpiredError,
     UnavailableError,
 )
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
-from django_egnyte.services import leases
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    KeyState,
+    PendingRevocation,
+    new_id,
+)
+from django_egnyte.oauth import OAuthClient, TokenAnswer
+from django_egnyte.services import budget, leases, sweep
 from django_egnyte.services import refresh as refreshing
 from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
@@ -190,6 +199,147 @@ def test_a_refresh_that_was_killed_before_it_stored_is_finished_by_the_next(
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
     assert not PendingRevocation.objects.exists()
+
+
+def test_what_a_killed_refresh_brought_is_found_even_after_the_revoker_came_by(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    egnyte_sandbox.policy.refresh_rotates = True
+    killed_before_it_stored(egnyte_account, monkeypatch)
+    brought = PendingRevocation.objects.get().fingerprint
+    all_due()
+    assert process_revocations() == {"waiting": 1}
+    assert refresh(EgnyteAccount.objects.get(), actor="task").token_fingerprint == brought
+    stored = EgnyteAccount.objects.get()
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+
+
+def test_a_superseded_token_is_not_taken_for_what_a_killed_refresh_brought(
+    egnyte_sandbox, egnyte_account
+):
+    """A relink's own answer may outlive its process, too; what the account holds is newer."""
+    egnyte_sandbox.policy.refresh_rotates = True
+    old = EgnyteAccount.objects.get()
+    stale = PendingRevocation.objects.create(
+        domain=old.domain,
+        user_ref=str(old.user_id),
+        account_ref=old.pk,
+        seal_id=new_id(),
+        access_token=old.access_token,
+        refresh_token=old.refresh_token,
+        fingerprint=old.token_fingerprint,
+        refresh_fingerprint=old.refresh_fingerprint,
+        grant_id=old.grant_id,
+        expires_at=old.expires_at,
+        reason="connect",
+    )
+    held = refresh(old, actor="task")
+    all_due()
+    assert process_revocations()["waiting"] == 2
+    assert PendingRevocation.objects.get(pk=stale.pk).reason == SUPERSEDED
+    new = refresh(held, actor="task")
+    assert new.token_fingerprint not in (old.token_fingerprint, held.token_fingerprint)
+    assert egnyte_sandbox.is_alive(new.access_token)
+    assert egnyte_sandbox.is_alive(new.refresh_token)
+
+
+def lose_connection() -> None:
+    """End this thread's connection, as a failover does; a SQLite file cannot be lost."""
+    if connection.vendor == "sqlite":
+        return
+    if connection.vendor == "postgresql":
+        number, statement = (
+            connection.connection.info.backend_pid,
+            "SELECT pg_terminate_backend(%s)",
+        )
+    else:
+        number, statement = connection.connection.thread_id(), "KILL %s"
+
+    def end() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [number])
+        connection.close()
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_connection_that_is_lost_during_the_call_costs_no_token(
+    egnyte_sandbox, egnyte_account, monkeypatch, rotates
+):
+    egnyte_sandbox.policy.refresh_rotates = rotates
+    real = OAuthClient.refresh
+
+    def losing(self: OAuthClient, refresh_token: str) -> TokenAnswer:
+        answer = real(self, refresh_token)
+        lose_connection()
+        return answer
+
+    monkeypatch.setattr(OAuthClient, "refresh", losing)
+    new = refresh(egnyte_account, actor="task")
+    assert new.token_version == 2
+    assert egnyte_sandbox.is_alive(new.access_token) and egnyte_sandbox.is_alive(new.refresh_token)
+
+
+def test_a_relink_with_the_same_refresh_token_leaves_the_lease_to_its_owner(
+    egnyte_sandbox, egnyte_account, egnyte_user, link
+):
+    egnyte_sandbox.policy.same_token = egnyte_sandbox.policy.refresh_rotates = True
+    real = OAuthClient.refresh
+    called, go_on = threading.Event(), threading.Event()
+
+    def slow(self: OAuthClient, refresh_token: str) -> TokenAnswer:
+        called.set()
+        assert go_on.wait(10)
+        return real(self, refresh_token)
+
+    def run() -> None:
+        try:
+            refresh(EgnyteAccount.objects.get(), actor="task", patience=0)
+        finally:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", slow)
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert called.wait(10)
+        assert link(egnyte_user).refresh_fingerprint == egnyte_account.refresh_fingerprint
+        with pytest.raises(TokenExpiredError):
+            refresh(EgnyteAccount.objects.get(), actor="task", patience=0)
+        go_on.set()
+        thread.join()
+    stored = EgnyteAccount.objects.get()
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert stored.lease == ""
+
+
+def test_a_refresh_token_that_no_key_opens_waits_for_its_next_time(egnyte_sandbox, egnyte_account):
+    EgnyteAccount.objects.write(seal_id="0" * 32)
+    due = timezone.now() - timedelta(hours=1)
+    EgnyteAccount.objects.update(next_refresh_at=due)
+    with pytest.raises(DecryptionError):
+        refresh(EgnyteAccount.objects.get(), actor="task")
+    assert EgnyteAccount.objects.get().next_refresh_at > timezone.now()
+
+
+def test_a_refused_account_is_not_asked_about_again_while_verdicts_are_paused(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new-password-1")
+    budget.prepare()
+    KeyState.objects.update(verdicts_paused_at=timezone.now())
+    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    for _ in range(3):
+        sweep.refresh_due(actor="task")
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert EgnyteAccount.objects.get().status == "suspect"
 
 
 def test_an_answer_that_may_not_be_used_is_not_what_a_refresh_finishes_with(

@@ -10,12 +10,17 @@ from django_egnyte.choices import EventKind
 from django_egnyte.exceptions import InTransactionError
 from django_egnyte.fields import as_stored
 from django_egnyte.models import AccountEvent, EgnyteAccount, HostState, PendingRevocation
-from django_egnyte.services import revoke
+from django_egnyte.oauth import OAuthClient, TokenAnswer, browser_answer
+from django_egnyte.services import breaker, hosts, revoke
+from django_egnyte.services import link as linking
+from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
 
-from .conftest import all_due
+from .conftest import HOST, all_due
+from .test_link import REDIRECT, code_for
 
 
 def test_an_expired_token_beside_a_living_refresh_token_is_used_up_first(
@@ -45,10 +50,46 @@ def test_an_expired_token_with_nothing_beside_it_just_goes(egnyte_sandbox, egnyt
     PendingRevocation.objects.write(
         expires_at=timezone.now() - timedelta(days=1), refresh_token="", refresh_fingerprint=""
     )
-    asked = egnyte_sandbox.counts["revoke"]
+    egnyte_sandbox.advance(31 * 24 * 3600)
     assert process_revocations() == {"expired": 1}
-    assert egnyte_sandbox.counts["revoke"] == asked
     assert AccountEvent.objects.filter(kind=EventKind.TOKEN_EXPIRED).exists()
+
+
+def test_what_a_browser_says_of_a_tokens_life_does_not_end_its_row(egnyte_sandbox, egnyte_user):
+    egnyte_sandbox.policy.style = "legacy"  # it lives for ever, whatever the browser says
+    issued = egnyte_sandbox.issue(
+        "acme", "jsmith", scopes=("Egnyte.filesystem",), client_id="sandbox-code-key"
+    )
+    answer = browser_answer({"access_token": issued.access_token, "expires_in": "0"})
+    account = linking.link_with_token(egnyte_user, answer, host=HOST, scopes=("Egnyte.filesystem",))
+    disconnect(account.pk, actor="user:1")
+    assert process_revocations() == {"revoked": 1}
+    assert not egnyte_sandbox.is_alive(issued.access_token)
+
+
+def test_a_suspended_key_does_not_empty_the_outbox(egnyte_sandbox, make_user, link):
+    egnyte_sandbox.policy.style = "legacy"
+    for number in range(breaker.MOST_DEATHS + 10):
+        disconnect(link(make_user(f"user{number}")).pk, actor="user:1")
+    inactive = {"X-Mashery-Error-Code": "ERR_403_DEVELOPER_INACTIVE"}
+    rule = egnyte_sandbox.faults.add(status=403, headers=inactive, times=None)
+    assert process_revocations() == {"dead": breaker.MOST_DEATHS, "failed": 10}
+    egnyte_sandbox.faults.remove(rule)
+    all_due()
+    process_revocations()
+    assert len(egnyte_sandbox.live_tokens()) == breaker.MOST_DEATHS
+
+
+def test_the_revoker_forgets_nothing_that_its_own_refresh_brought_again(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    disconnect(egnyte_account.pk, actor="user:1")
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    row = PendingRevocation.objects.get()
+    again = TokenAnswer(row.access_token, "", 3600)
+    monkeypatch.setattr(OAuthClient, "refresh", lambda self, refresh_token: again)
+    assert revoke.revoke_row(row, actor="task", failures=hosts.Failures()) == "dead"
+    assert PendingRevocation.objects.get().refresh_fingerprint == row.refresh_fingerprint
 
 
 @pytest.mark.parametrize(
@@ -128,6 +169,18 @@ def test_a_host_that_hangs_is_asked_once_a_pass_and_then_held_off(
     assert not HostState.objects.exists()
 
 
+def test_a_host_that_answers_with_errors_only_holds_nobody_up(egnyte_sandbox, make_user, link):
+    accounts = [link(make_user(f"user{number}")) for number in range(6)]
+    accounts += [link(make_user("another"), domain="globex", username="mmiller")]
+    for account in accounts:
+        disconnect(account.pk, actor="user:1")
+    egnyte_sandbox.faults.add(domain="acme", status=504, times=None)
+    asked = egnyte_sandbox.counts["revoke"]
+    assert process_revocations() == {"failed": 2, "revoked": 1}
+    assert egnyte_sandbox.counts["revoke"] == asked + 3
+    assert HostState.objects.get().host == HOST
+
+
 def test_what_another_worker_has_claimed_is_left_to_it(egnyte_sandbox, egnyte_account):
     egnyte_account.delete()
     PendingRevocation.objects.write(claim="another", claimed_until=hence(60))
@@ -177,10 +230,29 @@ def test_who_is_left_with_a_revoked_grant_becomes_suspect(
 
 def test_a_row_can_be_given_up_on_record(egnyte_sandbox, egnyte_account):
     egnyte_account.delete()
-    revoke.abandon(PendingRevocation.objects.get(), actor="admin:1")
+    assert revoke.abandon(PendingRevocation.objects.get(), actor="admin:1")
     assert not PendingRevocation.objects.exists()
     event = AccountEvent.objects.get(kind=EventKind.ABANDONED)
     assert (event.actor, event.domain) == ("admin:1", "acme.egnyte.com")
+
+
+def test_a_row_that_is_in_flight_or_being_revoked_cannot_be_given_up(egnyte_sandbox, egnyte_user):
+    obtained = obtain(
+        lambda client: client.exchange_code(code_for(egnyte_sandbox), REDIRECT, ()),
+        host=HOST,
+        user_ref=str(egnyte_user.pk),
+        reason="authorization_code",
+    )
+    row = PendingRevocation.objects.get()
+    assert not revoke.abandon(row, actor="admin:1")
+    PendingRevocation.objects.write(not_before=hence(-1), claimed_until=hence(60), claim="another")
+    assert not revoke.abandon(row, actor="admin:1")
+    PendingRevocation.objects.write(not_before=hence(600), claimed_until=None, claim="")
+    linking.prove_and_store(
+        egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
+    )
+    assert not AccountEvent.objects.filter(kind=EventKind.ABANDONED).exists()
+    assert not revoke.abandon(row, actor="admin:1")
 
 
 def test_no_revocation_inside_a_transaction(egnyte_account):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind
@@ -14,6 +15,8 @@ from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
 from django_egnyte.services.validate import note_use, validate
 from django_egnyte.signals import account_revoked, account_suspected
+
+from .threads import Threads
 
 
 @pytest.fixture
@@ -167,6 +170,72 @@ def test_a_call_that_succeeds_counts_as_a_validation_once_an_hour(
             account.client.userinfo()
     stored = EgnyteAccount.objects.get()
     assert stored.last_used_at is not None and stored.last_validated_at is not None
+
+
+def test_a_use_in_a_transaction_is_noted_after_the_commit(legacy, django_assert_num_queries):
+    EgnyteAccount.objects.write(last_used_at=None, status="suspect")
+    account = EgnyteAccount.objects.get()
+    with transaction.atomic():
+        with django_assert_num_queries(0):
+            for _ in range(3):
+                note_use(account)
+        assert account.status == "suspect"
+    stored = EgnyteAccount.objects.get()
+    assert stored.last_used_at is not None and stored.status == "active"
+    assert AccountEvent.objects.filter(kind=EventKind.CLEARED).count() == 1
+
+
+def test_a_use_in_a_transaction_ends_no_suspicion_that_is_younger(legacy):
+    EgnyteAccount.objects.write(last_used_at=None)
+    account = EgnyteAccount.objects.get()
+    with transaction.atomic():
+        note_use(account)
+        verdict.suspect(EgnyteAccount.objects.get(), reason="401", actor="client")
+    stored = EgnyteAccount.objects.get()
+    assert stored.status == "suspect" and stored.next_attempt_at <= timezone.now()
+
+
+def test_a_use_in_a_transaction_says_nothing_of_a_token_that_was_replaced(
+    legacy, egnyte_user, link
+):
+    EgnyteAccount.objects.write(last_used_at=None)
+    account = EgnyteAccount.objects.get()
+    with transaction.atomic():
+        note_use(account)
+        EgnyteAccount.objects.write(token_version=2)
+    assert EgnyteAccount.objects.get().last_used_at is None
+
+
+def test_without_autocommit_a_use_is_noted_at_once(legacy):
+    EgnyteAccount.objects.write(last_used_at=None)
+    account = EgnyteAccount.objects.get()
+    transaction.set_autocommit(False)
+    try:
+        note_use(account)
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert EgnyteAccount.objects.get().last_used_at is not None
+
+
+def test_two_requests_of_a_user_with_two_accounts_do_not_lock_each_other_out(egnyte_user, link):
+    one, two = link(egnyte_user), link(egnyte_user, username="bdoe")
+    EgnyteAccount.objects.update(last_used_at=None)
+    # Where one transaction locks all, the second begins when the first has ended.
+    together = 2 if connection.features.has_select_for_update else 1
+    barrier = threading.Barrier(together, timeout=20)
+
+    def request(*keys: int) -> None:
+        with transaction.atomic():  # as under ATOMIC_REQUESTS
+            for pk in keys:
+                EgnyteAccount.objects.get(pk=pk).client.get("/pubapi/v1/userinfo")
+                if pk == keys[0]:
+                    barrier.wait()
+
+    with Threads() as threads:
+        threads.start(lambda: request(one.pk, two.pk))
+        threads.start(lambda: request(two.pk, one.pk))
+    assert EgnyteAccount.objects.exclude(last_used_at=None).count() == 2
 
 
 def test_a_call_that_succeeds_ends_a_suspicion(legacy):

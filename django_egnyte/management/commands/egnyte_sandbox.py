@@ -14,7 +14,7 @@ class Command(BaseCommand):
     """Serves a sandbox until interrupted."""
 
     help = "Runs an Egnyte in memory, for development without an Egnyte account."
-    requires_system_checks: list[str] = []
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Where to listen."""
