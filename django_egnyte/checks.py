@@ -5,7 +5,6 @@ None touches the database; the one that asks which database the models are on as
 
 from __future__ import annotations
 
-import numbers
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -21,7 +20,7 @@ from django.utils.module_loading import import_string
 
 from . import domains, gateway, queue
 from .choices import Flow, Scope
-from .conf import conf
+from .conf import TASK_SOFT_TIME_LIMIT, TOKEN_DEADLINE, conf
 from .exceptions import InvalidDomainError
 from .fields import ciphers
 from .schedules import BEAT_SCHEDULE
@@ -29,6 +28,16 @@ from .schedules import BEAT_SCHEDULE
 TAG: Final = "egnyte"
 MIDDLEWARE: Final = "django_egnyte.middleware.EgnyteMiddleware"
 AUTHENTICATION: Final = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+# RFC 6749 section 3.3, one scope-token.
+SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+# Seconds. A token call's last wait may begin at its deadline, and must end before its worker is
+# told to stop.
+SILENCE: Final = TASK_SOFT_TIME_LIMIT - TOKEN_DEADLINE
+HOUR: Final = 3600
+LONGEST: Final = timedelta(days=365)
+MOST_RETRIES: Final = 100
+MOST_REQUESTS: Final = 1_000_000
 
 
 @checks.register(TAG)
@@ -63,7 +72,7 @@ def check_encryption(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG)
 def check_values(**kwargs: Any) -> list[CheckMessage]:
-    """The types of the settings that are numbers or times."""
+    """The types and the bounds of the settings that are numbers or times."""
     return [
         Error(f"{name} must be {what}.", hint=f"For example: {name} = {example}", id="egnyte.E010")
         for name, what, example, is_right in VALUES
@@ -167,6 +176,16 @@ def _key() -> Iterator[CheckMessage]:
             hint="Register an application at https://developers.egnyte.com and set its API key.",
             id="egnyte.E001",
         )
+    for name in ("EGNYTE_CLIENT_ID", "EGNYTE_CLIENT_SECRET"):
+        value = getattr(settings, name, "")
+        if value and not _is_plain(value):
+            # The value is not shown: it may be the secret.
+            yield Error(
+                f"{name} is no plain text.",
+                hint="It must be a string, with no blank or line break around it. Is there a comma "
+                "behind it, or was it read from a file together with the end of the line?",
+                id="egnyte.E017",
+            )
     if not conf.client_secret and conf.flow != Flow.IMPLICIT:
         yield Warning(
             "EGNYTE_CLIENT_SECRET is not set.",
@@ -191,8 +210,12 @@ def _flow() -> Iterator[CheckMessage]:
 
 
 def _redirect_uri() -> Iterator[CheckMessage]:
-    uri = conf.redirect_uri
-    if uri is not None and not str(uri).startswith("https://") and not conf.base_url:
+    uri: Any = conf.redirect_uri
+    if uri in (None, ""):
+        return
+    # RFC 6749 section 3.1.2: absolute, and without a fragment.
+    scheme = "https?" if conf.base_url else "https"
+    if not isinstance(uri, str) or not re.fullmatch(rf"{scheme}://[^\s/?#]+([/?][^\s#]*)?", uri):
         yield Error(
             "EGNYTE_REDIRECT_URI is not an https address.",
             hint="Egnyte takes https only; for development, set EGNYTE_BASE_URL to a sandbox.",
@@ -202,7 +225,7 @@ def _redirect_uri() -> Iterator[CheckMessage]:
 
 def _scopes() -> Iterator[CheckMessage]:
     scopes = conf.scopes
-    if isinstance(scopes, str) or not _all_text(scopes) or any(" " in scope for scope in scopes):
+    if not _all_text(scopes) or not all(SCOPE.fullmatch(scope) for scope in scopes):
         yield Error(
             "EGNYTE_SCOPES must be a list of scopes.",
             hint='For example: ["Egnyte.filesystem", "Egnyte.link"].',
@@ -224,10 +247,10 @@ def _scopes() -> Iterator[CheckMessage]:
 
 
 def _suffixes() -> Iterator[CheckMessage]:
-    suffixes = conf.domain_suffixes
+    suffixes = _usable_suffixes()
     problem = ""
-    if isinstance(suffixes, str) or not _all_text(suffixes) or not suffixes:
-        problem = "must be a list of at least one name"
+    if suffixes is None:
+        problem = "must be a list of at least one name, and no set: the first one counts"
     elif wrong := [each for each in suffixes if not _is_suffix(each)]:
         problem = f"holds what is no name under which Egnyte has customers: {', '.join(wrong)}"
     if problem:
@@ -238,18 +261,25 @@ def _suffixes() -> Iterator[CheckMessage]:
         )
 
 
+def _usable_suffixes() -> Sequence[str] | None:
+    try:
+        suffixes = conf.domain_suffixes
+    except ImproperlyConfigured:
+        return None
+    return suffixes if suffixes and _all_text(suffixes) else None
+
+
 def _is_suffix(text: str) -> bool:
     # A top-level domain would let tokens go anywhere under it.
     return bool(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", text.lower(), re.ASCII))
 
 
 def _domains() -> Iterator[CheckMessage]:
-    suffixes = conf.domain_suffixes
-    if isinstance(suffixes, str) or not _all_text(suffixes) or not suffixes:
+    if _usable_suffixes() is None:
         return
     allowed = conf.allowed_domains
     if allowed is not None:
-        if isinstance(allowed, str) or not _all_text(allowed):
+        if not _all_text(allowed):
             yield _bad_domain("EGNYTE_ALLOWED_DOMAINS must be a list of domains, or None.")
             return
         for each in allowed:
@@ -278,15 +308,21 @@ def _bad_domain(text: str) -> CheckMessage:
 
 
 def _host(text: Any) -> str | None:
+    if not isinstance(text, str):
+        return None
     try:
-        return domains.parse(str(text), suffixes=conf.domain_suffixes)
+        return domains.parse(text, suffixes=conf.domain_suffixes)
     except InvalidDomainError:
         return None
 
 
 def _base_url() -> Iterator[CheckMessage]:
-    url = conf.base_url
-    if url and not gateway.is_loopback(str(url).replace("{domain}", "acme")):
+    url: Any = conf.base_url
+    if url and not (
+        isinstance(url, str)
+        and url.startswith(("http://", "https://"))
+        and gateway.is_loopback(url.replace("{domain}", "acme"))
+    ):
         yield Error(
             "EGNYTE_BASE_URL does not name this machine.",
             hint='It is for development, e.g. "http://127.0.0.1:8765/d/{domain}". Tokens would go '
@@ -346,52 +382,74 @@ def _sessions() -> Iterator[CheckMessage]:
 
 
 def _all_text(values: Any) -> bool:
-    return isinstance(values, Sequence | set | frozenset) and all(
-        isinstance(value, str) and value for value in values
+    """Whether it is a list, or a set, of texts, and not one text."""
+    return (
+        isinstance(values, Sequence | set | frozenset)
+        and not isinstance(values, str)
+        and all(isinstance(value, str) and value for value in values)
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and value == value.strip()
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    # NaN lies between no two numbers.
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST
 
 
 def _is_timeout(value: Any) -> bool:
     return (
         isinstance(value, tuple | list)
         and len(value) == 2
-        and all(_is_number(each) and each > 0 for each in value)
+        and all(_is_number(each, 0, SILENCE) and 0 < each < SILENCE for each in value)
     )
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 VALUES: Final[Sequence[tuple[str, str, str, Callable[[Any], bool]]]] = (
-    ("EGNYTE_TIMEOUT", "two numbers of seconds, to connect and to read", "(3.05, 30)", _is_timeout),
-    ("EGNYTE_MAX_RETRIES", "a number of retries, 0 or more", "2", _is_count),
+    (
+        "EGNYTE_TIMEOUT",
+        f"two numbers of seconds, to connect and to read, each above 0 and below {SILENCE}",
+        "(3.05, 30)",
+        _is_timeout,
+    ),
+    (
+        "EGNYTE_MAX_RETRIES",
+        f"a whole number from 0 to {MOST_RETRIES}",
+        "2",
+        lambda value: _is_count(value, 0, MOST_RETRIES),
+    ),
     (
         "EGNYTE_MAX_THROTTLE_WAIT",
-        "a number of seconds, 0 or more",
+        f"a number of seconds from 0 to {HOUR:,}",
         "5",
-        lambda value: _is_number(value) and value >= 0,
+        lambda value: _is_number(value, 0, HOUR),
     ),
     (
         "EGNYTE_VALIDATE_EVERY",
-        "a timedelta above zero",
+        f"a timedelta above zero, and of {LONGEST.days} days at most",
         "timedelta(days=1)",
-        lambda value: isinstance(value, timedelta) and value > timedelta(0),
+        lambda value: _is_time(value) and value > timedelta(0),
     ),
     (
         "EGNYTE_REFRESH_BEFORE",
-        "a timedelta, zero or more",
+        f"a timedelta from zero to {LONGEST.days} days",
         "timedelta(days=7)",
-        lambda value: isinstance(value, timedelta) and value >= timedelta(0),
+        _is_time,
     ),
     (
         "EGNYTE_TOKEN_REQUESTS_PER_HOUR",
-        "a whole number above zero",
+        f"a whole number from 1 to {MOST_REQUESTS:,}",
         "100",
-        lambda value: _is_count(value) and value > 0,
+        lambda value: _is_count(value, 1, MOST_REQUESTS),
     ),
 )

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import math
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.local import Proxy
-from django.core.checks import run_checks
+from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
+from django_egnyte import checks, conf
 from django_egnyte.middleware import EgnyteMiddleware
 from django_egnyte.models import AccountEvent
 from django_egnyte.schedules import BEAT_SCHEDULE
 
 OURS = "django_egnyte.middleware.EgnyteMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+FERNET = "django_egnyte.ciphers.FernetCipher"
+KEY = "a secret of the checks, thirty-two characters"
 
 
 class SitesOwnMiddleware(EgnyteMiddleware):
@@ -31,13 +38,17 @@ def _no_celery(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_egnyte.queue._is_configured", lambda app: False)
 
 
-def found(deploy: bool = False, **settings: Any) -> list[str]:
-    """The ids of this app's messages; each must come with a hint."""
+def messages_of(deploy: bool = False, **settings: Any) -> list[CheckMessage]:
+    """This app's messages; each must come with a hint."""
     with override_settings(**settings):
         messages = run_checks(include_deployment_checks=deploy)
     ours = [message for message in messages if (message.id or "").startswith("egnyte.")]
     assert all(message.hint and message.msg for message in ours)
-    return [str(message.id) for message in ours]
+    return ours
+
+
+def found(deploy: bool = False, **settings: Any) -> list[str]:
+    return [str(message.id) for message in messages_of(deploy, **settings)]
 
 
 def test_a_good_configuration_passes() -> None:
@@ -48,41 +59,72 @@ def test_a_good_configuration_passes() -> None:
 # Settings, and the ids that they should bring.
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_CLIENT_ID": ""}, ["egnyte.E001"]),
+    ({"EGNYTE_CLIENT_ID": None}, ["egnyte.E001"]),
+    ({"EGNYTE_CLIENT_ID": ("a comma too many",)}, ["egnyte.E017"]),
+    ({"EGNYTE_CLIENT_ID": "from-a-file\n"}, ["egnyte.E017"]),
+    ({"EGNYTE_CLIENT_SECRET": b"bytes"}, ["egnyte.E017"]),
+    ({"EGNYTE_CLIENT_SECRET": "from-a-file\n"}, ["egnyte.E017"]),
+    ({"EGNYTE_CLIENT_SECRET": " pasted"}, ["egnyte.E017"]),
     ({"EGNYTE_CLIENT_SECRET": ""}, ["egnyte.W001"]),
+    ({"EGNYTE_CLIENT_SECRET": None}, ["egnyte.W001"]),
     ({"EGNYTE_FLOW": "magic"}, ["egnyte.E002"]),
     ({"EGNYTE_REGION": "mars"}, ["egnyte.E003"]),
     ({"EGNYTE_REDIRECT_URI": "http://site.example/egnyte/callback/"}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": "https:///egnyte/callback/"}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/\n"}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/#"}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": ("https://site.example/egnyte/callback/",)}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/?of=egnyte"}, []),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example:8443"}, []),
+    ({"EGNYTE_REDIRECT_URI": ""}, []),  # as good as None
     ({"EGNYTE_SCOPES": "Egnyte.filesystem"}, ["egnyte.E005"]),
     ({"EGNYTE_SCOPES": ["Egnyte.filesystem Egnyte.link"]}, ["egnyte.E005"]),
+    ({"EGNYTE_SCOPES": ["Egnyte.filesystem\n"]}, ["egnyte.E005"]),
+    ({"EGNYTE_SCOPES": {"Egnyte.filesystem": True}}, ["egnyte.E005"]),
+    ({"EGNYTE_SCOPES": b"Egnyte.filesystem"}, ["egnyte.E005"]),
+    ({"EGNYTE_SCOPES": {"Egnyte.filesystem", "Egnyte.link"}}, []),
     ({"EGNYTE_SCOPES": None}, ["egnyte.E005"]),
     ({"EGNYTE_SCOPES": []}, ["egnyte.W002"]),
     ({"EGNYTE_SCOPES": ["Egnyte.filesytem"]}, ["egnyte.W003"]),
     ({"EGNYTE_DOMAIN_SUFFIXES": "egnyte.com"}, ["egnyte.E006"]),
     ({"EGNYTE_DOMAIN_SUFFIXES": []}, ["egnyte.E006"]),
+    ({"EGNYTE_DOMAIN_SUFFIXES": None}, ["egnyte.E006"]),
+    ({"EGNYTE_DOMAIN_SUFFIXES": [None]}, ["egnyte.E006"]),
+    ({"EGNYTE_DOMAIN_SUFFIXES": {"egnyte.com", "egnytegov.com"}}, ["egnyte.E006"]),
+    ({"EGNYTE_DOMAIN_SUFFIXES": frozenset({"egnyte.com"})}, ["egnyte.E006"]),
+    ({"EGNYTE_DOMAIN_SUFFIXES": ("egnytegov.com", "egnyte.com")}, []),
     ({"EGNYTE_DOMAIN_SUFFIXES": ["com"]}, ["egnyte.E006"]),
     ({"EGNYTE_DOMAIN_SUFFIXES": ["https://egnyte.com/"]}, ["egnyte.E006"]),
     ({"EGNYTE_ALLOWED_DOMAINS": "acme"}, ["egnyte.E007"]),
     ({"EGNYTE_ALLOWED_DOMAINS": ["acme", "acme.example.com"]}, ["egnyte.E007"]),
+    ({"EGNYTE_ALLOWED_DOMAINS": ["acme", 2020]}, ["egnyte.E007"]),
+    ({"EGNYTE_ALLOWED_DOMAINS": {"acme", "globex"}}, []),
     ({"EGNYTE_DOMAIN": "www"}, ["egnyte.E007"]),
-    ({"EGNYTE_DOMAIN": 5}, []),  # "5" could be one
+    ({"EGNYTE_DOMAIN": "2020"}, []),
+    ({"EGNYTE_DOMAIN": 2020}, ["egnyte.E007"]),
+    ({"EGNYTE_DOMAIN": ["acme"]}, ["egnyte.E007"]),
+    ({"EGNYTE_DOMAIN": True}, ["egnyte.E007"]),
     ({"EGNYTE_DOMAIN": "acme", "EGNYTE_ALLOWED_DOMAINS": ["globex"]}, ["egnyte.E008"]),
     ({"EGNYTE_DOMAIN": "acme", "EGNYTE_ALLOWED_DOMAINS": []}, ["egnyte.E008"]),
     ({"EGNYTE_CIPHER": "no.such.Cipher"}, ["egnyte.E009"]),
     ({"EGNYTE_CIPHER": None}, ["egnyte.E009"]),
+    ({"EGNYTE_CIPHER": ""}, ["egnyte.E009"]),
+    ({"EGNYTE_CIPHER": []}, ["egnyte.E009"]),
+    ({"EGNYTE_CIPHER": {FERNET}}, ["egnyte.E009"]),
+    ({"EGNYTE_CIPHER": (FERNET,)}, []),
+    ({"EGNYTE_CIPHER": [5]}, ["egnyte.E009"]),
     ({"EGNYTE_ENCRYPTION_KEYS": ["short"]}, ["egnyte.E009"]),
     ({"EGNYTE_ENCRYPTION_KEYS": []}, ["egnyte.E009"]),
     ({"EGNYTE_ENCRYPTION_KEYS": "a text of more than thirty-two characters"}, ["egnyte.E009"]),
-    ({"EGNYTE_TIMEOUT": 30}, ["egnyte.E010"]),
-    ({"EGNYTE_TIMEOUT": (3, "30")}, ["egnyte.E010"]),
-    ({"EGNYTE_TIMEOUT": (0, 30)}, ["egnyte.E010"]),
-    ({"EGNYTE_MAX_RETRIES": "2"}, ["egnyte.E010"]),
-    ({"EGNYTE_MAX_RETRIES": -1}, ["egnyte.E010"]),
-    ({"EGNYTE_MAX_THROTTLE_WAIT": None}, ["egnyte.E010"]),
-    ({"EGNYTE_VALIDATE_EVERY": 86400}, ["egnyte.E010"]),
-    ({"EGNYTE_VALIDATE_EVERY": timedelta(0)}, ["egnyte.E010"]),
-    ({"EGNYTE_REFRESH_BEFORE": timedelta(days=-1)}, ["egnyte.E010"]),
-    ({"EGNYTE_TOKEN_REQUESTS_PER_HOUR": 0}, ["egnyte.E010"]),
+    ({"EGNYTE_ENCRYPTION_KEYS": {KEY, f"another {KEY}"}}, ["egnyte.E009"]),
+    ({"EGNYTE_ENCRYPTION_KEYS": {KEY: "newest"}}, ["egnyte.E009"]),
+    ({"EGNYTE_ENCRYPTION_KEYS": KEY.encode()}, ["egnyte.E009"]),
+    ({"EGNYTE_ENCRYPTION_KEYS": [KEY.encode()]}, ["egnyte.E009"]),
+    ({"EGNYTE_ENCRYPTION_KEYS": (KEY, "an older one")}, []),
     ({"EGNYTE_BASE_URL": "https://egnyte.example/d/{domain}"}, ["egnyte.E011"]),
+    ({"EGNYTE_BASE_URL": "localhost:8765/d/{domain}"}, ["egnyte.E011"]),
+    ({"EGNYTE_BASE_URL": "//localhost:8765/d/{domain}"}, ["egnyte.E011"]),
+    ({"EGNYTE_BASE_URL": 8765}, ["egnyte.E011"]),
     ({"DATABASE_ROUTERS": [f"{__name__}.ReplicaRouter"]}, ["egnyte.E012"]),
     ({"MIDDLEWARE": [AUTHENTICATION]}, ["egnyte.W004"]),
     ({"MIDDLEWARE": [OURS, AUTHENTICATION]}, ["egnyte.E015"]),
@@ -95,6 +137,44 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("settings", "ids"), WRONG)
 def test_a_mistake_is_found(settings: dict[str, Any], ids: list[str]) -> None:
     assert found(**settings) == ids
+
+
+SECONDS = [True, None, "3", -1, math.nan, math.inf, -math.inf, 10**400, Decimal(3)]
+COUNTS = [True, None, "2", -1, 2.0, math.nan, math.inf, 10**400]
+TIMES = [None, 86400, timedelta(seconds=-1), timedelta.min, timedelta.max, timedelta(days=366)]
+# A number or a time, what it may not be, and what it may just be.
+BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
+    (
+        "EGNYTE_TIMEOUT",
+        [30, None, "30", (), (30,), (3, 30, 30), {3, 30}, math.inf]
+        + [(wrong, 30) for wrong in [*SECONDS, 0, checks.SILENCE]]
+        + [(3.05, wrong) for wrong in [*SECONDS, 0, checks.SILENCE]],
+        [(3.05, 30), [1, 1], (0.1, 1), (3.05, checks.SILENCE - 0.1)],
+    ),
+    ("EGNYTE_MAX_RETRIES", [*COUNTS, 101], [0, 2, 100]),
+    ("EGNYTE_MAX_THROTTLE_WAIT", [*SECONDS, 3601], [0, 0.5, 3600]),
+    (
+        "EGNYTE_VALIDATE_EVERY",
+        [*TIMES, timedelta(0)],
+        [timedelta(seconds=1), timedelta(days=365)],
+    ),
+    ("EGNYTE_REFRESH_BEFORE", TIMES, [timedelta(0), timedelta(days=365)]),
+    ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", [*COUNTS, 0, 1_000_001], [1, 100, 1_000_000]),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "right"), BOUNDS, ids=[name for name, *_ in BOUNDS])
+def test_numbers_and_times_have_bounds(name: str, wrong: list[Any], right: list[Any]) -> None:
+    for value in wrong:
+        assert found(**{name: value}) == ["egnyte.E010"], value
+    for value in right:
+        assert found(**{name: value}) == [], value
+
+
+def test_a_token_call_of_the_longest_timeout_ends_before_its_task() -> None:
+    assert 0 < conf.TOKEN_DEADLINE + checks.SILENCE <= conf.TASK_SOFT_TIME_LIMIT
+    (message,) = messages_of(EGNYTE_TIMEOUT=(3.05, checks.SILENCE))
+    assert f"below {checks.SILENCE}" in message.msg
 
 
 # What only the deployment checks mind.
@@ -138,11 +218,13 @@ def test_missing_sessions_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_message_shows_a_secret(settings: Any) -> None:
     settings.EGNYTE_ENCRYPTION_KEYS = ["a secret"]
+    settings.EGNYTE_CLIENT_SECRET = "test-client-secret\n"
     settings.EGNYTE_FLOW = "magic"
 
     shown = " ".join(f"{m.msg} {m.hint}" for m in run_checks(include_deployment_checks=True))
     assert "a secret" not in shown
-    assert settings.EGNYTE_CLIENT_SECRET not in shown
+    assert "egnyte.E017" in {m.id for m in run_checks()}
+    assert "test-client-secret" not in shown
     assert settings.SECRET_KEY not in shown
 
 

@@ -104,7 +104,8 @@ def test_the_report_that_django_mails_shows_no_secret(
 
     got_request_exception.connect(report)
     try:
-        raw = {"REQUEST_URI": location, "RAW_URI": location}  # uWSGI's and gunicorn's
+        # uWSGI's, gunicorn's, and what nginx may pass on.
+        raw = dict.fromkeys(("REQUEST_URI", "RAW_URI", "HTTP_X_ORIGINAL_URI"), location)
         assert browser.get(location, **raw).status_code == 500
     finally:
         got_request_exception.disconnect(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.views import redirect_to_login
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -64,7 +65,14 @@ def _take_query(request: HttpRequest) -> QueryDict:
     """The query, out of the request: its repr, and reports of errors, show what is left in it."""
     query = request.GET
     request.GET = QueryDict()
-    for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
-        if name in request.META:
+    raw = request.META.get("QUERY_STRING", "")
+    for name, value in request.META.items():
+        if name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
             request.META[name] = ""
+        elif raw and isinstance(value, str):
+            # Proxies repeat the address in headers of their own, such as X-Original-URI.
+            request.META[name] = value.replace(f"?{raw}", "")
+    if isinstance(request, ASGIRequest):
+        # A copy: the server's own may be shared with what runs outside of Django.
+        request.scope = {**request.scope, "query_string": b""}
     return query

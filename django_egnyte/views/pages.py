@@ -11,13 +11,16 @@ from typing import Any, Final
 from django.contrib.auth.decorators import login_not_required, login_required
 from django.core import signing
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.shortcuts import render
+from django.utils.decorators import decorator_from_middleware
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.debug import SafeExceptionReporterFilter
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from ..access import SCOPES_SALT, connect_url
@@ -25,6 +28,7 @@ from ..conf import conf
 from ..exceptions import (
     AccessDeniedError,
     EgnyteError,
+    InTransactionError,
     InvalidDomainError,
     LinkError,
     OAuthError,
@@ -37,10 +41,14 @@ from ..exceptions import (
     UnavailableError,
     WrongAccountError,
 )
+from ..services.transactions import refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.views")
 
 View = Callable[..., HttpResponseBase]
+
+# X-Frame-Options as the site has it, "DENY" unless it says otherwise.
+_framed_as_the_site_says = decorator_from_middleware(XFrameOptionsMiddleware)
 
 
 class DiscreetFilter(SafeExceptionReporterFilter):
@@ -55,6 +63,10 @@ def egnyte_page(
 ) -> Callable[[View], View]:
     """A page of this app: for users only, cached nowhere, in nobody's transaction.
 
+    It is protected from forged forms and from frames whether the site has the middleware or not.
+    What a POST would change is not left to a transaction of the site's own, and ``Http404`` is a
+    page like the others.
+
     Its address goes to no other site. A page with a form needs ``same-origin``: under
     ``no-referrer`` browsers send ``Origin: null`` with the form, which Django's CSRF check
     refuses (Fetch standard, "append a request Origin header"). A page whose address holds a
@@ -62,8 +74,20 @@ def egnyte_page(
     """
 
     def decorate(view: View) -> View:
-        allowed = require_http_methods(list(methods))(view)
+        @functools.wraps(view)
+        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method == "POST":
+                    refuse_in_transaction()
+                return view(request, *args, **kwargs)
+            except InTransactionError as error:
+                return error_page(request, error)
+            except Http404:
+                return _not_found(request)
+
+        allowed: View = require_http_methods(list(methods))(answered)
         allowed = login_required(allowed) if login else allowed
+        allowed = _framed_as_the_site_says(csrf_protect(allowed))
 
         @functools.wraps(view)
         def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -119,6 +143,7 @@ STATUS: Final[Sequence[tuple[type[EgnyteError], int]]] = (
     (InvalidDomainError, 400),
     (WrongAccountError, 409),
     (TokenConflictError, 409),
+    (InTransactionError, 500),
     (LinkError, 400),
     (RateLimitedError, 503),
     (UnavailableError, 503),
@@ -130,8 +155,10 @@ STATUS: Final[Sequence[tuple[type[EgnyteError], int]]] = (
 def error_page(
     request: HttpRequest, error: EgnyteError, *, domain: str = "", next_path: str = ""
 ) -> HttpResponse:
-    """Tell the user what to do and the operator what happened. Never a 500."""
+    """Tell the user what to do and the operator what happened."""
     status = next(code for kind, code in STATUS if isinstance(error, kind))
+    if isinstance(error, InTransactionError):
+        return _in_transaction(request, status)
     title, message = _words(error)
     logger.warning(
         "Connecting to Egnyte failed: %s%s%s",
@@ -158,6 +185,34 @@ def refusal(
     """A page that says no, with words and a status."""
     context = {"title": title, "message": message, "retry_url": retry_url, "status": status}
     return render(request, "egnyte/error.html", context, status=status)
+
+
+def _in_transaction(request: HttpRequest, status: int) -> HttpResponse:
+    logger.error(
+        "A middleware of this site opens a database transaction around the pages of django_egnyte, "
+        "or autocommit is off. Nothing was done: a rollback would lose a token. Leave these pages "
+        "out of it.",
+        extra={"event": "in_transaction", "status": status},
+    )
+    return refusal(
+        request,
+        status=status,
+        title=_("This site is not set up for Egnyte yet"),
+        message=_(
+            "Nothing was changed. This site handles the whole request in one database "
+            "transaction, and connections to Egnyte cannot be changed inside one. The "
+            "administrator of this site can exempt these pages from it."
+        ),
+    )
+
+
+def _not_found(request: HttpRequest) -> HttpResponse:
+    return refusal(
+        request,
+        status=404,
+        title=_("Page not found"),
+        message=_("There is nothing here for you. The account may have been disconnected already."),
+    )
 
 
 def _words(error: EgnyteError) -> tuple[str, str]:
