@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from django_egnyte.access import LinkedClient
     from django_egnyte.models import EgnyteAccount
     from django_egnyte.sandbox import Sandbox, SandboxServer
+    from django_egnyte.sandbox.state import FlowKind
+
+# Other values of EGNYTE_FLOW need another kind of key than "code".
+KINDS: dict[str, FlowKind] = {"implicit": "implicit", "password": "internal"}
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +31,22 @@ def egnyte_sandbox_server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def egnyte_sandbox(egnyte_sandbox_server: SandboxServer, settings: Any) -> Sandbox:
-    """The sandbox in its first state, and the site's ``EGNYTE_*`` settings pointing at it."""
+    """The sandbox in its first state, and the site's ``EGNYTE_*`` settings pointing at it.
+
+    The key is one for the site's flow. A site that links one domain, or some, links the sandbox's.
+    """
+    from django_egnyte.conf import conf
+
     sandbox = egnyte_sandbox_server.sandbox
     sandbox.reset()
     settings.EGNYTE_BASE_URL = egnyte_sandbox_server.base_url
-    settings.EGNYTE_CLIENT_ID = "sandbox-code-key"
-    settings.EGNYTE_CLIENT_SECRET = "sandbox-code-secret"
+    kind = KINDS.get(conf.flow, "code")
+    settings.EGNYTE_CLIENT_ID = f"sandbox-{kind}-key"
+    settings.EGNYTE_CLIENT_SECRET = "" if kind == "implicit" else f"sandbox-{kind}-secret"
+    if conf.domain:
+        settings.EGNYTE_DOMAIN = "acme"
+    if conf.allowed_domains is not None:
+        settings.EGNYTE_ALLOWED_DOMAINS = [*conf.allowed_domains, *sandbox.domains]
     return sandbox
 
 
@@ -40,7 +54,11 @@ def egnyte_sandbox(egnyte_sandbox_server: SandboxServer, settings: Any) -> Sandb
 def egnyte_user(db: None, django_user_model: Any, django_username_field: str) -> Any:
     """A user of the site, without an account."""
     name = "egnyte@example.com" if "email" in django_username_field else "egnyte-user"
-    return django_user_model.objects.create(**{django_username_field: name})
+    user, made = django_user_model._default_manager.get_or_create(**{django_username_field: name})
+    if not made:
+        # In a Django TestCase, what a fixture makes stays for the tests of its class.
+        user.egnyte_accounts.all().delete()
+    return user
 
 
 @pytest.fixture
@@ -48,7 +66,7 @@ def egnyte_account(egnyte_sandbox: Sandbox, egnyte_user: Any) -> EgnyteAccount:
     """``egnyte_user``'s account, linked to ``jsmith`` at ``acme.egnyte.com``."""
     from django_egnyte.conf import conf
 
-    return link_account(egnyte_sandbox, egnyte_user, scopes=tuple(conf.scopes))
+    return link_account(egnyte_sandbox, egnyte_user, scopes=tuple(conf.scopes), flow=conf.flow)
 
 
 @pytest.fixture
@@ -64,19 +82,19 @@ def link_account(
     domain: str = "acme",
     username: str = "jsmith",
     scopes: tuple[str, ...] = ("Egnyte.filesystem",),
+    flow: str = "authorization_code",
 ) -> EgnyteAccount:
     """Link ``user`` to a user of the sandbox, as the callback does but without a browser."""
     from django_egnyte import gateway
-    from django_egnyte.choices import Flow
     from django_egnyte.conf import conf
     from django_egnyte.oauth import TokenAnswer
     from django_egnyte.services.link import prove_and_store
     from django_egnyte.services.obtain import keep
 
-    issued = sandbox.issue(domain, username, scopes=scopes, client_id=conf.client_id)
+    kind = KINDS.get(flow, "code")
+    issued = sandbox.issue(domain, username, scopes=scopes, client_id=conf.client_id, flow=kind)
     expires_in = issued.expires_in if issued.expires_in > 0 else None
     answer = TokenAnswer(issued.access_token, issued.refresh_token or "", expires_in)
     host = gateway.host_of(domain)
-    flow = Flow.AUTHORIZATION_CODE
     obtained = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), reason=flow)
     return prove_and_store(user, obtained, host=host, scopes=scopes, flow=flow, relink=None)

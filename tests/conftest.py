@@ -13,6 +13,8 @@ import pytest
 
 import django_egnyte
 
+pytest_plugins = ["pytester"]
+
 SERVICES = {
     "mariadb": os.environ.get("EGNYTE_TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306/test"),
     "postgres": os.environ.get(

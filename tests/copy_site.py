@@ -6,7 +6,17 @@ import shutil
 import sys
 from pathlib import Path
 
-NEEDED = ["CHANGELOG.rst", "README.rst", "docs", "example_project", "pyproject.toml", "tests"]
+NEEDED = [
+    ".github",
+    "CHANGELOG.rst",
+    "README.rst",
+    "benchmarks",
+    "docs",
+    "example_project",
+    "pyproject.toml",
+    "tests",
+    "tox.ini",
+]
 
 
 def copy_site(checkout: Path, target: Path) -> None:

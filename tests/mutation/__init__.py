@@ -1,0 +1,7 @@
+"""How many small changes to the code would the tests notice?
+
+``python -m tests.mutation`` (or ``tox -e mutation``) changes the modules that the security of a
+site hangs on, one place at a time, with Cosmic Ray, runs the tests that come by that line, and
+prints the score. It takes an hour or two. What stands in ``.mutation`` lets a run that was broken
+off go on. Whoever survives is killed by a new test, or explained in ``explained.json``.
+"""

@@ -1,0 +1,137 @@
+"""The mutants: what is changed where, and what cannot make a difference."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
+from cosmic_ray.work_db import WorkDB, use_db
+
+PACKAGE = "django_egnyte"
+MODULES = (
+    *("services/*.py", "oauth.py", "state.py", "ciphers.py", "django_cryptography.py"),
+    "middleware.py",
+)
+# Cosmic Ray has an operator for each pair of arithmetic operators, and takes the star of
+# ``*arguments`` for one. These few say as much.
+OPERATORS = {
+    f"core/{name}"
+    for name in (
+        *("AddNot", "ReplaceUnaryOperator_Delete_Not", "ReplaceOrWithAnd", "ReplaceAndWithOr"),
+        *("ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "NumberReplacer", "ExceptionReplacer"),
+        *("RemoveDecorator", "ZeroIterationForLoop"),
+        *("ReplaceContinueWithBreak", "ReplaceBreakWithContinue"),
+        *("ReplaceBinaryOperator_Add_Sub", "ReplaceBinaryOperator_Sub_Add"),
+        *("ReplaceBinaryOperator_Mul_Add", "ReplaceBinaryOperator_Pow_Mul"),
+        *("ReplaceBinaryOperator_BitOr_BitAnd", "ReplaceBinaryOperator_BitAnd_BitOr"),
+        *("ReplaceComparisonOperator_Is_IsNot", "ReplaceComparisonOperator_IsNot_Is"),
+        *("ReplaceComparisonOperator_Eq_NotEq", "ReplaceComparisonOperator_NotEq_Eq"),
+        *("ReplaceComparisonOperator_GtE_Gt", "ReplaceComparisonOperator_GtE_Lt"),
+        *("ReplaceComparisonOperator_LtE_Lt", "ReplaceComparisonOperator_LtE_Gt"),
+        *("ReplaceComparisonOperator_Gt_GtE", "ReplaceComparisonOperator_Gt_LtE"),
+        *("ReplaceComparisonOperator_Lt_LtE", "ReplaceComparisonOperator_Lt_GtE"),
+    )
+}
+
+
+def modules(root: Path) -> list[Path]:
+    """The modules to change, relative to ``root``."""
+    found = {path for name in MODULES for path in (root / PACKAGE).glob(name)}
+    return sorted(path.relative_to(root) for path in found)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one place."""
+
+    path: Path
+    """Of the module, relative to the project."""
+    before: str
+    after: str
+    first: int
+    """Its first line, from 1; ``last`` is its last one."""
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.path.as_posix()}:{self.first}: {self.change}"
+
+    @property
+    def key(self) -> str:
+        """A name that another change, or the same one in a module that changed, does not have."""
+        return hashlib.sha256(f"{self.path}\0{self.before}\0{self.after}".encode()).hexdigest()
+
+    @property
+    def change(self) -> str:
+        """``old line => new line``, by which ``explained.json`` knows it, whatever its number."""
+        pairs = zip(self.before.splitlines(), self.after.splitlines(), strict=False)
+        old, new = next((old, new) for old, new in pairs if old != new)
+        return f"{old.strip()} => {new.strip()}"
+
+
+def every(root: Path) -> list[Mutant]:
+    """All mutants but those that are no programs any more, or the same one but for its types."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(root):
+        with use_db(f"{folder}/work.sqlite", WorkDB.Mode.create) as db:
+            init(modules(Path()), db, {})
+            specs = [spec for item in db.work_items for spec in item.mutations]
+        for spec in specs:
+            if spec.operator_name not in OPERATORS:
+                continue
+            before = spec.module_path.read_text(encoding="utf-8")
+            try:
+                after = mutate_code(before, get_operator(spec.operator_name)(), spec.occurrence)
+                if after is None or _meaning(before) == _meaning(after):
+                    continue
+            except (AttributeError, SyntaxError):
+                # An exception's dotted name is too much for Cosmic Ray, and it takes the star of
+                # ``**arguments`` for a sign.
+                continue
+            place = spec.start_pos[0], spec.end_pos[0]
+            mutant = Mutant(spec.module_path, before, after, *place)
+            found[mutant.key] = mutant
+    return sorted(found.values(), key=lambda mutant: (mutant.path, mutant.first, mutant.after))
+
+
+class _WithoutTypes(ast.NodeTransformer):
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        node.returns = None
+        return node
+
+
+@lru_cache(maxsize=64)
+def _meaning(source: str) -> str:
+    return ast.dump(_WithoutTypes().visit(ast.parse(source)))
+
+
+def explained() -> dict[tuple[str, str], str]:
+    """Why no test can notice a change: ``{(module, change): reason}``."""
+    path = Path(__file__).with_name("explained.json")
+    return dict(_entries(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def _entries(groups: list[dict[str, object]]) -> Iterator[tuple[tuple[str, str], str]]:
+    for group in groups:
+        for module, changes in dict(group["mutants"]).items():  # type: ignore[call-overload]
+            for change in changes:
+                yield (module, change), str(group["reason"])

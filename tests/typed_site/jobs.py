@@ -1,0 +1,68 @@
+"""What has no user waiting for it: with the app's own tasks, and with an account's client."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import assert_type
+
+from django_egnyte.access import LinkedClient
+from django_egnyte.api import Entry, File
+from django_egnyte.exceptions import EgnyteError, NotLinkedError, UnauthorizedError
+from django_egnyte.models import EgnyteAccount
+from django_egnyte.tasks import (
+    process_revocations,
+    purge_spent_states,
+    refresh_account,
+    refresh_accounts,
+    validate_account,
+    validate_accounts,
+    validate_batch,
+)
+
+
+def count_files(account_id: int) -> int | None:
+    """``None`` for an account that cannot be used any more."""
+    try:
+        account = EgnyteAccount.objects.live().get(pk=account_id)
+        assert_type(account, EgnyteAccount)
+        return sum(1 for entry in below(account.client, "/Shared") if not entry.is_folder)
+    except (EgnyteAccount.DoesNotExist, NotLinkedError, UnauthorizedError):
+        return None
+
+
+def below(client: LinkedClient, path: str) -> list[Entry]:
+    return list(client.files.walk(path, page_size=200))
+
+
+def back_up(account: EgnyteAccount, path: str) -> File | None:
+    """The file as it is there, checked; ``None`` if Egnyte is to be asked later."""
+    files = account.client.files
+    try:
+        with tempfile.TemporaryFile() as target:
+            file = files.download(path, target)
+        assert_type(file, File)
+        assert_type(files.download(path, max_bytes=1024), bytes)
+        return file
+    except EgnyteError as error:
+        if not error.retryable:
+            raise
+        return None
+
+
+def hurry(account: EgnyteAccount) -> None:
+    """Let a worker look after one account."""
+    validate_account.delay(account.pk, account.token_version)
+    refresh_account.delay(account_id=account.pk, token_version=account.token_version)
+
+
+def sweep() -> dict[str, object]:
+    """One pass, here and now."""
+    assert_type(validate_accounts(), int)
+    assert_type(refresh_accounts(), dict[str, int])
+    return {
+        "validated": validate_batch(
+            list(EgnyteAccount.objects.live().values_list("pk", flat=True))
+        ),
+        "revoked": process_revocations(),
+        "forgotten": purge_spent_states(),
+    }
