@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, queue
-from ..choices import LIVE, EventKind, Flow, Status
+from ..choices import EventKind, Flow, Status
 from ..conf import STATE_LIFETIME
 from ..exceptions import (
     LinkError,
@@ -211,8 +211,13 @@ def _store(
             is_default=not any(each.is_default for each in mine),
         )
     same_token = not created and account.token_fingerprint == row.fingerprint
-    grant_id = _grant_of(row, grants, accounts)
-    outbox.join_grants(grants, grant_id, using=using)
+    sharing = _sharing(row, grants, accounts)
+    grant_id = sharing[0].grant_id if sharing else row.grant_id
+    names = grants | {each.grant_id for each in sharing}
+    outbox.join_grants(names, grant_id, using=using)
+    for each in accounts:
+        if each.grant_id in names:
+            each.grant_id = grant_id
     superseded = None
     known = account.refresh_fingerprint
     # The same access token with another refresh token beside it: the old one lives, too.
@@ -286,19 +291,22 @@ def _lock_accounts(
     return list(rows.order_by("pk").select_for_update())
 
 
-def _grant_of(row: PendingRevocation, grants: set[str], accounts: list[EgnyteAccount]) -> str:
-    """An equal token, or an equal refresh token, means the same grant.
+def _sharing(
+    row: PendingRevocation, grants: set[str], accounts: list[EgnyteAccount]
+) -> list[EgnyteAccount]:
+    """Who holds a token of the same grant: an equal token, or an equal refresh token, says so.
 
     It may also stand in the outbox under an account's grant, brought by a refresh that was killed
     before it could store it, or superseded.
     """
-    for each in accounts:
-        if each.domain != row.domain or each.status not in LIVE:
-            continue
-        if (
+    return [
+        each
+        for each in accounts
+        if each.domain == row.domain
+        and each.is_live
+        and (
             each.grant_id in grants
             or each.token_fingerprint == row.fingerprint
             or (row.refresh_fingerprint and each.refresh_fingerprint == row.refresh_fingerprint)
-        ):
-            return each.grant_id
-    return row.grant_id
+        )
+    ]

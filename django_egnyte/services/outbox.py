@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -127,23 +128,33 @@ def own_row(row: PendingRevocation, using: str) -> tuple[PendingRevocation, set[
     return own, {each.grant_id for each in rows}
 
 
-def recognise(account: EgnyteAccount, *, using: str) -> None:
-    """What stands here with one of the account's tokens is of its grant.
+def recognise(accounts: Sequence[EgnyteAccount], *, using: str) -> None:
+    """What stands here with a token of these accounts, which hold one grant, is of that grant.
 
-    To be called before the account's tokens are replaced, which is the last moment to know that.
+    To be called before the accounts' tokens are replaced, which is the last moment to know that.
+    They are locked, and ``grant_id`` is the same one on all of them afterwards.
     """
-    which = Q(fingerprint=account.token_fingerprint)
-    if account.refresh_fingerprint:
-        which |= Q(refresh_fingerprint=account.refresh_fingerprint)
-    rows = PendingRevocation.objects.using(using).filter(which, domain=account.domain)
-    join_grants(set(rows.values_list("grant_id", flat=True)), account.grant_id, using=using)
+    first = accounts[0]
+    which = Q(fingerprint__in={each.token_fingerprint for each in accounts})
+    if shared := {each.refresh_fingerprint for each in accounts} - {""}:
+        which |= Q(refresh_fingerprint__in=shared)
+    rows = PendingRevocation.objects.using(using).filter(which, domain=first.domain)
+    names = set(rows.values_list("grant_id", flat=True))
+    join_grants(names | {each.grant_id for each in accounts}, first.grant_id, using=using)
+    for each in accounts:
+        each.grant_id = first.grant_id
 
 
 def join_grants(names: set[str], name: str, *, using: str) -> None:
-    """Several names turn out to mean one grant: give all that stands here the same one."""
+    """Several names turn out to mean one grant: give the same one to all that stands here, and to
+    all accounts, or the end of one account would seem to be that of the grant."""
     if others := names - {name}:
         rows = PendingRevocation.objects.using(using).filter(grant_id__in=others)
         rows.write(grant_id=name)
+        accounts = EgnyteAccount.objects.using(using)
+        named = accounts.filter(grant_id__in=others).order_by("pk").select_for_update()
+        keys = list(named.values_list("pk", flat=True))
+        accounts.filter(pk__in=keys).write(grant_id=name)
 
 
 def make_due(row: PendingRevocation, *, using: str) -> None:
@@ -151,14 +162,13 @@ def make_due(row: PendingRevocation, *, using: str) -> None:
     PendingRevocation.objects.using(using).filter(pk=row.pk).write(not_before=DatabaseNow())
 
 
-def release_grant(grant_id: str, *, using: str) -> None:
-    """A token of the grant has ended: what was superseded in it is looked at again.
+def release_grants(names: set[str], *, using: str) -> None:
+    """A token of these grants has ended: what was superseded in them is looked at again.
 
     Whoever leaves a grant leaves a row behind, so this is where all of them come by.
     """
-    PendingRevocation.objects.using(using).filter(grant_id=grant_id, reason=SUPERSEDED).write(
-        not_before=DatabaseNow()
-    )
+    waiting = PendingRevocation.objects.using(using).filter(reason=SUPERSEDED)
+    waiting.filter(grant_id__in=names).write(not_before=DatabaseNow())
 
 
 def _truth(condition: Q) -> Case:

@@ -118,8 +118,8 @@ def _store(
         "refresh_token": obtained.answer.refresh_token or old_refresh_token,
     }
     superseded = {row.fingerprint}
+    outbox.recognise(holding, using=using)
     for each in holding:
-        outbox.recognise(each, using=using)
         ended = each.expires_at is not None and each.expires_at <= now
         if each.token_fingerprint not in superseded and not ended:
             outbox.put_held(each, using=using, reason=actor, grant_stays_held=True)

@@ -102,11 +102,12 @@ def revoke_row(row: PendingRevocation, *, actor: str, failures: hosts.Failures) 
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """A row, and the primary keys of all that were claimed with it."""
+    """A row, and the primary keys of all that were claimed with it, and their grants' names."""
 
     row: PendingRevocation
     nonce: str
     keys: tuple[int, ...]
+    grants: frozenset[str]
 
 
 def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
@@ -132,8 +133,9 @@ def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
     if not all(each.is_due for each in others):  # type: ignore[attr-defined]
         mine.write(not_before=max(each.not_before for each in others))
         return "skipped"
+    names = {each.grant_id for each in rows} | {each.grant_id for each in holders}
     if holders:
-        outbox.join_grants({each.grant_id for each in rows}, holders[0].grant_id, using=using)
+        outbox.join_grants(names, holders[0].grant_id, using=using)
     known = {"", *(each.refresh_fingerprint for each in holders)}
     if found.refresh_fingerprint in known and any(
         each.token_fingerprint == found.fingerprint for each in holders
@@ -151,7 +153,7 @@ def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
             not_before=hence(outbox.DAY) if ended or not found.expires_at else found.expires_at,
         )
         return "waiting"
-    claimed = _Claimed(found, nonce, tuple(each.pk for each in rows))
+    claimed = _Claimed(found, nonce, tuple(each.pk for each in rows), frozenset(names))
     PendingRevocation.objects.using(using).filter(pk__in=claimed.keys).write(
         claim=nonce, claimed_until=hence(CLAIM)
     )
@@ -216,15 +218,17 @@ def _finish(claimed: _Claimed, outcome: EventKind, using: str, actor: str) -> No
         same = same.filter(
             pk__in=claimed.keys, refresh_fingerprint__in={"", row.refresh_fingerprint}
         )
+    # As named now, too: they may have turned out to mean another's grant.
+    names = {*claimed.grants, *same.values_list("grant_id", flat=True)}
     same.delete()
     rows.filter(pk__in=claimed.keys, claim=claimed.nonce).write(claim="", claimed_until=None)
-    outbox.release_grant(row.grant_id, using=using)
+    outbox.release_grants(names, using=using)
     history.record(outcome, row, using=using, actor=actor, reason=row.reason)
     if outcome != EventKind.TOKEN_REVOKED:
         return
     left = EgnyteAccount.objects.using(using).live()
     for account in left.filter(
-        Q(token_fingerprint=row.fingerprint) | Q(grant_id=row.grant_id), domain=row.domain
+        Q(token_fingerprint=row.fingerprint) | Q(grant_id__in=names), domain=row.domain
     ):
         verdict.suspect(
             account, reason=gettext_noop("Its grant was revoked at Egnyte"), actor=actor
@@ -285,6 +289,7 @@ def abandon(row: PendingRevocation, *, actor: str) -> bool:
             return False
         history.record(EventKind.ABANDONED, found, using=using, actor=actor)
         found.delete(using=using)
+        outbox.release_grants({found.grant_id}, using=using)
         return True
 
     return in_short_transaction(work)

@@ -20,7 +20,7 @@ from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.refresh import refresh
-from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.revoke import abandon, process_revocations
 
 from .conftest import HOST
 
@@ -119,6 +119,68 @@ def test_what_waits_for_its_grant_does_not_hold_up_the_same_token(egnyte_sandbox
     )  # fmt: skip
     assert process_revocations()["revoked"] == 1
     assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def test_all_names_of_a_grant_that_ends_are_released(egnyte_sandbox, egnyte_account, failed_twin):
+    """The twin's end is that of the account's token, too, and of what waits under either name."""
+    other = failed_twin.grant_id
+    for name, grant_id in (("older", other), ("oldest", egnyte_account.grant_id)):
+        copy_of(
+            failed_twin, fingerprint=name, refresh_fingerprint="", refresh_token="",
+            grant_id=grant_id, reason=SUPERSEDED, not_before=timezone.now() + timedelta(days=20),
+        )  # fmt: skip
+    egnyte_account.delete()
+    work_off()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def two_accounts_of_one_grant(egnyte_sandbox, account, link, make_user):
+    """Each knows the grant by a name of its own, as after a lost answer."""
+    egnyte_sandbox.policy.same_token = True
+    other = link(make_user("other"))
+    assert other.grant_id == account.grant_id
+    EgnyteAccount.objects.filter(pk=other.pk).write(grant_id="another")
+    other.refresh_from_db()
+    return other
+
+
+@pytest.mark.parametrize("how", ["link", "refresh", "revoker"])
+def test_accounts_of_one_grant_come_to_know_it_by_one_name(
+    egnyte_sandbox, egnyte_account, link, make_user, how
+):
+    other = two_accounts_of_one_grant(egnyte_sandbox, egnyte_account, link, make_user)
+    if how == "link":
+        other = link(other.user)
+    elif how == "refresh":
+        refresh(other, actor="task")
+    else:
+        twin = link(make_user("third"))
+        EgnyteAccount.objects.filter(pk=other.pk).write(grant_id="another")
+        twin.delete()
+        work_off()
+    assert len(set(EgnyteAccount.objects.values_list("grant_id", flat=True))) == 1
+    # The first to leave ends nothing, the last ends all of it, with what was superseded.
+    refresh(EgnyteAccount.objects.get(pk=other.pk), actor="task")
+    egnyte_account.refresh_from_db()
+    egnyte_account.delete()
+    work_off()
+    held = EgnyteAccount.objects.get()
+    assert egnyte_sandbox.is_alive(held.access_token)
+    assert egnyte_sandbox.is_alive(held.refresh_token)
+    held.delete()
+    work_off()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+
+
+def test_a_row_that_was_given_up_holds_up_nothing_of_its_grant(egnyte_sandbox, egnyte_account):
+    refresh(egnyte_account, actor="task")
+    disconnect(egnyte_account.pk, actor="user:1")
+    last = PendingRevocation.objects.exclude(reason=SUPERSEDED).get()
+    assert abandon(last, actor="admin:1")
+    assert process_revocations()["revoked"] == 1
     assert not PendingRevocation.objects.exists()
 
 
