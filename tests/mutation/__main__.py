@@ -27,6 +27,7 @@ from .mutants import Mutant
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".mutation"
 SCORE = Path(__file__).with_name("score.json")
+RESULTS = Path(__file__).with_name("results.json")
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not service"]
 # The copy's own, whether or not another one is installed.
 PYTEST += ["-p", "no:django_egnyte", "-p", "django_egnyte.pytest_plugin"]
@@ -44,6 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.afresh:
         shutil.rmtree(HOME, ignore_errors=True)
+        RESULTS.unlink(missing_ok=True)
     HOME.mkdir(exist_ok=True)
     slots = [copy(HOME / f"slot{number}") for number in range(options.jobs)]
     baseline = Baseline(slots[0])
@@ -125,7 +127,7 @@ class Baseline:
         return found
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """Those that come by the mutant, the fastest first.
+        """Those that come by the mutant; those named after its module first, then the fastest.
 
         What a module does when it is imported shows in all that its functions do.
         """
@@ -137,18 +139,19 @@ class Baseline:
             for (name, _), tests in self._by_line.items():
                 if name == path:
                     found |= tests
-        return sorted(found, key=lambda name: self.seconds[name])
+        name = mutant.path.stem
+        return sorted(found, key=lambda test: (name not in test, self.seconds[test]))
 
 
 class Results:
-    """What became of each mutant, kept on disk from one run to the next.
+    """What became of each mutant, kept in a file from one run to the next, and from one clone to
+    the next: nobody waits for hours for what somebody has seen.
 
     A killed mutant is tried again when its module changes, one that survived in every run.
     """
 
     def __init__(self, every: list[Mutant]) -> None:
-        self._path = HOME / "results.json"
-        found = json.loads(self._path.read_text()) if self._path.exists() else {}
+        found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         self._results: dict[str, str] = {
             mutant.key: found[mutant.key] for mutant in every if mutant.key in found
         }
@@ -158,7 +161,7 @@ class Results:
 
     def put(self, mutant: Mutant, result: str) -> None:
         self._results[mutant.key] = result
-        self._path.write_text(json.dumps(self._results, indent=0))
+        RESULTS.write_text(json.dumps(self._results, indent=0, sort_keys=True) + "\n")
 
 
 def run(pending: list[Mutant], results: Results, baseline: Baseline, slots: list[Path]) -> None:

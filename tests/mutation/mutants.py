@@ -68,7 +68,8 @@ class Mutant:
     @property
     def key(self) -> str:
         """A name that another change, or the same one in a module that changed, does not have."""
-        return hashlib.sha256(f"{self.path}\0{self.before}\0{self.after}".encode()).hexdigest()
+        text = f"{self.path}\0{self.before}\0{self.after}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def change(self) -> str:

@@ -362,6 +362,20 @@ def test_both_tokens_refused_is_a_verdict(egnyte_sandbox, egnyte_account):
     assert not PendingRevocation.objects.exists()
 
 
+def test_a_refused_refresh_token_decides_nothing_while_userinfo_is_out(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    egnyte_sandbox.faults.add(path="/userinfo", status=503)
+    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    with pytest.raises(UnavailableError):
+        refresh(egnyte_account, actor="task")
+    stored = EgnyteAccount.objects.get()
+    assert (stored.status, stored.token_version, stored.attempts) == ("active", 1, 1)
+    assert stored.refresh_fingerprint == egnyte_account.refresh_fingerprint
+    assert stored.next_refresh_at > timezone.now()
+
+
 def test_an_account_that_left_during_the_refresh_leaves_no_token(egnyte_sandbox, egnyte_account):
     egnyte_sandbox.faults.add(grant_type="refresh_token", delay_after=0.5)
     failures = []
