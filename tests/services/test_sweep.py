@@ -298,9 +298,10 @@ def test_a_sweep_works_at_an_account_alone_and_a_killed_ones_claim_comes_back(
 
 def test_what_the_budget_refuses_keeps_its_place(many, settings):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
-    first, _ = many(2)
+    first, idle = many(2)
     now = timezone.now()
     EgnyteAccount.objects.update(last_used_at=now, next_refresh_at=now - timedelta(hours=1))
+    EgnyteAccount.objects.filter(pk=idle.pk).update(last_used_at=now - timedelta(days=20))
     budget.prepare()
     KeyState.objects.update(token_requests=1, hour_started_at=now)
     before = EgnyteAccount.objects.filter(pk=first.pk)
