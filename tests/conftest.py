@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.test import Client
 
 import django_egnyte
 
@@ -59,6 +60,13 @@ def answers(name: str) -> bool:
             return True
     except OSError:
         return False
+
+
+@pytest.fixture
+def browser(client: Client, egnyte_user: Any) -> Client:
+    """The browser of the site's user."""
+    client.force_login(egnyte_user)
+    return client
 
 
 @pytest.fixture

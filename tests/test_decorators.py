@@ -50,12 +50,6 @@ urlpatterns = [
 pytestmark = pytest.mark.urls(__name__)
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 @pytest.mark.parametrize("url", ["/plain/word/", "/class/", "/scoped/"])
 def test_a_user_without_an_account_connects_and_comes_back(browser: Client, url: str) -> None:
     response = browser.get(url)

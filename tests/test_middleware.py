@@ -61,12 +61,6 @@ urlpatterns = [
 pytestmark = pytest.mark.urls(__name__)
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 def test_a_page_that_ignores_request_egnyte_makes_no_query(
     browser: Client, egnyte_account: EgnyteAccount
 ) -> None:

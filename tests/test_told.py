@@ -14,13 +14,6 @@ from django_egnyte.services.disconnect import revoke
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def browser(egnyte_user: Any) -> Client:
-    client = Client()
-    client.force_login(egnyte_user)
-    return client
-
-
 def told(response: Any) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 

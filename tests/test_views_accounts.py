@@ -13,12 +13,6 @@ from tests.users import another_user, browser_of
 
 
 @pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
-@pytest.fixture
 def stranger(django_user_model: Any, django_username_field: str, db: None) -> Client:
     return browser_of(another_user(django_user_model, django_username_field))
 

@@ -19,12 +19,6 @@ from tests.walk import assert_nothing_is_left, assert_refusal
 CALLBACK = "/egnyte/callback/"
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 def another_user(django_user_model: Any, django_username_field: str) -> Any:
     return django_user_model.objects.create(**{django_username_field: "other@example.com"})
 

@@ -18,12 +18,6 @@ from tests.walk import assert_nothing_is_left, assert_refusal
 CALLBACK = "/egnyte/callback/"
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 # Egnyte's trouble. Each fault is in the answer to the exchange.
 
 TOKEN = r"^/puboauth/token"

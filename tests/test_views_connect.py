@@ -16,12 +16,6 @@ from tests import walk
 CONNECT = "/egnyte/connect/"
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 def assert_private(response: Any) -> None:
     # With no-referrer, browsers would send "Origin: null" with the form, and Django refuse it.
     assert response["Referrer-Policy"] == "same-origin"

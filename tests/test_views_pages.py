@@ -33,12 +33,6 @@ class AtomicMiddleware:
 
 
 @pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
-@pytest.fixture
 def in_transaction(settings: Any) -> Callable[[], None]:
     """From the call on, the site wraps each request in a transaction."""
 

@@ -14,12 +14,6 @@ from tests import walk
 from tests.walk import assert_nothing_is_left, assert_refusal
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 def another_user(django_user_model: Any, django_username_field: str) -> Any:
     return django_user_model.objects.create(**{django_username_field: "other@example.com"})
 

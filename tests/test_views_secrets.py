@@ -17,12 +17,6 @@ from tests import walk
 TOKEN = r"^/puboauth/token"
 
 
-@pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
 # Secrets.
 
 

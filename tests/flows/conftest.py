@@ -11,12 +11,6 @@ from .steps import SECRET
 
 
 @pytest.fixture
-def browser(client: Client, egnyte_user: Any) -> Client:
-    client.force_login(egnyte_user)
-    return client
-
-
-@pytest.fixture
 def another(django_user_model: Any, django_username_field: str, db: None) -> Client:
     """The browser of another user of the site."""
     return browser_of(another_user(django_user_model, django_username_field))
