@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from django_egnyte import ciphers
 from django_egnyte.ciphers import FernetCipher
 from django_egnyte.exceptions import DecryptionError
 
@@ -92,3 +93,36 @@ def test_keys_that_cannot_be_used_are_refused(keys: list[str]) -> None:
 def test_an_old_key_may_be_short() -> None:
     sealed = FernetCipher([NEW]).seal("token", "place")
     assert FernetCipher([NEW, "short"]).open(sealed, "place") == "token"
+
+
+def test_what_an_earlier_release_sealed_still_opens() -> None:
+    stored = (
+        "gAAAAABrB3DUGXTOHlrUAxmllqpCeSuGrFy5Ok9XdONxh2Rauz6BUGuajUgyKGuIaEzumOXGkF8SUr_ri4RNkzjHB"
+        "HtRFEbgVg==.4e165069"
+    )
+    cipher = FernetCipher([NEW])
+    assert cipher.open(stored, CONTEXT) == "a token"
+    assert not cipher.needs_reseal(stored)
+
+
+def test_the_newest_key_has_thirty_two_characters_at_least() -> None:
+    FernetCipher(["x" * 32])
+    with pytest.raises(ValueError, match="shorter than 32"):
+        FernetCipher(["x" * 31])
+
+
+def test_keys_are_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that lists many accounts opens their tokens again and again."""
+    derived: list[bytes] = []
+
+    def counting(key: str, info: bytes, length: int) -> bytes:
+        derived.append(info)
+        return derive(key, info, length)
+
+    derive = ciphers._derive
+    monkeypatch.setattr(ciphers, "_derive", counting)
+    key = "a key of this test's own, of thirty-two characters or more"
+    for _ in range(3):
+        cipher = FernetCipher([key])
+        assert cipher.open(cipher.seal("a token", CONTEXT), CONTEXT) == "a token"
+    assert derived == [b"django-egnyte key id", b"django-egnyte token\x00" + CONTEXT.encode()]

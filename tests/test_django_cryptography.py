@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -151,6 +152,35 @@ def test_an_account_is_stored_and_read(settings: Any, egnyte_account: EgnyteAcco
     assert [value[:4] for value in values] == ["gAAA", "dc1."]
     assert token not in values[1]
     assert EgnyteAccount.objects.get(pk=copy.pk).access_token == token
+
+
+def test_what_an_earlier_release_sealed_still_opens() -> None:
+    stored = (
+        "dc1.8ea5c6fe.gAAAAABrB3DVK6rnSUXmrvPoRRnWVQWQ35LSK3vg-JymeFMzBMlzCR0P1H5jF8QrZmR-7YKhazZV"
+        "5-TKCEh13pkdEgBkYlbNtQ=="
+    )
+    cipher = DjangoCryptographyCipher([])
+    assert cipher.open(stored, CONTEXT) == "a token"
+    assert not cipher.needs_reseal(stored)
+
+
+def test_the_sites_own_key_seals_whatever_others_there_are(
+    cipher: DjangoCryptographyCipher,
+) -> None:
+    sealed = cipher.seal("a token", CONTEXT)
+    assert DjangoCryptographyCipher([]).open(sealed, CONTEXT) == "a token"
+    assert not DjangoCryptographyCipher([KEY, KEY + "!"]).needs_reseal(sealed)
+
+
+def test_without_the_extra_the_module_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("django_cryptography")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    spec = importlib.util.find_spec(DjangoCryptographyCipher.__module__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.FORM == "dc1"
 
 
 SITE = """

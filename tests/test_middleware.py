@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.handlers.base import BaseHandler
 from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
@@ -144,6 +145,29 @@ def test_nor_is_it_if_this_user_has_an_account_at_the_same_domain(
     egnyte_sandbox.revoke(theirs.access_token)
     with pytest.raises(UnauthorizedError):
         browser.get(f"/of/{theirs.pk}/")
+
+
+def test_a_site_without_messages_is_led_to_connect_all_the_same(
+    browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any, settings: Any
+) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "messages" not in name]
+    egnyte_sandbox.policy.style = "legacy"
+    egnyte_sandbox.revoke(egnyte_account.access_token)
+    EgnyteAccount.objects.write(refresh_token="", refresh_fingerprint="")
+    assert browser.get("/userinfo/")["Location"].startswith("/egnyte/connect/?")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_chain_is_adapted_to_it(
+    settings: Any, caplog: pytest.LogCaptureFixture, is_async: bool
+) -> None:
+    """Django would run whatever cannot do async in a thread, request by request."""
+    settings.DEBUG = True
+    settings.MIDDLEWARE = ["django_egnyte.middleware.EgnyteMiddleware"]
+    with caplog.at_level("DEBUG", logger="django.request"):
+        BaseHandler().load_middleware(is_async=is_async)
+    adapted = [record.getMessage() for record in caplog.records]
+    assert [message for message in adapted if "EgnyteMiddleware" in message] == []
 
 
 def test_other_errors_pass(browser: Client, egnyte_account: EgnyteAccount) -> None:

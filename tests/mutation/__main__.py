@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -31,6 +32,8 @@ RESULTS = Path(__file__).with_name("results.json")
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not service"]
 # The copy's own, whether or not another one is installed.
 PYTEST += ["-p", "no:django_egnyte", "-p", "django_egnyte.pytest_plugin"]
+# Half of the time that pytest takes to start.
+PYTEST += ["-p", "no:cov", "-p", "no:xdist", "-p", "no:hypothesispytest"]
 SECONDS_AT_LEAST = 60.0
 KILLED, EXPLAINED, SURVIVED = "killed", "explained", "survived"
 
@@ -41,6 +44,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="for the drawing")
     parser.add_argument("--only", default="", help="a part of the paths of the modules to change")
+    parser.add_argument("--seconds", type=float, default=30, help="of tests for a mutant")
     parser.add_argument("--afresh", action="store_true", help="forget what an earlier run found")
     options = parser.parse_args()
     if options.afresh:
@@ -48,7 +52,7 @@ def main() -> int:
         RESULTS.unlink(missing_ok=True)
     HOME.mkdir(exist_ok=True)
     slots = [copy(HOME / f"slot{number}") for number in range(options.jobs)]
-    baseline = Baseline(slots[0])
+    baseline = Baseline(slots[0], options.seconds)
     every = mutants.every(slots[0])
     results = Results(every)
     pending = [
@@ -56,7 +60,8 @@ def main() -> int:
         for mutant in every
         if options.only in mutant.path.as_posix() and results.of(mutant) != KILLED
     ]
-    random.Random(options.seed).shuffle(pending)
+    if options.sample:
+        random.Random(options.seed).shuffle(pending)
     run(pending[: options.sample], results, baseline, slots)
     return report(every, results)
 
@@ -92,9 +97,13 @@ def environment(slot: Path) -> dict[str, str]:
 
 
 class Baseline:
-    """Which tests come by which line, and how long they take: from one run of them all."""
+    """Which tests come by which line, and how long they take: from one run of them all.
 
-    def __init__(self, slot: Path) -> None:
+    A mutant is judged by ``limit`` seconds of tests at the most.
+    """
+
+    def __init__(self, slot: Path, limit: float) -> None:
+        self._limit = limit
         self._data = HOME / "coverage.sqlite"
         passed, stamp, now = HOME / "passed.json", HOME / "digest", digest(slot)
         if not stamp.exists() or stamp.read_text() != now:
@@ -129,18 +138,23 @@ class Baseline:
     def tests(self, mutant: Mutant) -> list[str]:
         """Those that come by the mutant; those named after its module first, then the fastest.
 
-        What a module does when it is imported shows in all that its functions do.
+        What a module does when it is imported shows in all that its functions do. Where a test
+        starts processes is not known, so all of a module's own are taken.
         """
-        path = mutant.path.as_posix()
-        found: set[str] = set()
-        for line in range(mutant.first, mutant.last + 1):
-            found |= self._by_line.get((path, line), set())
-        if not found:
-            for (name, _), tests in self._by_line.items():
-                if name == path:
-                    found |= tests
+        path, own = mutant.path.as_posix(), f"/test_{mutant.path.stem}.py::"
+        tests = {test for test in self.seconds if own in test}
+        coming_by = [
+            self._by_line[path, line]
+            for line in range(mutant.first, mutant.last + 1)
+            if (path, line) in self._by_line
+        ]
+        if not any(coming_by):
+            coming_by = [those for (name, _), those in self._by_line.items() if name == path]
+        tests = tests.union(*coming_by)
         name = mutant.path.stem
-        return sorted(found, key=lambda test: (name not in test, self.seconds[test]))
+        found = sorted(tests, key=lambda test: (name not in test, self.seconds[test]))
+        spent = accumulate(self.seconds[test] for test in found)
+        return [test for test, seconds in zip(found, spent, strict=True) if seconds < self._limit]
 
 
 class Results:

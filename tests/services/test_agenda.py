@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from django_egnyte.services import agenda
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["earliest", "latest"])
+def jitter(request, monkeypatch):
+    """Which end of its spread chance picks: what is due comes early by this share of it."""
+    pick = min if request.param == "earliest" else max
+    monkeypatch.setattr(agenda.random, "uniform", lambda low, high: pick(low, high))
+    return request.param
+
+
+def test_a_validation_comes_within_the_last_tenth(jitter, settings):
+    settings.EGNYTE_VALIDATE_EVERY = 10 * DAY
+    expected = {"earliest": 9 * DAY, "latest": 10 * DAY}[jitter]
+    assert agenda.after_validation(NOW) == {"next_attempt_at": NOW + expected}
+
+
+@pytest.mark.parametrize(
+    ("life", "margin"), [(100 * DAY, 10 * DAY), (40 * DAY, 10 * DAY), (4 * DAY, DAY)]
+)
+def test_a_refresh_comes_before_the_end_and_no_sooner_than_in_the_last_quarter(
+    jitter, settings, life, margin
+):
+    settings.EGNYTE_REFRESH_BEFORE = 10 * DAY
+    # The share of the margin that is picked last is the one that is used up first.
+    share = {"earliest": 0.8, "latest": 1.0}[jitter]
+    expected = NOW + life - margin * share
+    assert agenda.refresh_times(NOW + life, True, NOW) == {"next_refresh_at": expected}
+
+
+@pytest.mark.parametrize(("expires_at", "can_refresh"), [(None, True), (NOW + DAY, False)])
+def test_what_does_not_end_or_cannot_be_refreshed_is_not_due(expires_at, can_refresh):
+    assert agenda.refresh_times(expires_at, can_refresh, NOW) == {"next_refresh_at": None}
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"),
+    [(0, 60), (1, 120), (2, 240), (10, 61_440), (11, 86_400), (1_000_000, 86_400)],
+)
+def test_a_pause_is_doubled_up_to_a_day(jitter, attempts, seconds):
+    share = {"earliest": 0.8, "latest": 1.0}[jitter]
+    assert agenda.wait_after(attempts) == timedelta(seconds=seconds * share)
+
+
+def test_the_first_pause_and_the_longest_can_be_others(jitter):
+    share = {"earliest": 0.8, "latest": 1.0}[jitter]
+    assert agenda.wait_after(2, first=1, longest=600) == timedelta(seconds=4 * share)
+    assert agenda.wait_after(20, first=1, longest=600) == timedelta(seconds=600 * share)
+
+
+def test_no_number_of_failures_is_too_much_for_a_float():
+    # 2 to the power of 30 seconds are 34 years; 2 to the power of 1,100 overflow.
+    assert agenda.wait_after(29, first=1, longest=1e12) <= timedelta(seconds=2**29)
+    lo, hi = timedelta(seconds=0.8 * 2**30), timedelta(seconds=2**30)
+    for attempts in (30, 31, 1_100, 2**40):
+        assert lo <= agenda.wait_after(attempts, first=1, longest=1e12) <= hi
