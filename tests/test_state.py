@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from typing import Any
 
@@ -125,3 +127,104 @@ def test_what_is_broken_or_expired_makes_room_first(monkeypatch: pytest.MonkeyPa
     assert len(session) == 1
     assert reason_of(session, old) == "missing"
     state.recall(session, new, user="7")
+
+
+def at(monkeypatch: pytest.MonkeyPatch, second: float) -> None:
+    monkeypatch.setattr(state.time, "time", lambda: 1_800_000_000 + second)
+
+
+def test_the_ten_minutes_are_over_after_their_last_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    at(monkeypatch, 0)
+    given = begin(session)
+    at(monkeypatch, STATE_LIFETIME)
+    state.recall(session, given, user="7")
+    begin(session)  # throws nothing away yet
+    state.recall(session, given, user="7")
+    at(monkeypatch, STATE_LIFETIME + 1)
+    assert reason_of(session, given) == "expired"
+    begin(session)
+    assert reason_of(session, given) == "missing"
+
+
+def test_a_state_has_256_bits_however_it_comes_about() -> None:
+    session: dict[str, Any] = {}
+    begun = begin(session)
+    parked = state.park(session, state.recall(session, begun, user="7"), "a code")
+    for given in (begun, parked):
+        assert len(base64.urlsafe_b64decode(given + "=")) == 32
+
+
+def test_a_state_is_as_long_as_a_hundred_and_ninety_nine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for length, fits in ((199, True), (200, False)):
+        session: dict[str, Any] = {}
+        monkeypatch.setattr(state.secrets, "token_urlsafe", lambda size, n=length: "x" * n)
+        given = begin(session)
+        if fits:
+            state.recall(session, given, user="7")
+        else:
+            assert reason_of(session, given) == "missing"
+
+
+def test_an_attempt_that_an_earlier_release_began_is_recalled() -> None:
+    """Sessions outlive a deployment: neither the keys nor the form may move."""
+    session: dict[str, Any] = {}
+    key = "egnyte_state_" + hashlib.sha256(b"a state").hexdigest()[:32]
+    values = {"user": "7", "flow": "implicit", "host": "", "redirect_uri": "", "scopes": []}
+    values |= {"next": "", "relink": None, "started": int(time.time())}
+    session[key] = signing.dumps(values, salt="django_egnyte.state")
+    assert state.recall(session, "a state", user="7").flow == "implicit"
+
+
+def test_a_parked_code_is_taken_back_and_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    begun = begin(session)
+    attempt = state.recall(session, begun, user="7")
+    parked = state.park(session, attempt, "a code")
+    assert "a code" not in repr(session)
+    assert state.take_back(session, parked, user="7") == (attempt, "a code")
+    # A parked attempt is no begun one, nor the other way round.
+    assert reason_of(session, parked) == "missing"
+    with pytest.raises(StateError) as caught:
+        state.take_back(session, begun, user="7")
+    assert caught.value.reason == "missing"
+    with pytest.raises(StateError) as caught:
+        state.take_back(session, parked, user="8")
+    assert caught.value.reason == "foreign"
+
+
+def test_a_parked_code_makes_room_and_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    at(monkeypatch, 0)
+    attempt = state.recall(session, begin(session), user="7")
+    for second in range(1, STATES_AT_MOST + 1):
+        at(monkeypatch, second)
+        begin(session)
+    parked = state.park(session, attempt, "a code")
+    assert len(session) == STATES_AT_MOST
+    # It is as old as the attempt that brought it, so it is the first to go.
+    assert state.take_back(session, parked, user="7")[1] == "a code"
+    begin(session)
+    with pytest.raises(StateError):
+        state.take_back(session, parked, user="7")
+
+
+def test_a_parked_code_that_no_key_opens_is_missing(settings: Any) -> None:
+    session: dict[str, Any] = {}
+    settings.EGNYTE_ENCRYPTION_KEYS = ["an old key of thirty-two characters or more"]
+    parked = state.park(session, state.recall(session, begin(session), user="7"), "a code")
+    settings.EGNYTE_ENCRYPTION_KEYS = ["a new key of thirty-two characters or more"]
+    with pytest.raises(StateError) as caught:
+        state.take_back(session, parked, user="7")
+    assert caught.value.reason == "missing"
+
+
+def test_broken_attempts_go_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    session: dict[str, Any] = {}
+    given = begin(session)
+    for number, broken in enumerate((17, "unsigned", signing.dumps(None, salt=state.SALT))):
+        session[f"{state.PREFIX}{number}"] = broken
+    session[state.PREFIX + "no time"] = signing.dumps({"started": "soon"}, salt=state.SALT)
+    begin(session)
+    assert len(session) == 2
+    state.recall(session, given, user="7")
