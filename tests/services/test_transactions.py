@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from django_egnyte.exceptions import InTransactionError
@@ -77,3 +78,103 @@ def test_a_short_transaction_may_be_a_threads_first_work():
     thread.start()
     thread.join()
     assert done == [0]
+
+
+def test_a_short_transaction_is_not_part_of_another():
+    """It would not be durable: what it wrote could be rolled back."""
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        in_short_transaction(HostState.objects.count)
+
+
+def test_a_transaction_of_djangos_own_test_case_is_nobodys():
+    tries = []
+
+    def hopeless() -> None:
+        tries.append(1)
+        raise OperationalError("deadlock detected")
+
+    with transaction.atomic():
+        connection.atomic_blocks[-1]._from_testcase = True
+        refuse_in_transaction()
+        assert in_short_transaction(HostState.objects.count) == 0
+        # It is broken now, and not ours to begin again.
+        with pytest.raises(OperationalError):
+            in_short_transaction(hopeless)
+    assert len(tries) == 1
+    with transaction.atomic():
+        connection.atomic_blocks[-1]._from_testcase = True
+        with transaction.atomic(), pytest.raises(InTransactionError):
+            refuse_in_transaction()
+
+
+def test_without_autocommit_every_statement_is_in_a_transaction():
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(InTransactionError):
+            refuse_in_transaction()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
+@pytest.mark.parametrize("failures", [3, 4])
+def test_there_are_four_tries(failures):
+    tries = []
+
+    def work() -> None:
+        tries.append(1)
+        if len(tries) <= failures:
+            raise InterfaceError("connection lost")
+
+    with nullcontext() if failures < 4 else pytest.raises(InterfaceError):
+        in_short_transaction(work)
+    assert len(tries) == 4
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows")
+@pytest.mark.parametrize("mode", [None, "DEFERRED"])
+def test_sqlite_takes_the_write_lock_at_once_and_for_this_alone(monkeypatch, mode):
+    own = connections[connection.alias]
+    own.ensure_connection()
+    monkeypatch.setattr(own, "transaction_mode", mode)
+    assert in_short_transaction(lambda: own.transaction_mode) == "IMMEDIATE"
+    with pytest.raises(ZeroDivisionError):
+        in_short_transaction(lambda: 1 / 0)
+    assert own.transaction_mode == mode
+
+
+class Connection:
+    """What a ``DatabaseNow`` asks of a connection."""
+
+    def __init__(self, zone: str, own_zone: str | None = None) -> None:
+        self.timezone_name = zone
+        self.settings_dict = {"TIME_ZONE": own_zone}
+
+
+KOLKATA = 5.5 * 3600
+
+
+@pytest.mark.parametrize(
+    ("use_tz", "zone", "own_zone", "shift"),
+    [
+        (True, "Asia/Kolkata", None, 0),
+        (True, "UTC", "Asia/Kolkata", KOLKATA),
+        (True, "Asia/Kolkata", "UTC", 0),
+        (False, "Asia/Kolkata", None, KOLKATA),
+        (False, "UTC", "Asia/Kolkata", 0),  # Django lets a connection have none then
+        (False, "UTC", None, 0),
+    ],
+)
+def test_the_databases_clock_shows_the_time_of_what_is_stored(
+    settings, use_tz, zone, own_zone, shift
+):
+    settings.USE_TZ = use_tz
+    assert hence(90).shift_in(Connection(zone, own_zone)) == shift + 90
+    assert DatabaseNow().shift_in(Connection(zone, own_zone)) == shift
+    sql, params = ago(90).as_mysql(None, Connection(zone, own_zone))
+    assert ("UTC_TIMESTAMP" in sql, params) == (True, (shift - 90,))
+    sql, params = ago(90).as_sqlite(None, Connection(zone, own_zone))
+    assert ("'NOW'" in sql, params) == (True, (f"{shift - 90:+.3f} seconds",))
+    # PostgreSQL's knows its zone.
+    sql, params = ago(90).as_sql(None, Connection(zone, own_zone))
+    assert ("STATEMENT_TIMESTAMP" in sql, params) == (True, (-90,))
