@@ -14,6 +14,7 @@ from django_egnyte import http, oauth
 from django_egnyte.oauth import (
     OAuthClient,
     TokenAnswer,
+    UserInfo,
     browser_answer,
     fingerprint,
     parse_token_answer,
@@ -21,6 +22,7 @@ from django_egnyte.oauth import (
 )
 from django_egnyte.sandbox import SandboxServer
 
+from .values import assert_stays_as_made
 from .walk import query_of
 
 REDIRECT = "https://site.example/egnyte/callback/"
@@ -438,3 +440,8 @@ def test_a_page_of_a_proxys_revokes_nothing(
     with pytest.raises(errors.ResponseError, match="not Egnyte's") as caught:
         client.revoke("abc")
     assert caught.value.host == "acme.egnyte.com"
+
+
+@pytest.mark.parametrize("kind", [OAuthClient, TokenAnswer, UserInfo])
+def test_an_answer_stays_what_it_was_made_as(kind: type) -> None:
+    assert_stays_as_made(kind)

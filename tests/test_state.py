@@ -12,6 +12,8 @@ from django_egnyte import state
 from django_egnyte.conf import STATE_LIFETIME, STATES_AT_MOST
 from django_egnyte.exceptions import StateError
 
+from .values import assert_stays_as_made
+
 
 def begin(session: dict[str, Any], **changes: Any) -> str:
     values: dict[str, Any] = {
@@ -228,3 +230,7 @@ def test_broken_attempts_go_before_the_others(monkeypatch: pytest.MonkeyPatch) -
     begin(session)
     assert len(session) == 2
     state.recall(session, given, user="7")
+
+
+def test_an_attempt_stays_what_it_was_begun_as() -> None:
+    assert_stays_as_made(state.Attempt)

@@ -18,6 +18,7 @@ from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
+from tests.values import assert_stays_as_made
 
 from .conftest import HOST, all_due
 from .test_link import REDIRECT, code_for
@@ -267,3 +268,7 @@ def test_nothing_is_left_when_a_refreshed_account_goes(egnyte_sandbox, egnyte_ac
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
     assert not PendingRevocation.objects.exists()
+
+
+def test_a_claim_stays_what_it_was_made_as():
+    assert_stays_as_made(revoke._Claimed)
