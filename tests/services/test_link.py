@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any, ClassVar
 from unittest.mock import Mock
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
 
 from django_egnyte import ciphers, gateway
 from django_egnyte.choices import EventKind, Flow, Status
@@ -24,7 +26,13 @@ from django_egnyte.exceptions import (
     UnavailableError,
     WrongAccountError,
 )
-from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    KeyState,
+    PendingRevocation,
+    SpentState,
+)
 from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
 from django_egnyte.services import link as linking
 from django_egnyte.services import outbox
@@ -83,6 +91,12 @@ def test_a_state_is_spent_once_even_by_two_at_once(egnyte_user):
     for thread in threads:
         thread.join()
     assert sorted(results) == ["spent", "spent-again", "spent-again", "spent-again"]
+
+
+def test_a_spent_state_is_remembered_for_twice_as_long_as_it_lives(egnyte_user):
+    linking.spend_state("the-state")
+    left = SpentState.objects.get().expires_at - timezone.now()
+    assert timedelta(minutes=19) < left <= timedelta(minutes=20)
 
 
 @pytest.mark.parametrize(
