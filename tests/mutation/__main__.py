@@ -254,6 +254,9 @@ def report(every: list[Mutant], results: Results) -> int:
     print(row("all", total))
     for mutant in left:
         print(f"- {mutant}")
+    known = {(mutant.path.as_posix(), mutant.change) for mutant in every}
+    for module, change in sorted(reasons.keys() - known):
+        print(f"explained, and no mutant any more: {module}: {change}")
     if total.total() == len(every):
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         outcomes = {name: total[name] for name in (KILLED, EXPLAINED, SURVIVED)}
