@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind
@@ -118,6 +119,14 @@ def test_a_full_hour_that_is_not_in_the_way_is_not_waited_for():
     assert 30 < refused(refresh=True) <= 60
 
 
+def test_nobody_is_told_to_wait_for_less_than_a_second(monkeypatch):
+    budget.prepare()
+    budget.hold_off(60)
+    late = timezone.now() + timedelta(seconds=59.9)
+    monkeypatch.setattr(budget.timezone, "now", lambda: late)
+    assert refused(refresh=True) == 1.0
+
+
 def test_what_was_held_off_goes_on_afterwards():
     counted(5, 0, since=MINUTE)
     KeyState.objects.update(held_off_until=timezone.now() - MINUTE)
@@ -191,6 +200,12 @@ def test_attempts_are_forgiven_after_an_hour():
     again = SpentState.objects.order_by("-expires_at").first().expires_at - timezone.now()
     assert 59 * MINUTE < again <= 60 * MINUTE
     assert SpentState.objects.count() == 5
+
+
+def test_no_attempt_is_made_inside_a_transaction():
+    """Its rollback would give the attempt back."""
+    with transaction.atomic(), pytest.raises(RuntimeError), budget.attempt("7"):
+        pass
 
 
 def test_too_many_attempts_say_how_long():

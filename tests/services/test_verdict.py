@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS, transaction
-from django.dispatch import Signal
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
-from django_egnyte.services import budget, history, leases, verdict
+from django_egnyte.services import budget, leases, verdict
 
 LONG = "x" * 300
 MINUTE = timedelta(minutes=1)
@@ -136,36 +133,3 @@ def test_no_verdict_without_the_lease_of_that_very_token(egnyte_account, changes
         EgnyteAccount.objects.write(**changes)
         assert not verdict.pass_verdict(lease, reason="r", actor="test")
     assert stored().status == Status.ACTIVE
-
-
-def test_what_happened_is_logged_with_its_reason_if_it_has_one(egnyte_account, caplog):
-    options = {"using": DEFAULT_DB_ALIAS, "actor": "test"}
-    with caplog.at_level(logging.INFO, logger="django_egnyte"):
-        history.record(EventKind.CLEARED, egnyte_account, **options)
-        history.record(EventKind.CLEARED, egnyte_account, reason="why", **options)
-    bare = f"{EventKind.CLEARED.value}: account {egnyte_account.pk} at acme.egnyte.com (test)"
-    assert caplog.messages == [bare, f"{bare}: why"]
-
-
-def test_a_signal_is_sent_after_the_commit_and_a_receiver_that_raises_stops_no_other(
-    egnyte_account, caplog
-):
-    seen = []
-    signal = Signal()
-
-    def broken(**kwargs):
-        seen.append("broken")
-        raise ZeroDivisionError
-
-    def sound(**kwargs):
-        seen.append(kwargs["reason"])
-
-    signal.connect(broken)
-    signal.connect(sound)
-    with transaction.atomic():
-        history.announce(signal, egnyte_account, using=DEFAULT_DB_ALIAS, reason="why")
-        assert seen == []
-    assert seen == ["broken", "why"]
-    ours = [record for record in caplog.records if record.name == "django_egnyte"]
-    assert [record.event for record in ours] == ["receiver_failed"]
-    assert "broken" in ours[0].getMessage()

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import logging
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.dispatch import Signal
+
+from django_egnyte.choices import EventKind
+from django_egnyte.models import AccountEvent, PendingRevocation
+from django_egnyte.services import history
+
+LONG = "x" * 300
+
+
+def test_what_happened_is_logged_with_its_reason_if_it_has_one(egnyte_account, caplog):
+    options = {"using": DEFAULT_DB_ALIAS, "actor": "test"}
+    with caplog.at_level(logging.INFO, logger="django_egnyte"):
+        history.record(EventKind.CLEARED, egnyte_account, **options)
+        history.record(EventKind.CLEARED, egnyte_account, reason="why", **options)
+    bare = f"{EventKind.CLEARED.value}: account {egnyte_account.pk} at acme.egnyte.com (test)"
+    assert caplog.messages == [bare, f"{bare}: why"]
+
+
+def test_a_signal_is_sent_after_the_commit_and_a_receiver_that_raises_stops_no_other(
+    egnyte_account, caplog
+):
+    seen = []
+    signal = Signal()
+
+    def broken(**kwargs):
+        seen.append("broken")
+        raise ZeroDivisionError
+
+    def sound(**kwargs):
+        seen.append(kwargs["reason"])
+
+    signal.connect(broken)
+    signal.connect(sound)
+    with transaction.atomic():
+        history.announce(signal, egnyte_account, using=DEFAULT_DB_ALIAS, reason="why")
+        assert seen == []
+    assert seen == ["broken", "why"]
+    ours = [record for record in caplog.records if record.name == "django_egnyte"]
+    assert [record.event for record in ours] == ["receiver_failed"]
+    assert "broken" in ours[0].getMessage()
+
+
+def test_an_event_names_whom_it_is_about(egnyte_account):
+    account, user = egnyte_account.pk, str(egnyte_account.user_id)
+    history.record(
+        EventKind.CLEARED, egnyte_account, using=DEFAULT_DB_ALIAS, actor="a", reason=LONG
+    )
+    egnyte_account.delete()
+    row = PendingRevocation.objects.get()
+    history.record(EventKind.TOKEN_DEAD, row, using=DEFAULT_DB_ALIAS, actor="b")
+    for kind, actor, reason in (
+        (EventKind.CLEARED, "a", LONG[:255]),
+        (EventKind.TOKEN_DEAD, "b", ""),
+    ):
+        event = AccountEvent.objects.get(kind=kind)
+        assert (event.account_ref, event.user_ref) == (account, user)
+        assert (event.domain, event.username) == ("acme.egnyte.com", "jsmith")
+        assert (event.actor, event.reason) == (actor, reason)
