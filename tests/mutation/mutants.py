@@ -59,8 +59,9 @@ class Mutant:
     before: str
     after: str
     first: int
-    """Its first line, from 1; ``last`` is its last one."""
+    """Its first line, from 1."""
     last: int
+    """The last line that shows a difference: a decorator's shows in the whole of its function."""
 
     def __str__(self) -> str:
         return f"{self.path.as_posix()}:{self.first}: {self.change}"
@@ -98,8 +99,9 @@ def every(root: Path) -> list[Mutant]:
                 # An exception's dotted name is too much for Cosmic Ray, and it takes the star of
                 # ``**arguments`` for a sign.
                 continue
-            place = spec.start_pos[0], spec.end_pos[0]
-            mutant = Mutant(spec.module_path, before, after, *place)
+            first = spec.start_pos[0]
+            last = _end_of_decorated(before, first) or spec.end_pos[0]
+            mutant = Mutant(spec.module_path, before, after, first, last)
             found[mutant.key] = mutant
     return sorted(found.values(), key=lambda mutant: (mutant.path, mutant.first, mutant.after))
 
@@ -118,6 +120,15 @@ class _WithoutTypes(ast.NodeTransformer):
         self.generic_visit(node)
         node.returns = None
         return node
+
+
+def _end_of_decorated(source: str, line: int) -> int | None:
+    """The last line of the function or class whose decorator stands in this line."""
+    for node in ast.walk(ast.parse(source)):
+        for decorator in getattr(node, "decorator_list", ()):
+            if decorator.lineno <= line <= decorator.end_lineno:
+                return int(node.end_lineno)  # type: ignore[attr-defined]
+    return None
 
 
 @lru_cache(maxsize=64)

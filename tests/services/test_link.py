@@ -17,6 +17,7 @@ from django_egnyte.exceptions import (
     InvalidCredentialsError,
     InvalidGrantError,
     LinkError,
+    OAuthError,
     RateLimitedError,
     ResponseError,
     StateError,
@@ -461,3 +462,54 @@ def test_the_same_token_without_its_refresh_token_leaves_that_with_the_account(
     stored.delete()
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InvalidGrantError("No.", code="invalid_grant"), "InvalidGrantError invalid_grant"),
+        (OAuthError("No."), "OAuthError"),
+    ],
+)
+def test_a_refused_code_is_on_record(egnyte_sandbox, egnyte_user, monkeypatch, error, reason):
+    def refuse(*args):
+        raise error
+
+    monkeypatch.setattr(OAuthClient, "exchange_code", refuse)
+    with pytest.raises(OAuthError):
+        link_by_code(egnyte_user, "a code")
+    event = AccountEvent.objects.get()
+    assert (event.kind, event.reason) == (EventKind.LINK_FAILED, reason)
+    assert (event.user_ref, event.actor) == (str(egnyte_user.pk), f"user:{egnyte_user.pk}")
+    assert (event.domain, event.username) == (HOST, "")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_all_that_a_link_writes(egnyte_sandbox, egnyte_user, settings, known):
+    settings.EGNYTE_REFRESH_BEFORE = timedelta(days=2)
+    if known:
+        link_by_code(egnyte_user, code_for(egnyte_sandbox))
+        EgnyteAccount.objects.write(
+            status=Status.SUSPECT,
+            status_reason="why",
+            attempts=5,
+            is_default=False,
+            lease="somebody's",
+            leased_until=hence(60),
+            last_validated_at=None,
+        )
+    returned = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    stored = EgnyteAccount.objects.get()
+    now = timezone.now()
+    for account in (returned, stored):
+        assert (account.status, account.status_reason, account.attempts) == ("active", "", 0)
+        assert (account.lease, account.leased_until) == ("", None)
+        assert (account.token_version, account.is_default) == ((2, False) if known else (1, True))
+        assert (account.flow, account.scopes) == ("authorization_code", ["Egnyte.filesystem"])
+        for moment in (account.connected_at, account.last_validated_at):
+            assert now - moment < timedelta(minutes=1)
+        assert timedelta(hours=21) < account.next_attempt_at - now <= timedelta(days=1)
+        before = account.expires_at - account.next_refresh_at
+        assert timedelta(days=1.6) <= before <= timedelta(days=2)
+        assert egnyte_sandbox.is_alive(account.access_token)
+    assert returned.refresh_token == stored.refresh_token
