@@ -144,3 +144,45 @@ def test_only_what_was_superseded_in_a_grant_is_released_with_it(egnyte_sandbox)
     outbox.release_grants({"a", "b"}, using=USING)
     released = {name for name, row in rows.items() if about(due_in(row), timedelta(0))}
     assert released == {(outbox.SUPERSEDED, "a"), (outbox.SUPERSEDED, "b")}
+
+
+def test_a_row_that_nobody_named_gets_a_name_of_its_own(egnyte_account):
+    egnyte_account.token_fingerprint = ""
+    rows = [outbox.put_held(egnyte_account, using=USING, reason="test") for _ in range(2)]
+    assert len({row.fingerprint for row in rows} - {""}) == 2
+
+
+def test_all_that_stands_here_with_the_tokens_of_a_grant_is_of_that_grant(
+    egnyte_account, make_user, link
+):
+    """Whatever name it came in by, and also what stands here by that name only."""
+    twin, other = link(make_user("twin")), link(make_user("other"), username="bdoe")
+    own, theirs = egnyte_account.grant_id, twin.grant_id
+    one, two = egnyte_account.access_token, twin.refresh_token
+    expected = {
+        put(TokenAnswer(one), grant_id="x"): own,
+        put(TokenAnswer("new", two), grant_id="y"): own,
+        put(TokenAnswer("only by its name"), grant_id="x"): own,
+        put(TokenAnswer("by the twin's name"), grant_id=theirs): own,
+        put(TokenAnswer("another's"), grant_id="z"): "z",
+        put(TokenAnswer("without a refresh token"), grant_id="w"): "w",
+    }
+    abroad = put(TokenAnswer(one), grant_id="v")
+    PendingRevocation.objects.filter(pk=abroad.pk).write(domain="globex.egnyte.com")
+    accounts = [egnyte_account, twin]
+    with transaction.atomic():
+        outbox.recognise(accounts, using=USING)
+    found = {row: row.grant_id for row in PendingRevocation.objects.all()}
+    assert found == expected | {abroad: "v"}
+    assert [each.grant_id for each in accounts] == [own, own]
+    stored = dict(EgnyteAccount.objects.values_list("pk", "grant_id"))
+    assert stored == {egnyte_account.pk: own, twin.pk: own, other.pk: other.grant_id}
+
+
+def test_accounts_without_refresh_tokens_have_no_rows_in_common(egnyte_account):
+    EgnyteAccount.objects.write(refresh_token="", refresh_fingerprint="")
+    egnyte_account.refresh_from_db()
+    put(TokenAnswer("another's"), grant_id="z")
+    with transaction.atomic():
+        outbox.recognise([egnyte_account], using=USING)
+    assert PendingRevocation.objects.get().grant_id == "z"

@@ -29,7 +29,7 @@ from django_egnyte.models import (
     new_id,
 )
 from django_egnyte.oauth import OAuthClient, TokenAnswer
-from django_egnyte.services import budget, leases, sweep
+from django_egnyte.services import agenda, budget, leases, sweep
 from django_egnyte.services import refresh as refreshing
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
@@ -95,11 +95,13 @@ def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_a
     )
     twin.save()
     egnyte_sandbox.policy.refresh_rotates = True
-    refresh(egnyte_account, actor="task")
+    assert refresh(egnyte_account, actor="task") == egnyte_account
     one, two = EgnyteAccount.objects.order_by("pk")
     assert one.access_token == two.access_token
     assert one.refresh_token == two.refresh_token
     assert egnyte_sandbox.is_alive(two.refresh_token)
+    assert refresh(two, actor="task") == two
+    one, two = EgnyteAccount.objects.order_by("pk")
     one.delete()
     all_due()
     process_revocations()
@@ -437,17 +439,17 @@ def test_a_refresh_ends_a_suspicion(egnyte_sandbox, egnyte_account):
 
 
 @pytest.mark.parametrize(
-    ("attempts", "failure", "least", "most"),
+    ("attempts", "failure", "seconds"),
     [
-        (0, UnavailableError("No answer."), 48, 60),
-        (3, UnavailableError("No answer."), 384, 480),
-        (30, UnavailableError("No answer."), 17_280, 21_600),
-        (0, RateLimitedError("Slower.", retry_after=500, kind="qps"), 500, 500),
-        (30, RateLimitedError("Slower.", retry_after=500, kind="qps"), 17_280, 21_600),
+        (0, UnavailableError("No answer."), 60),
+        (3, UnavailableError("No answer."), 480),
+        (30, UnavailableError("No answer."), 6 * 3600),
+        (0, RateLimitedError("Slower.", retry_after=500, kind="qps"), 500),
+        (30, RateLimitedError("Slower.", retry_after=500, kind="qps"), 6 * 3600),
     ],
 )
 def test_the_next_attempt_waits_as_long_as_it_must(
-    egnyte_account, monkeypatch, attempts, failure, least, most
+    egnyte_account, monkeypatch, attempts, failure, seconds
 ):
     EgnyteAccount.objects.write(attempts=attempts)
     egnyte_account.refresh_from_db()
@@ -456,11 +458,12 @@ def test_the_next_attempt_waits_as_long_as_it_must(
         raise failure
 
     monkeypatch.setattr(OAuthClient, "refresh", fail)
+    monkeypatch.setattr(agenda.random, "uniform", lambda low, high: high)
     with pytest.raises(type(failure)):
         refresh(egnyte_account, actor="task")
     stored = EgnyteAccount.objects.get()
     wait = (stored.next_refresh_at - timezone.now()).total_seconds()
-    assert least - 5 <= wait <= most
+    assert seconds - 3 <= wait <= seconds
     assert stored.attempts == attempts + 1
 
 
@@ -538,3 +541,46 @@ def test_what_a_killed_refresh_brought_is_of_use_until_it_expires(egnyte_sandbox
         rows.filter(pk=brought.row.pk).write(expires_at=ends)
         after = refresh(account, actor="task")
         assert (after.token_fingerprint == brought.row.fingerprint) is of_use
+
+
+def test_a_refresh_is_drawn_from_what_linking_leaves(egnyte_account):
+    budget.prepare()
+    before = KeyState.objects.get()
+    refresh(egnyte_account, actor="task")
+    after = KeyState.objects.get()
+    assert after.token_requests == before.token_requests + 1
+    assert after.link_requests == before.link_requests
+
+
+def test_what_a_killed_refresh_brought_is_left_where_no_key_opens_it(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    egnyte_sandbox.policy.refresh_rotates = False
+    killed_before_it_stored(egnyte_account, monkeypatch)
+    PendingRevocation.objects.write(seal_id="0" * 32)
+    brought = PendingRevocation.objects.get().fingerprint
+    assert refresh(egnyte_account, actor="task").token_fingerprint != brought
+    assert PendingRevocation.objects.filter(fingerprint=brought).exists()
+
+
+def test_a_refused_refresh_token_is_dropped_by_all_who_still_hold_it(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    twin = link(make_user("twin"))
+    same = {"refresh_fingerprint": egnyte_account.refresh_fingerprint}
+    EgnyteAccount.objects.filter(pk=twin.pk).write(**same)
+
+    def relinked_meanwhile(self, access_token):
+        EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(refresh_fingerprint="newer")
+
+    monkeypatch.setattr(OAuthClient, "userinfo", relinked_meanwhile)
+    egnyte_sandbox.faults.add(
+        grant_type="refresh_token", status=400, body={"error": "invalid_grant"}
+    )
+    with pytest.raises(InvalidGrantError):
+        refresh(egnyte_account, actor="task")
+    one, two = EgnyteAccount.objects.order_by("pk")
+    assert (one.refresh_fingerprint, bool(one.refresh_token)) == ("newer", True)
+    assert (two.refresh_fingerprint, two.refresh_token, two.next_refresh_at) == ("", "", None)
+    refused = AccountEvent.objects.get(kind=EventKind.REFRESH_REFUSED)
+    assert refused.account_ref == two.pk
