@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind
@@ -17,7 +17,7 @@ from django_egnyte.models import (
     PendingRevocation,
 )
 from django_egnyte.oauth import OAuthClient, TokenAnswer, browser_answer
-from django_egnyte.services import breaker, budget, hosts, revoke
+from django_egnyte.services import breaker, budget, hosts, outbox, revoke
 from django_egnyte.services import link as linking
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
@@ -453,3 +453,80 @@ def test_a_row_that_failed_may_be_given_up_before_its_time(queued):
     PendingRevocation.objects.write(not_before=hence(600), attempts=1)
     assert revoke.abandon(row, actor="admin:1") is True
     assert revoke.abandon(row, actor="admin:1") is False
+
+
+HOURS = timedelta(hours=3)
+
+
+@pytest.mark.parametrize(
+    ("ends", "refresh_token", "outcome", "waits"),
+    [
+        (HOURS, "", "waiting", HOURS),
+        (HOURS, "another", "waiting", HOURS),
+        (None, "", "waiting", timedelta(days=1)),
+        (-HOURS, "another", "waiting", timedelta(days=1)),
+        (-HOURS, "", "expired", None),
+    ],
+)
+def test_a_token_of_a_held_grant_waits_for_its_end(
+    egnyte_account, ends, refresh_token, outcome, waits
+):
+    row = outbox.put_answer(
+        TokenAnswer("superseded", refresh_token),
+        using=DEFAULT_DB_ALIAS,
+        host=HOST,
+        user_ref="7",
+        grant_id=egnyte_account.grant_id,
+        account_ref=None,
+        reason="test",
+    )
+    expires_at = None if ends is None else timezone.now() + ends
+    PendingRevocation.objects.write(not_before=hence(-1), expires_at=expires_at)
+    assert one(row) == outcome
+    if waits is None:
+        assert not PendingRevocation.objects.exists()
+        return
+    stored = PendingRevocation.objects.get()
+    assert (stored.reason, stored.claim) == (outbox.SUPERSEDED, "")
+    assert abs(stored.not_before - timezone.now() - waits) < timedelta(seconds=5)
+
+
+def test_a_row_comes_to_know_the_grant_by_the_name_of_who_holds_it(egnyte_account):
+    row = outbox.put_answer(
+        TokenAnswer("superseded", egnyte_account.refresh_token),
+        using=DEFAULT_DB_ALIAS,
+        host=HOST,
+        user_ref="7",
+        grant_id="another name",
+        account_ref=None,
+        reason="test",
+    )
+    PendingRevocation.objects.write(not_before=hence(-1))
+    assert one(row) == "waiting"
+    assert PendingRevocation.objects.get().grant_id == egnyte_account.grant_id
+
+
+def test_what_a_grant_superseded_is_released_by_its_name_of_now(queued, monkeypatch):
+    """Meanwhile the grant turned out to be another's, too."""
+    row, waits = queued(2)
+    PendingRevocation.objects.filter(pk=waits.pk).write(
+        reason=outbox.SUPERSEDED, grant_id="of now", not_before=hence(600)
+    )
+
+    def renamed(found):
+        PendingRevocation.objects.filter(pk=row.pk).write(grant_id="of now")
+        return EventKind.TOKEN_REVOKED
+
+    monkeypatch.setattr(revoke, "_end_token", renamed)
+    assert one(row) == "revoked"
+    assert PendingRevocation.objects.get().not_before <= timezone.now() + timedelta(seconds=5)
+
+
+def test_what_uses_a_refresh_token_up_is_no_linking(egnyte_sandbox, queued):
+    (row,) = queued(1)
+    egnyte_sandbox.expire_token(row.access_token)
+    budget.prepare()
+    before = KeyState.objects.get().link_requests
+    assert one(row) == "dead"
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert KeyState.objects.get().link_requests == before
