@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from django_egnyte import __version__
@@ -19,6 +20,14 @@ extlinks = {
     "celery": ("https://docs.celeryq.dev/en/stable/%s", "%s"),
 }
 exclude_patterns = ["_build"]
+
+# As ``tox -e mutation`` left it.
+score = json.loads((HERE.parent / "tests" / "mutation" / "score.json").read_text(encoding="utf-8"))
+rst_epilog = f"""
+.. |mutation score| replace:: on {score["date"]} the tests killed {score["killed"]} of
+   {score["mutants"]} mutants, {100 * score["killed"] / score["mutants"]:.1f} %, {score["explained"]} were explained and
+   {score["survived"]} left
+"""
 nitpicky = True
 default_role = "code"
 highlight_language = "none"

@@ -58,7 +58,7 @@ def main() -> int:
     pending = [
         mutant
         for mutant in every
-        if options.only in mutant.path.as_posix() and results.of(mutant) != KILLED
+        if options.only in mutant.path.as_posix() and results.is_open(mutant)
     ]
     if options.sample:
         random.Random(options.seed).shuffle(pending)
@@ -136,7 +136,7 @@ class Baseline:
         return found
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """Those that come by the mutant; those named after its module first, then the fastest.
+        """Those that come by the mutant; its module's own first, then the fastest.
 
         What a module does when it is imported shows in all that its functions do. Where a test
         starts processes is not known, so all of a module's own are taken.
@@ -151,8 +151,7 @@ class Baseline:
         if not any(coming_by):
             coming_by = [those for (name, _), those in self._by_line.items() if name == path]
         tests = tests.union(*coming_by)
-        name = mutant.path.stem
-        found = sorted(tests, key=lambda test: (name not in test, self.seconds[test]))
+        found = sorted(tests, key=lambda test: (own not in test, self.seconds[test]))
         spent = accumulate(self.seconds[test] for test in found)
         return [test for test, seconds in zip(found, spent, strict=True) if seconds < self._limit]
 
@@ -161,7 +160,8 @@ class Results:
     """What became of each mutant, kept in a file from one run to the next, and from one clone to
     the next: nobody waits for hours for what somebody has seen.
 
-    A killed mutant is tried again when its module changes, one that survived in every run.
+    A mutant is tried again when its module changes; one that survived in every run, until it is
+    explained.
     """
 
     def __init__(self, every: list[Mutant]) -> None:
@@ -172,6 +172,11 @@ class Results:
 
     def of(self, mutant: Mutant) -> str | None:
         return self._results.get(mutant.key)
+
+    def is_open(self, mutant: Mutant) -> bool:
+        """Whether it is worth trying: it was not tried yet, or survived unexplained."""
+        found = self.of(mutant)
+        return found is None or (found == SURVIVED and not mutant.is_explained)
 
     def put(self, mutant: Mutant, result: str) -> None:
         self._results[mutant.key] = result
@@ -234,14 +239,13 @@ def judge(mutant: Mutant, baseline: Baseline, slot: Path) -> str:
 
 def report(every: list[Mutant], results: Results) -> int:
     """Print the score, and after a whole run keep it where the docs and ``figures`` find it."""
-    reasons = mutants.explained()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     left = []
     for mutant in every:
         outcome = results.of(mutant)
         if outcome is None:
             continue
-        if outcome == SURVIVED and (mutant.path.as_posix(), mutant.change) in reasons:
+        if outcome == SURVIVED and mutant.is_explained:
             outcome = EXPLAINED
         elif outcome == SURVIVED:
             left.append(mutant)
@@ -255,7 +259,7 @@ def report(every: list[Mutant], results: Results) -> int:
     for mutant in left:
         print(f"- {mutant}")
     known = {(mutant.path.as_posix(), mutant.change) for mutant in every}
-    for module, change in sorted(reasons.keys() - known):
+    for module, change in sorted(mutants.explained().keys() - known):
         print(f"explained, and no mutant any more: {module}: {change}")
     if total.total() == len(every):
         today = datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -79,6 +79,11 @@ class Mutant:
         old, new = next((old, new) for old, new in pairs if old != new)
         return f"{old.strip()} => {new.strip()}"
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether somebody has said why no test can notice it."""
+        return (self.path.as_posix(), self.change) in explained()
+
 
 def every(root: Path) -> list[Mutant]:
     """All mutants but those that are no programs any more, or the same one but for its types."""
@@ -136,6 +141,7 @@ def _meaning(source: str) -> str:
     return ast.dump(_WithoutTypes().visit(ast.parse(source)))
 
 
+@lru_cache(maxsize=1)
 def explained() -> dict[tuple[str, str], str]:
     """Why no test can notice a change: ``{(module, change): reason}``."""
     path = Path(__file__).with_name("explained.json")
