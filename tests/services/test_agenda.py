@@ -6,6 +6,8 @@ import pytest
 
 from django_egnyte.services import agenda
 
+pytestmark = pytest.mark.django_db
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 

@@ -8,6 +8,8 @@ from django.utils import timezone
 from django_egnyte.models import KeyState
 from django_egnyte.services import breaker, budget
 
+pytestmark = pytest.mark.django_db
+
 
 def counts():
     state = KeyState.objects.get()

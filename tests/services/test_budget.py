@@ -17,6 +17,8 @@ from django_egnyte.exceptions import (
 from django_egnyte.models import AccountEvent, KeyState, SpentState
 from django_egnyte.services import budget
 
+pytestmark = pytest.mark.django_db
+
 MINUTE = timedelta(minutes=1)
 
 

@@ -26,6 +26,8 @@ from django_egnyte.services import (
     validate,
 )
 
+pytestmark = pytest.mark.django_db
+
 PACKAGE = Path(django_egnyte.__file__).parent
 HOST = "acme.egnyte.com"
 SECRET = "t0ken-that-nobody-may-see"

@@ -17,6 +17,8 @@ from django_egnyte.services import hosts
 from django_egnyte.services.agenda import random
 from tests import walk
 
+pytestmark = pytest.mark.django_db
+
 HOST = "acme.egnyte.com"
 
 

@@ -13,6 +13,8 @@ from django_egnyte.services import leases
 from django_egnyte.services.transactions import ago, hence
 from tests.values import assert_stays_as_made
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def clock(monkeypatch):

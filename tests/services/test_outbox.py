@@ -14,6 +14,8 @@ from django_egnyte.services.transactions import hence
 
 from .conftest import HOST
 
+pytestmark = pytest.mark.django_db
+
 USING = DEFAULT_DB_ALIAS
 DAY = timedelta(days=1)
 

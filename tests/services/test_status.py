@@ -11,6 +11,8 @@ from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.status import overview
 
+pytestmark = pytest.mark.django_db
+
 MINUTE = timedelta(minutes=1)
 HOUR = 60 * MINUTE
 

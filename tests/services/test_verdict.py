@@ -9,6 +9,8 @@ from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
 from django_egnyte.services import budget, leases, verdict
 
+pytestmark = pytest.mark.django_db
+
 LONG = "x" * 300
 MINUTE = timedelta(minutes=1)
 
