@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 import django_egnyte
@@ -79,6 +80,22 @@ def redis_url() -> str:
 def amqp_url() -> str:
     need("rabbitmq")
     return SERVICES["rabbitmq"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_flush() -> Iterator[None]:
+    """Empty PostgreSQL's tables with DELETE: for a few rows a TRUNCATE takes ten times as long.
+
+    Its constraints are deferred to the commit, so the order does not matter.
+    """
+
+    def sql_flush(self: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
+        return [f"DELETE FROM {self.quote_name(table)};" for table in tables]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", sql_flush)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

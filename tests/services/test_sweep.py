@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -519,7 +520,7 @@ def test_the_refreshes_end_in_time(many, monkeypatch, clock):
     assert sweep.refresh_due(actor="task", seconds=60) == {"refreshed": 2}
 
 
-@pytest.mark.parametrize(("days", "first"), [(6, True), (8, False)])
+@pytest.mark.parametrize(("days", "first"), [(6.5, True), (7.5, False)])
 def test_an_account_is_in_use_for_a_week(many, days, first):
     used, idle = many(2)
     now = timezone.now()
@@ -554,3 +555,34 @@ def test_another_throttle_than_the_token_endpoints_ends_no_sweep(many, monkeypat
 
     monkeypatch.setattr(sweep, "refresh", throttled)
     assert sweep.refresh_due(actor="task") == {"unknown": 2}
+
+
+def test_each_batch_has_what_is_left_of_the_slice(many, sizes, clock, monkeypatch):
+    many(3)
+    due_now()
+    sizes(CHUNK=1)
+    given = []
+
+    def batch(ids, *, actor, seconds):
+        given.append((len(ids), actor, seconds))
+        clock[0] += 29.5
+        return Counter(alive=1)
+
+    monkeypatch.setattr(sweep, "validate_batch", batch)
+    assert sweep.validate_due(actor="task", seconds=59) == {"alive": 2}
+    assert given == [(1, "task", 59.0), (1, "task", 29.5)]
+    # What is claimed is asked about, however late it is.
+    monkeypatch.setattr(sweep, "claim_due", lambda seconds: [[1]])
+    sweep.validate_due(actor="task", seconds=-5)
+    assert given[-1] == (1, "task", 1.0)
+
+
+@pytest.mark.parametrize(("outcome", "forgotten"), [("refreshed", True), ("gone", False)])
+def test_a_host_that_refreshes_a_token_is_there(many, monkeypatch, outcome, forgotten):
+    """Of an account that is gone nobody was asked."""
+    (account,) = many(1)
+    hosts.note_unreachable(account.domain, UnavailableError("No answer."))
+    EgnyteAccount.objects.write(expires_at=timezone.now() - timedelta(minutes=1))
+    monkeypatch.setattr(sweep.validate, "settle_refused", lambda account, actor: outcome)
+    assert sweep.validate_batch([account.pk], actor="task") == {outcome: 1}
+    assert HostState.objects.exists() is not forgotten
