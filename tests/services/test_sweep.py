@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from django_egnyte.exceptions import RateLimitedError, UnauthorizedError, UnavailableError
 from django_egnyte.models import EgnyteAccount, HostState, KeyState, SpentState
-from django_egnyte.services import budget, hosts, sweep
+from django_egnyte.services import budget, hosts, leases, sweep
 from django_egnyte.services.link import spend_state
+from django_egnyte.services.transactions import hence
 
 from .threads import Threads
 
@@ -586,3 +587,20 @@ def test_a_host_that_refreshes_a_token_is_there(many, monkeypatch, outcome, forg
     monkeypatch.setattr(sweep.validate, "settle_refused", lambda account, actor: outcome)
     assert sweep.validate_batch([account.pk], actor="task") == {outcome: 1}
     assert HostState.objects.exists() is not forgotten
+
+
+def test_the_refreshes_leave_a_held_off_host_alone(many, make_user, link):
+    many(1)
+    other = link(make_user("other"), domain="globex", username="mmiller")
+    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    hosts.note_unreachable("acme.egnyte.com", UnavailableError("No answer."))
+    assert sweep.refresh_due(actor="task") == {"refreshed": 1}
+    assert EgnyteAccount.objects.get(pk=other.pk).token_version == 2
+
+
+def test_the_refreshes_wait_for_nobody(many, monkeypatch):
+    many(1)
+    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
+    monkeypatch.setattr(leases.time, "sleep", lambda seconds: pytest.fail("waited"))
+    assert sweep.refresh_due(actor="task") == {"unknown": 1}
