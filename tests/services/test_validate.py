@@ -16,7 +16,7 @@ from django_egnyte.exceptions import (
 )
 from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
 from django_egnyte.oauth import OAuthClient
-from django_egnyte.services import breaker, budget, verdict
+from django_egnyte.services import breaker, budget, leases, verdict
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
 from django_egnyte.services.validate import is_expired, note_use, postpone, validate
@@ -411,3 +411,23 @@ def test_an_account_whose_refresh_token_is_dropped_lives_on(egnyte_sandbox, egny
     )
     assert validate(egnyte_account.pk, actor="task") == "alive"
     assert EgnyteAccount.objects.get().refresh_token == ""
+
+
+def test_a_verdict_waits_for_nobody(egnyte_sandbox, legacy, monkeypatch):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
+    monkeypatch.setattr(leases.time, "sleep", lambda seconds: pytest.fail("waited"))
+    assert validate(legacy.pk, actor="task") == "unknown"
+
+
+def test_a_use_that_cannot_be_written_breaks_nothing_of_the_sites(legacy, monkeypatch, caplog):
+    """It is written after the commit: what the site does then must happen all the same."""
+    EgnyteAccount.objects.write(status="suspect")
+    legacy.refresh_from_db()
+    done = []
+    monkeypatch.setattr(verdict, "clear", lambda *args, **values: 1 / 0)
+    with transaction.atomic():
+        note_use(legacy)
+        transaction.on_commit(lambda: done.append("the site's"))
+    assert done == ["the site's"]
+    assert "division by zero" in caplog.text
