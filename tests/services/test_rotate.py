@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from django_egnyte.exceptions import DecryptionError
-from django_egnyte.fields import Sealed, as_stored, ciphers, needs_reseal
+from django_egnyte.fields import Sealed, as_stored, ciphers, needs_reseal, seal
 from django_egnyte.models import EgnyteAccount, PendingRevocation
 from django_egnyte.oauth import fingerprint
 from django_egnyte.services import rotate as rotation
@@ -371,3 +371,16 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
     all_due()
     process_revocations()
     assert orphans(egnyte_sandbox) == set()
+
+
+def test_a_row_may_be_half_done(filled, settings):
+    """Its access token is empty, or was replaced since the new key is there."""
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    one, two = filled[:2]
+    sealed = seal(one.access_token, one.seal_context("access_token"))
+    EgnyteAccount.objects.filter(pk=one.pk).write(access_token=sealed)
+    EgnyteAccount.objects.filter(pk=two.pk).write(access_token="")
+    assert rotated().resealed == 8
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    for row in EgnyteAccount.objects.filter(pk__in=[one.pk, two.pk]):
+        assert row.refresh_token
