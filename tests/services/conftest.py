@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from django_egnyte import queue
 from django_egnyte.models import EgnyteAccount, PendingRevocation
@@ -45,6 +47,30 @@ def link(egnyte_sandbox: Sandbox) -> Callable[..., EgnyteAccount]:
         return link_account(egnyte_sandbox, user, **options)
 
     return make
+
+
+@pytest.fixture
+def many(make_user: Callable[[str], Any], link: Callable[..., EgnyteAccount]) -> Any:
+    """Make so many users with an account each."""
+
+    def make(count: int, **options: Any) -> list[EgnyteAccount]:
+        return [link(make_user(f"user{number}"), **options) for number in range(count)]
+
+    return make
+
+
+@pytest.fixture
+def legacy(
+    egnyte_sandbox: Sandbox, egnyte_user: Any, link: Callable[..., EgnyteAccount]
+) -> EgnyteAccount:
+    """An account without a refresh token."""
+    egnyte_sandbox.policy.style = "legacy"
+    return link(egnyte_user)
+
+
+def due_now() -> None:
+    """Let all accounts be due for a validation."""
+    EgnyteAccount.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
 
 
 def all_due() -> None:

@@ -92,6 +92,7 @@ def test_users_can_connect_however_small_the_budget_is(settings):
     budget.draw(refresh=True)
     budget.draw(refresh=False)
     refused(refresh=False)
+    assert counts() == (2, 1)
 
 
 @pytest.mark.parametrize(
