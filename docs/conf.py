@@ -23,10 +23,11 @@ exclude_patterns = ["_build"]
 
 # As ``tox -e mutation`` left it.
 score = json.loads((HERE.parent / "tests" / "mutation" / "score.json").read_text(encoding="utf-8"))
+share = f"{100 * score['killed'] / score['mutants']:.1f} %"
 rst_epilog = f"""
 .. |mutation score| replace:: on {score["date"]} the tests killed {score["killed"]} of
-   {score["mutants"]} mutants, {100 * score["killed"] / score["mutants"]:.1f} %, {score["explained"]} were explained and
-   {score["survived"]} left
+   {score["mutants"]} mutants ({share}), {score["explained"]} were explained, and
+   {score["survived"]} were left
 """
 nitpicky = True
 default_role = "code"
