@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def test_an_answer_is_waited_for_byte_by_byte(
     """After its deadline for no byte more: each is worth a read timeout."""
     answering(b'{"access_token": "abc"} and so on')
     clock = count()
-    monkeypatch.setattr(oauth.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(oauth, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     # The clock is read at the beginning, and once for each byte.
     assert replace(client, deadline=len('{"access_token": "abc"')).refresh("def").access_token
     with pytest.raises(errors.UnavailableError, match="too long") as caught:
@@ -98,7 +99,7 @@ def test_an_answer_may_come_at_the_very_deadline(
     client: OAuthClient, answering: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answering(b'{"access_token": "abc"}')
-    monkeypatch.setattr(oauth.time, "monotonic", lambda: 1.0)
+    monkeypatch.setattr(oauth, "time", SimpleNamespace(monotonic=lambda: 1.0))
     assert replace(client, deadline=0.0).refresh("def") == TokenAnswer("abc")
 
 

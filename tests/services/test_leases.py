@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -20,8 +21,9 @@ pytestmark = pytest.mark.django_db
 def clock(monkeypatch):
     """Time stands still but for who sleeps; what was slept, in seconds."""
     slept: list[float] = []
-    monkeypatch.setattr(leases.time, "monotonic", lambda: 1000.0 + sum(slept))
-    monkeypatch.setattr(leases.time, "sleep", slept.append)
+    # For this module alone: the rest of the process goes by the real one.
+    clock = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept), sleep=slept.append)
+    monkeypatch.setattr(leases, "time", clock)
     return slept
 
 
@@ -56,7 +58,7 @@ def test_the_owner_is_waited_for_in_short_steps(egnyte_account, clock):
     leased()
     with pytest.raises(TokenExpiredError), leases.hold(egnyte_account, patience=3):
         pass
-    assert 3 <= sum(clock) < 3.3
+    assert 2.99 < sum(clock) < 3.3
     assert max(clock) < 0.3
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS
@@ -67,7 +68,7 @@ def test_a_claim_lasts_as_long_as_a_pass_may(queued, monkeypatch):
 def test_a_pass_ends_in_time(queued, monkeypatch):
     queued(4)
     now = [1000.0]
-    monkeypatch.setattr(revoke.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(revoke, "time", SimpleNamespace(monotonic=lambda: now[0]))
     row_by_row = revoke.revoke_row
 
     def slow(*args, **options):

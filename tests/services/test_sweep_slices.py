@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -93,9 +95,9 @@ def test_a_held_off_host_is_not_claimed(many, make_user, link):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is set by the test."""
+    """A clock that is set by the test, for the sweeps alone."""
     now = [1000.0]
-    monkeypatch.setattr(sweep.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -254,5 +256,8 @@ def test_the_refreshes_wait_for_nobody(many, monkeypatch):
     many(1)
     EgnyteAccount.objects.update(next_refresh_at=timezone.now())
     EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
-    monkeypatch.setattr(leases.time, "sleep", lambda seconds: pytest.fail("waited"))
+    impatient = SimpleNamespace(
+        monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("waited")
+    )
+    monkeypatch.setattr(leases, "time", impatient)
     assert sweep.refresh_due(actor="task") == {"unknown": 1}
