@@ -4,7 +4,7 @@ import ipaddress
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client
 
 import django_egnyte
+from tests.turns import turn
 
 pytest_plugins = ["pytester"]
 
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("django_egnyte was imported from the checkout, not from the wheel")
     if unknown := REQUIRED - {*SERVICES, "browser"}:
         raise pytest.UsageError(f"EGNYTE_TEST_REQUIRE names no service: {', '.join(unknown)}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of pytest-timeout's watch
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with turn(alone=item.get_closest_marker("service") is not None):
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

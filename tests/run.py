@@ -3,8 +3,8 @@
 
 Makes a virtual environment in ``.venv-tests`` beside this folder, installs the project and what
 its tests need, and runs pytest under coverage. Arguments go to pytest:
-``python3 tests/run.py -k callback -x``. Without arguments the whole suite runs, and too little
-coverage is a failure; with arguments coverage is measured but not judged.
+``python3 tests/run.py -k callback -x``. Without arguments the whole suite runs on all cores, and
+too little coverage is a failure; with arguments coverage is measured but not judged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return subprocess.run([*command, *arguments], cwd=ROOT).returncode
     status, closing = run_holding_last_line(
-        [*command, "--color=yes" if sys.stdout.isatty() else "--color=no"]
+        [*command, "-n", "auto", "--color=yes" if sys.stdout.isatty() else "--color=no"]
     )
     uncovered = False
     if status == 0:
