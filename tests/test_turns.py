@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -34,8 +34,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def enter(*, alone: bool, entered: threading.Event) -> None:
-    with among(alone=alone):
+def enter(its_turn: AbstractContextManager[None], entered: threading.Event) -> None:
+    with its_turn:
         entered.set()
 
 
@@ -53,7 +53,7 @@ def gate_is_open() -> bool:
 def test_others_run_beside_each_other(threads: ThreadPoolExecutor) -> None:
     entered = threading.Event()
     with among(alone=False):
-        threads.submit(enter, alone=False, entered=entered)
+        threads.submit(enter, among(alone=False), entered)
         assert entered.wait(DEADLINE)
 
 
@@ -63,7 +63,7 @@ def test_who_is_alone_has_nobody_beside_him(
 ) -> None:
     entered = threading.Event()
     with among(alone=first):
-        threads.submit(enter, alone=second, entered=entered)
+        threads.submit(enter, among(alone=second), entered)
         assert not entered.wait(0.2)
     assert entered.wait(DEADLINE)
 
@@ -94,14 +94,15 @@ def test_nobody_overtakes_who_waits_to_be_alone(threads: ThreadPoolExecutor) -> 
 
 @pytest.mark.parametrize("workers", [None, "1"])
 def test_without_other_workers_nobody_waits(
-    monkeypatch: pytest.MonkeyPatch, workers: str | None
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, workers: str | None
 ) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     if workers:
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
-    with ExitStack() as turns:
-        for _ in range(2):
-            turns.enter_context(turn(alone=True))
+    entered = threading.Event()
+    with turn(alone=True):
+        threads.submit(enter, turn(alone=True), entered)
+        assert entered.wait(DEADLINE)
 
 
 def test_with_other_workers_turns_are_taken(
@@ -110,6 +111,6 @@ def test_with_other_workers_turns_are_taken(
     monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
     entered = threading.Event()
     with turn(alone=False):
-        threads.submit(enter, alone=True, entered=entered)
+        threads.submit(enter, turn(alone=True), entered)
         assert not entered.wait(0.2)
     assert entered.wait(DEADLINE)
