@@ -75,11 +75,18 @@ def link_with_code(
 
 @sensitive_variables()
 def link_with_password(
-    user: Any, *, username: str, password: str, host: str, scopes: Sequence[str]
+    user: Any,
+    *,
+    username: str,
+    password: str,
+    host: str,
+    scopes: Sequence[str],
+    actor: str | None = None,
 ) -> EgnyteAccount:
     """Trade an Egnyte username and password for a token (internal applications), and store it.
 
-    The password is used once and kept nowhere. Raises as ``link_with_code``.
+    The password is used once and kept nowhere. ``actor`` stands in the history; by default it is
+    the user. Raises as ``link_with_code``.
     """
     with budget.attempt(str(user.pk), host, username):
         return _link(
@@ -90,6 +97,7 @@ def link_with_password(
             flow=Flow.PASSWORD,
             relink=None,
             username=username,
+            actor=actor,
         )
 
 
@@ -121,6 +129,7 @@ def _link(
     flow: str,
     relink: int | None,
     username: str = "",
+    actor: str | None = None,
 ) -> EgnyteAccount:
     user_ref = str(user.pk)
     budget.refuse_after_failures(user_ref)
@@ -129,14 +138,16 @@ def _link(
     except OAuthError as error:
         AccountEvent.objects.using(alias()).create(
             kind=EventKind.LINK_FAILED,
-            actor=f"user:{user_ref}",
+            actor=actor or f"user:{user_ref}",
             user_ref=user_ref,
             domain=host,
             username=username,
             reason=f"{type(error).__name__} {error.code or ''}".strip(),
         )
         raise
-    return prove_and_store(user, obtained, host=host, scopes=scopes, flow=flow, relink=relink)
+    return prove_and_store(
+        user, obtained, host=host, scopes=scopes, flow=flow, relink=relink, actor=actor
+    )
 
 
 @sensitive_variables()
@@ -148,6 +159,7 @@ def prove_and_store(
     scopes: Sequence[str],
     flow: str,
     relink: int | None,
+    actor: str | None = None,
 ) -> EgnyteAccount:
     """Ask Egnyte whose token this is, then store it; on any failure its row becomes due."""
     with due_on_failure(obtained.row):
@@ -162,6 +174,7 @@ def prove_and_store(
                 scopes=list(scopes if granted is None else granted),
                 flow=flow,
                 relink=relink,
+                actor=actor or f"user:{user.pk}",
             )
 
         try:
@@ -184,6 +197,7 @@ def _store(
     scopes: list[str],
     flow: str,
     relink: int | None,
+    actor: str,
 ) -> EgnyteAccount:
     using = alias()
     row, grants = outbox.own_row(obtained.row, using)
@@ -271,7 +285,7 @@ def _store(
         EventKind.CONNECTED if created else EventKind.RECONNECTED,
         account,
         using=using,
-        actor=f"user:{user.pk}",
+        actor=actor,
     )
     history.announce(account_connected, account, using=using, created=created, reason=flow)
     if superseded is not None:

@@ -46,6 +46,7 @@ def test_a_password_from_standard_input_links_the_user(
     assert (account.user, account.flow) == (user, "password")
     assert account.scopes == ["Egnyte.filesystem", "Egnyte.link"]
     assert internal.is_alive(account.access_token)
+    assert AccountEvent.objects.get(kind="connected").actor == "command"
 
 
 def test_on_a_terminal_the_password_is_asked_for(
@@ -137,7 +138,8 @@ def test_a_wrong_password_is_said_with_a_hint(run, internal, user, stdin) -> Non
     assert "EGNYTE_CLIENT_SECRET" in ran.error
     assert "wr0ng" not in ran.error + ran.out + ran.err
     assert not EgnyteAccount.objects.exists()
-    assert AccountEvent.objects.get().kind == "link_failed"
+    event = AccountEvent.objects.get()
+    assert (event.kind, event.actor) == ("link_failed", "command")
 
 
 def test_five_wrong_passwords_are_enough(run, internal, user, stdin) -> None:

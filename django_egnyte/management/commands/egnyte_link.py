@@ -46,6 +46,7 @@ class Command(BaseCommand):
                 password=password,
                 host=host,
                 scopes=tuple(conf.scopes),
+                actor="command",
             )
         except EgnyteError as error:
             hint = f" {error.hint}" if error.hint else ""
