@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from inspect import iscoroutinefunction
 from typing import Any, TypeVar, overload
 
+from asgiref.sync import iscoroutinefunction  # knows View.as_view()'s mark on Python 3.11, too
 from django.http import HttpResponseBase
+from django.views import View
 
 from .access import EgnyteHttpRequest, RequestClient, to_connect
 
@@ -27,7 +28,7 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
     if view is None:
         return functools.partial(egnyte_required, scopes=scopes)
 
-    if iscoroutinefunction(view):
+    if _is_async(view):
 
         @functools.wraps(view)
         async def awrapped(
@@ -50,6 +51,16 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
         return response
 
     return wrapped
+
+
+def _is_async(view: Any) -> bool:
+    if iscoroutinefunction(view):
+        return True
+    # method_decorator() gives a partial of the bound dispatch(), a plain method that returns a
+    # coroutine where the handlers of the class are async.
+    method: Any = getattr(view, "func", None)
+    of = getattr(method, "__self__", None)
+    return isinstance(of, View) and method.__name__ == "dispatch" and of.view_is_async
 
 
 def _refusal(

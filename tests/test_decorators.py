@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -39,11 +40,30 @@ class Based(View):
         return HttpResponse("class")
 
 
+class AsyncBased(View):
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("async")
+
+
+@method_decorator(egnyte_required, name="dispatch")
+class AsyncDispatched(AsyncBased):
+    pass
+
+
+class AsyncHandled(View):
+    @method_decorator(egnyte_required)
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("async")
+
+
 urlpatterns = [
     path("plain/<str:word>/", plain),
     path("scoped/", scoped),
     path("aplain/", aplain),
     path("class/", Based.as_view()),
+    path("async-class/", egnyte_required(AsyncBased.as_view())),
+    path("async-dispatch/", AsyncDispatched.as_view()),
+    path("async-handler/", AsyncHandled.as_view()),
     path("egnyte/", include("django_egnyte.urls")),
 ]
 
@@ -103,17 +123,36 @@ def test_the_view_keeps_its_name() -> None:
     assert plain.__doc__ == "Says the word."
 
 
+ASYNC = ["/aplain/", "/async-class/", "/async-dispatch/", "/async-handler/"]
+
+
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("url", ASYNC)
 def test_an_async_view_is_guarded_too(
-    egnyte_sandbox: Any, egnyte_user: Any, monkeypatch: pytest.MonkeyPatch, request: Any
+    egnyte_sandbox: Any,
+    egnyte_user: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    request: Any,
+    url: str,
 ) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", False)
     client = AsyncClient()
     client.force_login(egnyte_user)
 
     async def fetch() -> Any:
-        return await client.get("/aplain/")
+        return await client.get(url)
 
-    assert async_to_sync(fetch)()["Location"] == "/egnyte/connect/?next=%2Faplain%2F"
+    wanted = f"/egnyte/connect/?next={quote(url, safe='')}"
+    assert async_to_sync(fetch)()["Location"] == wanted
     request.getfixturevalue("egnyte_account")
     assert async_to_sync(fetch)().content == b"async"
+
+
+@pytest.mark.parametrize("url", ASYNC)
+def test_an_async_view_is_guarded_under_wsgi(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, request: Any, url: str
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", False)
+    assert browser.get(url).status_code == 302
+    request.getfixturevalue("egnyte_account")
+    assert browser.get(url).content == b"async"
