@@ -242,3 +242,25 @@ def test_the_stylesheet_is_served_and_follows_the_dark_scheme(
         shades[scheme] = body.value_of_css_property("background-color")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert shades == {"light": "rgba(244, 246, 245, 1)", "dark": "rgba(17, 23, 20, 1)"}
+
+
+def test_in_a_site_that_is_always_light_the_cards_are_light_too(
+    browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
+) -> None:
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(f"{live_server.url}/egnyte/")
+    # As in the base.html of a site that knows nothing of schemes.
+    browser.execute_script("document.body.className = ''")
+    seen = {
+        selector: browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property(name)
+        for selector, name in (
+            (".egnyte h1", "color"),
+            (".egnyte .egnyte-card", "background-color"),
+        )
+    }
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert seen == {
+        ".egnyte h1": "rgba(0, 0, 0, 1)",
+        ".egnyte .egnyte-card": "rgba(255, 255, 255, 1)",
+    }
