@@ -26,19 +26,28 @@ def add_selection(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="all accounts")
 
 
-def selected(options: dict[str, Any]) -> EgnyteAccountQuerySet:
-    """The live accounts meant; ``CommandError`` if none were named, or not clearly."""
-    accounts = EgnyteAccount.objects.live()
-    named = [options["account"] is not None, bool(options["user"]), bool(options["domain"])]
-    if options["all"] is any(named):
+def are_named(options: dict[str, Any]) -> bool:
+    """Whether some accounts were named. An empty name is one, too, and fits none."""
+    return any(options[name] is not None for name in ("account", "user", "domain"))
+
+
+def selected(options: dict[str, Any], *, live: bool = True) -> EgnyteAccountQuerySet:
+    """The accounts meant, the live ones unless told otherwise.
+
+    ``CommandError`` if none were named, or not clearly, or if what was named is unknown here.
+    """
+    if options["all"] is are_named(options):
         raise CommandError("Say which: --account, --user and --domain, or --all.")
+    accounts = EgnyteAccount.objects.all()
     if options["account"] is not None:
         accounts = accounts.filter(pk=options["account"])
-    if options["user"]:
+        if not accounts.exists():
+            raise CommandError(f"There is no account {options['account']}.")
+    if options["user"] is not None:
         accounts = accounts.filter(user=user_named(options["user"]))
-    if options["domain"]:
+    if options["domain"] is not None:
         accounts = accounts.filter(domain=host_named(options["domain"]))
-    return accounts
+    return accounts.live() if live else accounts
 
 
 def user_named(name: str) -> Any:

@@ -15,10 +15,11 @@ from . import history, outbox, verdict
 from .transactions import alias, in_short_transaction
 
 
-def disconnect(account_id: int, *, actor: str, user: Any = None) -> bool:
+def disconnect(account_id: int, *, actor: str, user: Any = None, reason: str = "") -> bool:
     """Delete the account. Its tokens go to the outbox in the same transaction; history stays.
 
-    ``False`` if there is no such account, or not of ``user`` where one is given.
+    ``actor`` and ``reason`` are for that history. ``False`` if there is no such account, or not of
+    ``user`` where one is given.
     """
 
     def work() -> bool:
@@ -28,7 +29,7 @@ def disconnect(account_id: int, *, actor: str, user: Any = None) -> bool:
         account = rows.select_for_update().first()
         if account is None:
             return False
-        account._egnyte_locked_for = actor  # type: ignore[attr-defined]
+        account._egnyte_locked_for = (actor, reason)  # type: ignore[attr-defined]
         account.delete(using=alias())
         return True
 
@@ -42,7 +43,7 @@ def queue_deleted(account: EgnyteAccount, *, using: str) -> None:
     The row is read again under a lock, since the instance may be stale, and its ciphertext moves
     unopened, so that even a row that no key opens can be deleted.
     """
-    actor = getattr(account, "_egnyte_locked_for", "")
+    actor, reason = getattr(account, "_egnyte_locked_for", ("", ""))
     found: EgnyteAccount | None = account
     if not actor:
         rows = EgnyteAccount.objects.using(using).filter(pk=account.pk)
@@ -53,7 +54,9 @@ def queue_deleted(account: EgnyteAccount, *, using: str) -> None:
         outbox.put_held(found, using=using, reason="disconnected")
     gone = copy.copy(found)
     gone.access_token = gone.refresh_token = ""
-    history.record(EventKind.DISCONNECTED, gone, using=using, actor=actor or "delete")
+    history.record(
+        EventKind.DISCONNECTED, gone, using=using, actor=actor or "delete", reason=reason
+    )
     history.announce(account_disconnected, gone, using=using, reason=actor or "delete")
     queue.hurry("process_revocations", using=using)
 

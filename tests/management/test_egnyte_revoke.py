@@ -88,6 +88,18 @@ def test_the_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox, answer) 
     ]  # fmt: skip
 
 
+def test_dead_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox) -> None:
+    one = str(accounts[0].pk)
+    assert run("egnyte_revoke", "--account", one, "--noinput").code == 0
+    again = run("egnyte_revoke", "--account", one, "--noinput")
+    assert (again.code, again.out) == (0, "0 accounts to be revoked.\n")
+    ran = run("egnyte_revoke", "--account", one, "--delete", "--noinput", "--reason", "left us")
+    assert (ran.code, ran.out) == (0, "1 accounts deleted; tokens: {}\n")
+    assert not EgnyteAccount.objects.filter(pk=one).exists()
+    event = AccountEvent.objects.get(kind="disconnected")
+    assert (event.actor, event.reason) == ("command", "left us")
+
+
 def test_the_reason_is_in_the_history(run, accounts) -> None:
     run("egnyte_revoke", "--account", str(accounts[0].pk), "--no-input", "--reason", "left us")
     event = AccountEvent.objects.filter(kind="revoked").get()
@@ -97,7 +109,7 @@ def test_the_reason_is_in_the_history(run, accounts) -> None:
 
 def test_nobody_selected_is_nothing_to_do(run, egnyte_sandbox) -> None:
     ran = run("egnyte_revoke", "--all")
-    assert (ran.code, ran.out) == (0, "0 accounts would be revoked.\n")
+    assert (ran.code, ran.out) == (0, "0 accounts to be revoked.\n")
 
 
 @pytest.mark.parametrize("delete", [True, False])

@@ -9,9 +9,9 @@ from django_egnyte.management.selection import selected
 from django_egnyte.models import EgnyteAccount
 
 
-def names(**options: Any) -> list[str]:
+def names(*, live: bool = True, **options: Any) -> list[str]:
     options = {"account": None, "user": None, "domain": None, "all": False} | options
-    return sorted(each.username for each in selected(options))
+    return sorted(each.username for each in selected(options, live=live))
 
 
 def test_accounts_are_selected_by_user_domain_and_id(accounts: list[EgnyteAccount]) -> None:
@@ -24,18 +24,27 @@ def test_accounts_are_selected_by_user_domain_and_id(accounts: list[EgnyteAccoun
     assert names(account=accounts[1].pk) == ["bdoe"]
     assert names(user=one, domain="globex") == []
     assert names(user=one, account=accounts[2].pk) == []
-    assert names(account=0) == []
 
 
-def test_dead_accounts_are_never_selected(accounts: list[EgnyteAccount]) -> None:
+def test_dead_accounts_are_selected_only_if_asked_for(accounts: list[EgnyteAccount]) -> None:
     EgnyteAccount.objects.filter(pk=accounts[0].pk).write(status="revoked")
     EgnyteAccount.objects.filter(pk=accounts[1].pk).write(status="suspect")
     assert names(all=True) == ["bdoe", "mmiller"]
+    assert names(account=accounts[0].pk) == []
+    assert names(live=False, all=True) == ["bdoe", "jsmith", "mmiller"]
+    assert names(live=False, account=accounts[0].pk) == ["jsmith"]
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"all": True, "account": 1}, {"all": True, "user": "x"}, {"all": True, "domain": "acme"}],
+    [
+        {},
+        {"all": True, "account": 1},
+        {"all": True, "user": "x"},
+        {"all": True, "domain": "acme"},
+        {"all": True, "user": ""},
+        {"all": True, "domain": ""},
+    ],
 )
 def test_what_is_meant_must_be_said_clearly(db: None, options: dict[str, Any]) -> None:
     with pytest.raises(CommandError, match="Say which"):
@@ -45,6 +54,23 @@ def test_what_is_meant_must_be_said_clearly(db: None, options: dict[str, Any]) -
 def test_an_unknown_user_is_an_error(accounts: list[EgnyteAccount]) -> None:
     with pytest.raises(CommandError, match="no user 'nobody'"):
         names(user="nobody")
+
+
+def test_an_unknown_account_is_an_error(accounts: list[EgnyteAccount]) -> None:
+    with pytest.raises(CommandError, match=r"There is no account 0\."):
+        names(account=0)
+
+
+@pytest.mark.parametrize("empty", ["user", "domain"])
+def test_an_empty_name_does_not_widen_what_is_meant(
+    accounts: list[EgnyteAccount], empty: str
+) -> None:
+    """A script's variable that happens to be empty."""
+    one = {"user": accounts[0].user.get_username(), "domain": "acme"}
+    with pytest.raises(CommandError):
+        names(**one | {empty: ""})
+    with pytest.raises(CommandError):
+        names(**{empty: ""})
 
 
 @pytest.mark.parametrize("domain", ["evil.com", "acme.evil.com", "www", "a b"])

@@ -27,17 +27,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_selection(parser)
-        parser.add_argument("--delete", action="store_true", help="delete the accounts, too")
+        parser.add_argument(
+            "--delete", action="store_true", help="delete the accounts, the dead too"
+        )
         parser.add_argument("--dry-run", action="store_true", help="only say how many")
-        parser.add_argument("--no-input", action="store_false", dest="interactive")
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="do not ask, for cron and scripts",
+        )
         parser.add_argument("--reason", default="by an administrator", help="for the history")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        accounts = selected(options)
+        accounts = selected(options, live=not options["delete"])
         total = accounts.count()
         verb = "deleted" if options["delete"] else "revoked"
-        if options["dry_run"] or not total:
+        if options["dry_run"]:
             self.stdout.write(f"{total} accounts would be {verb}.")
+            return
+        if not total:
+            self.stdout.write(f"0 accounts to be {verb}.")
             return
         if options["interactive"]:
             try:
@@ -51,7 +62,7 @@ class Command(BaseCommand):
         with progress(keys, total, "Revoking", self.stderr) as bar:
             for pk in bar:
                 if options["delete"]:
-                    done += disconnect(pk, actor="command")
+                    done += disconnect(pk, actor="command", reason=options["reason"])
                 else:
                     done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
         outcomes = _work_off()

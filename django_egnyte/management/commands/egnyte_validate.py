@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_egnyte.management.selection import add_selection, progress, selected
+from django_egnyte.management.selection import add_selection, are_named, progress, selected
 from django_egnyte.services import breaker
 from django_egnyte.services.sweep import validate_batch
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         if options["resume_verdicts"] and not options["dry_run"]:
             resumed = breaker.resume("by command")
             self.stdout.write("Verdicts resume." if resumed else "Verdicts were not paused.")
-            if not (options["all"] or options["account"] or options["user"] or options["domain"]):
+            if not (options["all"] or are_named(options)):
                 return
         accounts = selected(options)
         total = accounts.count()
