@@ -257,11 +257,17 @@ class InvalidCredentialsError(OAuthError):
 
 
 class GrantTypeError(OAuthError):
-    """GRANT_PASSWORD, 403: an internal application's key takes the password flow only."""
+    """GRANT_PASSWORD, 403: an internal application's key takes the password flow only.
+
+    Also ``unauthorized_client``: the key may not use this grant type (RFC 6749 section 5.2).
+    """
 
     status = 403
     code = "GRANT_PASSWORD"
-    hint = 'This API key is for an internal application: set EGNYTE_FLOW to "password".'
+    hint = (
+        "This API key was registered for another flow than was tried: compare with EGNYTE_FLOW. "
+        'A key of an internal application takes "password" only.'
+    )
     user_hint = gettext_noop(
         "This site is not set up correctly for Egnyte. Please tell its administrator."
     )

@@ -348,7 +348,7 @@ def _kind(status: int, code: str, message: str, mashery: str) -> type[OAuthError
         "RESOURCE_FLOW_ISNULL": MissingCredentialsError,
         "invalid_grant": InvalidGrantError,
         "invalid_client": InactiveKeyError,
-        "unauthorized_client": InactiveKeyError,
+        "unauthorized_client": GrantTypeError,
         "invalid_request": MalformedRequestError,
         "unsupported_grant_type": GrantTypeError,
     }.get(code, OAuthError)

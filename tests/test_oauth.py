@@ -220,6 +220,7 @@ def test_a_token_in_a_broken_answer_is_handed_over_to_be_revoked(body: bytes, re
         (400, {"errorCode": "RESOURCE_FLOW_ISNULL"}, errors.MissingCredentialsError),
         (400, {"error": "invalid_grant"}, errors.InvalidGrantError),
         (401, {"error": "invalid_client"}, errors.InactiveKeyError),
+        (400, {"error": "unauthorized_client"}, errors.GrantTypeError),
         (400, {"error": "something new"}, errors.OAuthError),
         (400, {}, errors.OAuthError),
         (404, {}, errors.OAuthError),

@@ -151,7 +151,7 @@ def test_five_wrong_passwords_are_enough(run, internal, user, stdin) -> None:
 
 @pytest.mark.parametrize(
     ("key", "error"),
-    [("sandbox-code-key", "InactiveKeyError"), ("sandbox-implicit-key", "ImplicitKeyError")],
+    [("sandbox-code-key", "GrantTypeError"), ("sandbox-implicit-key", "ImplicitKeyError")],
 )
 def test_a_key_of_another_kind_is_explained(
     run, internal, user, stdin, settings, key, error
