@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from django_egnyte import gateway
+from django_egnyte.fields import seal
 from django_egnyte.models import EgnyteAccount, HostState, KeyState, PendingRevocation
 from django_egnyte.services.disconnect import disconnect
 
@@ -139,9 +140,20 @@ def test_an_hour_that_is_over_counts_no_more(seen, accounts) -> None:
     assert seen()["token_requests_this_hour"] == 0
 
 
-def test_no_token_is_opened(run, accounts, settings) -> None:
+def test_tokens_that_no_key_opens_need_someone(run, accounts, seen, settings) -> None:
+    assert (seen()["tokens_tried"], seen()["tokens_unreadable"]) == (3, 0)
     settings.EGNYTE_ENCRYPTION_KEYS = ["a key that opens nothing here, not a single row"]
-    assert run("egnyte_status").code == 0
+    sealed = seal("a token", accounts[2].seal_context("access_token"))
+    EgnyteAccount.objects.filter(pk=accounts[2].pk).write(access_token=sealed)
+    ran = run("egnyte_status")
+    assert (ran.code, table_of(ran.out)["unreadable, of the 3 oldest"]) == (1, "2")
+    assert ran.error == (
+        "2 of the 3 oldest accounts have tokens that no key opens: "
+        "does EGNYTE_ENCRYPTION_KEYS lack an older one?"
+    )
+    # A dead account holds no token, and needs no key.
+    EgnyteAccount.objects.filter(pk=accounts[0].pk).write(status="revoked")
+    assert (seen()["tokens_tried"], seen()["tokens_unreadable"]) == (2, 1)
 
 
 def test_the_shell_learns_how_it_ended(exit_code, accounts, capsys) -> None:

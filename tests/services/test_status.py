@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from django_egnyte import gateway
+from django_egnyte.fields import seal
 from django_egnyte.models import EgnyteAccount, KeyState, PendingRevocation
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
@@ -23,6 +24,15 @@ def test_a_site_without_anything_is_well(egnyte_sandbox):
     assert seen.pop("token_requests_per_hour") == 100
     assert seen.pop("refreshes_possible") == 7 * 24 * 100
     assert not any(seen.values()), seen
+
+
+def test_the_oldest_twenty_are_opened(egnyte_account, many, settings):
+    many(20)
+    settings.EGNYTE_ENCRYPTION_KEYS = ["a key that opens nothing here, not a single row"]
+    sealed = seal("a token", egnyte_account.seal_context("access_token"))
+    EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(access_token=sealed)
+    seen = overview()
+    assert (seen.tokens_tried, seen.tokens_unreadable, len(seen.problems)) == (20, 19, 1)
 
 
 @pytest.mark.parametrize(("due", "late"), [(59 * MINUTE, 0), (61 * MINUTE, 1)])

@@ -44,6 +44,7 @@ class Command(BaseCommand):
             ("  the oldest, hours", f"{seen.outbox_oldest_seconds / 3600:.1f}"),
             ("  stuck for over a day", seen.outbox_stuck),
             ("superseded tokens, waiting", seen.outbox_superseded),
+            (f"unreadable, of the {seen.tokens_tried} oldest", seen.tokens_unreadable),
             ("verdicts", "paused" if seen.verdicts_paused else "passed"),
         ]
         for host in seen.hosts_held_off:
