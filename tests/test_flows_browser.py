@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -103,19 +102,10 @@ def test_a_real_referer_tells_the_domain(
     enhanced: Any,
     egnyte_sandbox_server: Any,
     settings: Any,
-    monkeypatch: pytest.MonkeyPatch,
     form: str,
 ) -> None:
     if form == "host":  # as at Egnyte: the Referer is an origin alone
         settings.EGNYTE_BASE_URL = egnyte_sandbox_server.host_base_url
-        resolve = socket.getaddrinfo
-
-        def local(host: Any, *args: Any, **kwargs: Any) -> Any:
-            here = isinstance(host, str) and host.endswith(".localhost")
-            return resolve("127.0.0.1" if here else host, *args, **kwargs)
-
-        # Browsers know where these names lead, not every system does.
-        monkeypatch.setattr(socket, "getaddrinfo", local)
     through_the_service(browser, live_server, "/plain/")
     assert browser.current_url == f"{live_server.url}/plain/"
     assert words(browser) == "linked"

@@ -165,7 +165,17 @@ class _Watch:
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         call: Call | None = getattr(_local, "call", None)
-        return super()._new_conn() if call is None else call.connect(super()._new_conn)
+        return self._connect() if call is None else call.connect(self._connect)
+
+    def _connect(self) -> socket.socket:
+        named = self._dns_host
+        if named.endswith(".localhost"):
+            # Not every resolver knows these for the machine's own (RFC 6761 section 6.3).
+            self._dns_host = "localhost"
+        try:
+            return super()._new_conn()
+        finally:
+            self._dns_host = named
 
     def connect(self) -> None:
         super().connect()

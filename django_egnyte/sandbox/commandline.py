@@ -28,7 +28,7 @@ Settings for your project:
   EGNYTE_CLIENT_ID = "{seed.CODE_KEY}"
   EGNYTE_CLIENT_SECRET = "{seed.CODE_SECRET}"
   EGNYTE_BASE_URL = "{server.base_url}"
-or, to have a host for each domain (the Enhanced service needs a browser that knows them):
+or, to have a host for each domain, if your browser finds such names:
   EGNYTE_BASE_URL = "{server.host_base_url}"
 Other keys, for EGNYTE_FLOW = "implicit": {seed.IMPLICIT_KEY} (without a secret),
 and for EGNYTE_FLOW = "password": {seed.INTERNAL_KEY}, secret {seed.INTERNAL_SECRET}

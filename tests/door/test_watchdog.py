@@ -79,6 +79,25 @@ def test_a_slow_resolver_is_left_behind_at_the_deadline(monkeypatch: pytest.Monk
         time.sleep(1)
 
 
+@pytest.mark.parametrize("deadline", [None, 5])
+def test_names_below_localhost_are_this_machine_s_whatever_the_resolver_knows(
+    monkeypatch: pytest.MonkeyPatch, deadline: float | None
+) -> None:
+    """RFC 6761 section 6.3."""
+    real = socket.getaddrinfo
+
+    def ignorant(host: object, *args: object, **kw: object) -> object:
+        if str(host).endswith(".localhost"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *args, **kw)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ignorant)
+    with serving(always(answer())) as server:
+        url = server.url.replace("127.0.0.1", "acme.localhost")
+        assert http.send("GET", url, deadline=deadline).status_code == 200
+        assert f"Host: acme.localhost:{server.port}".encode() in server.requests[0]
+
+
 def test_a_deadline_holds_over_tls(
     certified: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
