@@ -2,8 +2,9 @@
 
 Connections are pooled for the whole process and dropped after a fork. Redirects are not followed,
 cookies neither kept nor sent, `.netrc` never read; the environment's proxies and CA bundle are.
-Only exceptions of `django_egnyte.exceptions` come out, and neither they nor the answer hold the
-token. There is no session: nothing is to be remembered between two calls but connections.
+Only exceptions of `django_egnyte.exceptions` come out, and what a body that the caller gave raises
+while it is read; neither these, nor their tracebacks, nor the answer hold the token. There is no
+session: nothing is to be remembered between two calls but connections.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from types import TracebackType
 from typing import IO, Any
 
 import requests
@@ -46,6 +48,8 @@ _ENVIRONMENT = tuple(
     for spelling in (name, name.upper())
 )
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+
+_INSIDE = frozenset({"django_egnyte", "http", "requests", "urllib3"})
 
 _adapter: HTTPAdapter | None = None
 
@@ -89,11 +93,11 @@ def send(
     Raises UnavailableError when no answer came (its `sent` is False if the request never left),
     ResponseError for an answer cut off, undecodable or too large, InvalidHeaderError.
     """
-    error: EgnyteError | None = None
+    error: BaseException | None = None
     prepared = None
     try:
         prepared = _prepared(method, url, bearer, headers, params, data, json, stream)
-    except EgnyteError as failure:
+    except Exception as failure:
         error = failure
     # A traceback with local variables must find no secret in this frame. For the same reason
     # errors are raised outside their handlers and without the frames below: the foreign exception
@@ -107,17 +111,39 @@ def send(
             error = failure
         except _FOREIGN as failure:
             error = explain(failure, _host(url))
+        except BaseException as failure:
+            error = failure
         finally:
             prepared.headers.pop("Authorization", None)
             prepared.body = None
         if call.expired:
             error = overdue(_host(url), deadline)
     assert error is not None
-    error.__context__ = None
+    _forget_frames(error)
     try:
-        raise error.with_traceback(None)
+        raise error
     finally:
         del error
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Keep of its traceback, and of what led to it, what lies in the caller's own code."""
+    if isinstance(error, EgnyteError):
+        error.__context__ = None
+    while error is not None:
+        error.__traceback__ = _below(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _below(traceback: TracebackType | None) -> TracebackType | None:
+    """What lies below the frames that know the token: in the caller's generator, say."""
+    below = traceback
+    while traceback is not None:
+        name = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+        if name.partition(".")[0] in _INSIDE:
+            below = traceback
+    return below
 
 
 def iter_body(response: requests.Response, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
@@ -191,6 +217,9 @@ def _prepared(
         problem = ""
     except requests.exceptions.InvalidJSONError:
         problem = "The request's body cannot be written as JSON."
+    except TypeError as failure:
+        # Its words name a type, no value: "Object of type date is not JSON serializable".
+        problem = f"The request's parameters or body cannot be sent: {failure}"
     except _FOREIGN:
         problem = "The request has a URL or a body that cannot be sent."
     if problem:

@@ -5,7 +5,11 @@ import ssl
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -258,3 +262,46 @@ def test_a_bad_certificate_is_refused_with_a_hint(
         assert server.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
         assert http.send("GET", server.url, bearer=TOKEN, deadline=5).content == b"{}"
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise RuntimeError("odd")
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"json": {"when": date(2026, 1, 1)}}, EgnyteError, "date is not JSON"),
+        ({"json": {"price": Decimal(1)}}, EgnyteError, "Decimal is not JSON"),
+        ({"params": 5}, EgnyteError, "cannot be sent"),
+        ({"data": 5}, TypeError, "bytes-like"),
+        ({"params": {"a": Odd()}}, RuntimeError, "odd"),
+        ({"headers": {"X-A": Odd()}}, RuntimeError, "odd"),
+    ],
+)
+def test_a_callers_mistake_shows_no_token(
+    given: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        http.send("POST", "http://127.0.0.1:9/", bearer=TOKEN, **given)
+    assert TOKEN not in everything_in(caught.value)
+
+
+def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
+    def rows() -> Iterator[bytes]:
+        yield b"a"
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ZeroDivisionError("then") from error
+
+    with (
+        serving(lambda visitor: visitor.request() and None) as server,
+        pytest.raises(ZeroDivisionError) as caught,
+    ):
+        http.send("POST", server.url, bearer=TOKEN, data=rows())
+    assert TOKEN not in everything_in(caught.value)
+    assert isinstance(caught.value.__cause__, KeyError)
+    for error in (caught.value, caught.value.__cause__):
+        assert traceback.extract_tb(error.__traceback__)[-1].name == "rows"
