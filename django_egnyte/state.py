@@ -37,6 +37,11 @@ class Attempt:
     relink: int | None
     started: int
 
+    def refuse_if_late(self) -> None:
+        """``StateError`` (expired) ten minutes after it was begun."""
+        if time.time() - self.started > STATE_LIFETIME:
+            raise StateError("The attempt to connect took too long.", reason="expired")
+
 
 def begin(
     session: MutableMapping[str, Any],
@@ -61,13 +66,19 @@ def begin(
     return state
 
 
-def recall(session: MutableMapping[str, Any], state: str, *, user: str) -> Attempt:
+def recall(
+    session: MutableMapping[str, Any], state: str, *, user: str, late: bool = False
+) -> Attempt:
     """The attempt that this state belongs to.
 
     ``StateError``: ``missing`` if this session began no such attempt, ``expired`` after ten
-    minutes, ``foreign`` if another user of this site began it.
+    minutes unless a ``late`` one is wanted, too, ``foreign`` if another user of this site began
+    it.
     """
-    return _recall(session, state, user, parked=False)[0]
+    attempt = _recall(session, state, user, parked=False)[0]
+    if not late:
+        attempt.refuse_if_late()
+    return attempt
 
 
 def _recall(
@@ -85,8 +96,6 @@ def _recall(
         attempt = Attempt(**fields)
     except (signing.BadSignature, TypeError, ValueError, KeyError):
         raise StateError("The state does not hold what was signed.", reason="missing") from None
-    if time.time() - attempt.started > STATE_LIFETIME:
-        raise StateError("The attempt to connect took too long.", reason="expired")
     if attempt.user != user:
         raise StateError("Another user began this attempt.", reason="foreign")
     return attempt, values
@@ -105,6 +114,7 @@ def park(session: MutableMapping[str, Any], attempt: Attempt, code: str) -> str:
 def take_back(session: MutableMapping[str, Any], state: str, *, user: str) -> tuple[Attempt, str]:
     """The attempt and the code that were parked under this state; ``StateError`` as ``recall``."""
     attempt, values = _recall(session, state, user, parked=True)
+    attempt.refuse_if_late()
     try:
         return attempt, unseal(values["code"], _code_context(state))
     except DecryptionError:

@@ -111,7 +111,7 @@ def attempt(user_ref: str, host: str = "", username: str = "") -> Iterator[None]
     It is taken beforehand, so that many attempts at once cannot pass where failures were counted.
     ``TooManyFailuresError`` when there is none left.
     """
-    whose = [f"user {user_ref}"]
+    whose = [_user(user_ref)]
     if username:
         whose.append(f"username {host} {username.casefold()}")
     taken: list[str] = []
@@ -129,11 +129,35 @@ def attempt(user_ref: str, host: str = "", username: str = "") -> Iterator[None]
             SpentState.objects.using(alias()).filter(digest__in=taken).delete()
 
 
+def use_attempt(user_ref: str) -> None:
+    """Use up one of a user's attempts for good; ``TooManyFailuresError`` when none is left."""
+    _take_attempt(_user(user_ref))
+
+
+def refuse_without_attempts(user_ref: str) -> None:
+    """``TooManyFailuresError`` when a user has no attempt left, before any is begun."""
+    used = SpentState.objects.using(alias()).filter(
+        digest__in=_digests(_user(user_ref)), expires_at__gt=DatabaseNow()
+    )
+    if used.count() >= FAILURES_PER_HOUR:
+        raise TooManyFailuresError("Too many failed attempts in an hour.", retry_after=HOUR)
+
+
+def _user(user_ref: str) -> str:
+    return f"user {user_ref}"
+
+
+def _digests(who: str) -> list[str]:
+    return [
+        hashlib.sha256(f"attempt {number} {who}".encode()).hexdigest()
+        for number in range(FAILURES_PER_HOUR)
+    ]
+
+
 def _take_attempt(who: str) -> str:
     using = alias()
     rows = SpentState.objects.using(using)
-    for number in range(FAILURES_PER_HOUR):
-        digest = hashlib.sha256(f"attempt {number} {who}".encode()).hexdigest()
+    for digest in _digests(who):
         try:
             with transaction.atomic(using=using, durable=True):
                 rows.create(digest=digest, expires_at=hence(HOUR))

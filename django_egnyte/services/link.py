@@ -120,6 +120,21 @@ def link_with_token(
 
 
 @sensitive_variables()
+def give_back_token(user: Any, answer: TokenAnswer, *, host: str) -> None:
+    """Let a token that a browser brought too late be revoked: Egnyte has issued it all the same.
+
+    Anybody could bring anything, so each uses up one of the user's attempts:
+    ``TooManyFailuresError`` when none is left. ``ResponseError`` for a malformed token.
+    """
+    refuse_in_transaction()
+    user_ref = str(user.pk)
+    budget.use_attempt(user_ref)
+    obtained = keep(answer, client=gateway.oauth(host), user_ref=user_ref, reason=Flow.IMPLICIT)
+    outbox.make_due(obtained.row, using=alias())
+    queue.hurry("process_revocations")
+
+
+@sensitive_variables()
 def _link(
     user: Any,
     call: Callable[[OAuthClient], TokenAnswer],

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
-from ..choices import EventKind
+from ..choices import EventKind, Flow
 from ..conf import CLAIM, REVOKE_SLICE
 from ..exceptions import (
     EgnyteError,
@@ -201,8 +201,9 @@ def _end_token(row: PendingRevocation) -> EventKind:
             return EventKind.TOKEN_DEAD
     if expired:
         return EventKind.TOKEN_EXPIRED
-    # A verdict has counted the one already; the other has died with its grant.
-    counted = row.reason in (outbox.GIVEN_UP, outbox.SUPERSEDED)
+    # A verdict has counted the one already; the other has died with its grant; and what a browser
+    # brought was perhaps never a token of this API key, whose health it says nothing about.
+    counted = row.reason in (outbox.GIVEN_UP, outbox.SUPERSEDED, Flow.IMPLICIT)
     if breaker.is_paused() if counted else not breaker.may_pass():
         raise ResponseError("Egnyte refuses many tokens at once: its no is not believed now.")
     return EventKind.TOKEN_DEAD

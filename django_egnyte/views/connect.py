@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from .. import gateway, state
 from ..choices import Flow, Scope
 from ..conf import conf
-from ..exceptions import InvalidDomainError
+from ..exceptions import InvalidDomainError, TooManyFailuresError
 from ..forms import domain_form
 from ..models import EgnyteAccount
 from ..services import budget
@@ -49,6 +49,12 @@ def connect(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and (form is None or form.is_valid()):
         host = host or (form.cleaned_data["domain"] if form else "")
         budget.prepare()
+        if conf.flow == Flow.IMPLICIT:
+            # Egnyte issues that token whether it is taken afterwards or not.
+            try:
+                budget.refuse_without_attempts(str(request.user.pk))
+            except TooManyFailuresError as error:
+                return error_page(request, error, domain=host, next_path=next_path)
         started = state.begin(
             request.session,
             user=str(request.user.pk),

@@ -14,7 +14,13 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from .. import gateway, state
 from ..choices import Flow
 from ..conf import conf
-from ..exceptions import EgnyteError, InvalidCredentialsError, OAuthError, UnauthorizedError
+from ..exceptions import (
+    EgnyteError,
+    InvalidCredentialsError,
+    OAuthError,
+    StateError,
+    UnauthorizedError,
+)
 from ..forms import DomainForm, PasswordForm, domain_form
 from ..models import EgnyteAccount
 from ..oauth import browser_answer
@@ -51,7 +57,7 @@ def implicit(request: HttpRequest) -> HttpResponse:
     """``egnyte:implicit``: the callback page's script posts what stood in the fragment."""
     given = request.POST.get("state", "")
     try:
-        attempt = state.recall(request.session, given, user=str(request.user.pk))
+        attempt = state.recall(request.session, given, user=str(request.user.pk), late=True)
     except EgnyteError as error:
         return error_page(request, error)
     try:
@@ -59,9 +65,15 @@ def implicit(request: HttpRequest) -> HttpResponse:
             raise OAuthError("A token was posted for an attempt of another flow.")
         link.spend_state(given)
         refuse_callback_error(request.POST.get("error", ""))
+        answer = browser_answer(request.POST.dict())
+        try:
+            attempt.refuse_if_late()
+        except StateError:
+            link.give_back_token(request.user, answer, host=attempt.host)
+            raise
         account = link.link_with_token(
             request.user,
-            browser_answer(request.POST.dict()),
+            answer,
             host=attempt.host,
             scopes=attempt.scopes,
             relink=attempt.relink,

@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, PendingRevocation, SpentState
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.services import breaker
+from django_egnyte.services.revoke import process_revocations
 from tests import walk
 
 from .steps import (
     ACCOUNTS,
     CALLBACK,
+    CONNECT,
     IMPLICIT,
     assert_page,
     fragment_of,
@@ -131,6 +135,60 @@ def test_a_late_token_is_refused(
     later(monkeypatch)
     assert_page(posted(browser, fragment), 400, "longer than ten minutes")
     assert not EgnyteAccount.objects.exists()
+
+
+def test_a_late_token_is_revoked(
+    browser: Client, implicit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fragment = granted(browser, implicit)
+    later(monkeypatch)
+    posted(browser, fragment)
+    process_revocations()
+    assert implicit.live_tokens() == []
+    assert not PendingRevocation.objects.exists()
+    # It was taken once, and its state is spent.
+    assert_page(posted(browser, fragment), 400, "already used")
+    assert not PendingRevocation.objects.exists()
+
+
+def test_what_is_brought_late_uses_up_the_attempts(
+    browser: Client, implicit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def garbage() -> dict[str, str]:
+        state = walk.query_of(walk.begin(browser))["state"]
+        return {"access_token": f"garbage-{state}", "state": state}
+
+    for _ in range(4):
+        posted(browser, garbage())
+    late = [garbage(), garbage()]
+    later(monkeypatch)
+    assert [posted(browser, each).status_code for each in late] == [400, 429]
+    assert PendingRevocation.objects.count() == 5
+
+
+def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
+    browser: Client, implicit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that Egnyte would issue could not be taken."""
+    for number in range(5):
+        state = walk.query_of(walk.begin(browser))["state"]
+        garbage = {"access_token": f"garbage-{number}", "state": state}
+        assert posted(browser, garbage).status_code == 400
+    assert_page(browser.post(CONNECT, {"domain": "acme"}), 429, "Too many")
+    SpentState.objects.update(expires_at=timezone.now())
+    assert browser.post(CONNECT, {"domain": "acme"}).status_code == 302
+
+
+def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implicit: Any) -> None:
+    """Or one user could stop the verdicts about everybody's tokens."""
+    for hour in range(5):
+        for number in range(5):
+            state = walk.query_of(walk.begin(browser))["state"]
+            posted(browser, {"access_token": f"garbage-{hour}-{number}", "state": state})
+        process_revocations()
+        SpentState.objects.all().delete()  # an hour has passed
+    assert not PendingRevocation.objects.exists()
+    assert not breaker.is_paused()
 
 
 @pytest.mark.parametrize(
