@@ -27,17 +27,23 @@ class EgnyteConfig(AppConfig):
 def _watch_deletions(sender: Any, **kwargs: Any) -> None:
     """Connect to what this app itself needs to hear: nothing else sees a cascade.
 
-    A proxy sends signals of its own. A child with a table of its own has its parent send them.
+    A proxy sends signals of its own, and so does the model as a migration knows it. A child with a
+    table of its own has its parent send them.
     """
-    from .models import EgnyteAccount
-
-    if sender._meta.concrete_model is EgnyteAccount:
+    if _is_account(sender):
         pre_delete.connect(
             _queue_deleted, sender=sender, dispatch_uid="django_egnyte.queue_deleted"
         )
 
 
+def _is_account(model: Any) -> bool:
+    concrete = model._meta.concrete_model
+    return concrete is not None and concrete._meta.label_lower == "django_egnyte.egnyteaccount"
+
+
 def _queue_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+    if not _is_account(sender):
+        return  # A connection outlives a migration's model, whose id another may have later.
     from .services.disconnect import queue_deleted
 
     queue_deleted(instance, using=using)

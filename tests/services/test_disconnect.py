@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 
 from django_egnyte.choices import EventKind
 from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
@@ -18,8 +19,26 @@ class SiteAccount(EgnyteAccount):
         app_label = "mysite"
 
 
+def as_in_a_migration(model):
+    """The model that RunPython gets, which is another class."""
+    loader = MigrationExecutor(connection).loader
+    found = loader.project_state(loader.graph.leaf_nodes()).apps.get_model(model._meta.label)
+    assert found is not model
+    return found
+
+
 @pytest.mark.parametrize(
-    "how", ["service", "instance", "queryset", "cascade", "proxy", "proxy's queryset"]
+    "how",
+    [
+        "service",
+        "instance",
+        "queryset",
+        "cascade",
+        "proxy",
+        "proxy's queryset",
+        "a migration's queryset",
+        "a migration's cascade",
+    ],
 )
 def test_however_an_account_goes_its_token_dies(
     egnyte_sandbox, egnyte_account, egnyte_user, hurried, how
@@ -33,6 +52,10 @@ def test_however_an_account_goes_its_token_dies(
         SiteAccount.objects.get().delete()
     elif how == "proxy's queryset":
         SiteAccount.objects.all().delete()
+    elif how == "a migration's queryset":
+        as_in_a_migration(EgnyteAccount).objects.all().delete()
+    elif how == "a migration's cascade":
+        as_in_a_migration(type(egnyte_user))._base_manager.filter(pk=egnyte_user.pk).delete()
     elif how == "queryset":
         EgnyteAccount.objects.filter(pk=pk).delete()
     else:
