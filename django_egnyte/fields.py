@@ -13,6 +13,7 @@ from django.core.serializers.base import DeserializationError
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
 
 from .ciphers import Cipher
 from .conf import conf
@@ -43,6 +44,7 @@ class HasSealContext(Protocol):
 
 
 @functools.lru_cache(maxsize=8)
+@sensitive_variables()
 def _ciphers(paths: tuple[str, ...], keys: tuple[str, ...]) -> tuple[Cipher, ...]:
     try:
         return tuple(import_string(path)(keys) for path in paths)
@@ -50,16 +52,19 @@ def _ciphers(paths: tuple[str, ...], keys: tuple[str, ...]) -> tuple[Cipher, ...
         raise ImproperlyConfigured(f"EGNYTE_CIPHER or its keys cannot be used: {error}") from error
 
 
+@sensitive_variables()
 def ciphers() -> tuple[Cipher, ...]:
     """The configured ciphers; the first one seals. ``ImproperlyConfigured`` if one cannot."""
     return _ciphers(tuple(conf.ciphers), tuple(conf.encryption_keys))
 
 
+@sensitive_variables()
 def seal(plaintext: str, context: str) -> Sealed:
     """Seal with the first cipher; nothing stays nothing."""
     return Sealed(ciphers()[0].seal(plaintext, context)) if plaintext else Sealed("")
 
 
+@sensitive_variables()
 def unseal(sealed: str, context: str) -> str:
     """Open with the cipher that sealed; ``DecryptionError`` when that is not possible."""
     return cipher_of(sealed).open(sealed, context) if sealed else ""

@@ -8,7 +8,7 @@ import pytest
 from django.core.signals import got_request_exception
 from django.test import Client
 from django.urls import reverse
-from django.views.debug import ExceptionReporter
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.services import link as linking
@@ -107,3 +107,33 @@ def test_the_report_that_django_mails_shows_no_secret(
     assert "ZeroDivisionError" in text
     for secret in secrets_of(egnyte_sandbox, location):
         assert secret not in text
+
+
+class Stricter(SafeExceptionReporterFilter):
+    """A site's own filter."""
+
+    def get_safe_request_meta(self, request: Any) -> dict[str, Any]:
+        meta: dict[str, Any] = super().get_safe_request_meta(request)
+        return {name: value for name, value in meta.items() if name != "HTTP_X_PATIENT"}
+
+
+def test_what_the_site_s_own_filter_hides_stays_hidden(
+    browser: Client, egnyte_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.Stricter"
+    reports: list[str] = []
+
+    def report(sender: Any, request: Any, **kwargs: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_text())
+
+    monkeypatch.setattr(linking, "spend_state", lambda state: 1 / 0)
+    browser.raise_request_exception = False
+    location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
+    got_request_exception.connect(report)
+    try:
+        browser.get(location, headers={"X-Patient": "Jane Roe", "X-Other": "shown"})
+    finally:
+        got_request_exception.disconnect(report)
+    (text,) = reports
+    assert "shown" in text
+    assert "Jane Roe" not in text

@@ -17,6 +17,7 @@ from typing import Final
 
 from django.db import connections
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
 from ..choices import Status
@@ -133,6 +134,7 @@ class _Asked:
     def is_over(self) -> bool:
         return time.monotonic() >= self.ends
 
+    @sensitive_variables()  # a thread's frames end here
     def ask(self, account: EgnyteAccount) -> EgnyteError | str | None:
         """``None`` if the token lives, the error, or a word for why nobody asked."""
         host = account.domain

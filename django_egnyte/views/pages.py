@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required, login_required
 from django.core import signing
 from django.db import connections, transaction
@@ -17,6 +18,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.shortcuts import render
 from django.utils.decorators import decorator_from_middleware
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 from django.views.debug import SafeExceptionReporterFilter
 from django.views.decorators.cache import never_cache
@@ -51,11 +53,17 @@ View = Callable[..., HttpResponseBase]
 _framed_as_the_site_says = decorator_from_middleware(XFrameOptionsMiddleware)
 
 
-class DiscreetFilter(SafeExceptionReporterFilter):
-    """Hides sensitive variables from error pages under ``DEBUG``, too."""
+@functools.cache
+def _discreet(path: str) -> SafeExceptionReporterFilter:
+    """The site's own filter, but it hides sensitive variables from pages under ``DEBUG``, too."""
+    site_filter: Any = import_string(path)
 
-    def is_active(self, request: HttpRequest | None) -> bool:
-        return True
+    class DiscreetFilter(site_filter):  # type: ignore[misc]
+        def is_active(self, request: HttpRequest | None) -> bool:
+            return True
+
+    discreet: SafeExceptionReporterFilter = DiscreetFilter()
+    return discreet
 
 
 def egnyte_page(
@@ -91,7 +99,9 @@ def egnyte_page(
 
         @functools.wraps(view)
         def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            request.exception_reporter_filter = DiscreetFilter()
+            request.exception_reporter_filter = _discreet(
+                settings.DEFAULT_EXCEPTION_REPORTER_FILTER
+            )
             response = allowed(request, *args, **kwargs)
             response.headers.setdefault("Referrer-Policy", referrer)
             return response

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.views.debug import ExceptionReporter
 
 import django_egnyte
 from django_egnyte import fields, gateway, http
 from django_egnyte.ciphers import FernetCipher
+from django_egnyte.exceptions import DecryptionError
 from django_egnyte.models import EgnyteAccount, PendingRevocation
 from django_egnyte.oauth import TokenAnswer
 from django_egnyte.services import (
@@ -23,6 +25,7 @@ from django_egnyte.services import (
     refresh,
     revoke,
     rotate,
+    sweep,
     validate,
 )
 
@@ -151,3 +154,31 @@ def test_a_rotation(account, bug, settings):
     ]
     bug(FernetCipher, "seal")
     assert_kept(lambda: list(rotate.rotate()))
+
+
+def test_a_token_that_a_sweep_s_thread_asks_about(account, bug):
+    bug(http, "send")
+    assert_kept(lambda: sweep.validate_batch([account.pk], actor="task"))
+
+
+def shown_of(error):
+    reporter = ExceptionReporter(None, type(error), error, error.__traceback__)
+    frames = reporter.get_traceback_frames()
+    ours = [each for each in frames if Path(each["filename"]).is_relative_to(PACKAGE)]
+    assert ours
+    return "".join(str(each["vars"]) for each in ours)
+
+
+def test_a_row_that_no_key_opens_shows_no_key(egnyte_account):
+    EgnyteAccount.objects.write(access_token=fields.seal("a token", "of elsewhere"))
+    with pytest.raises(DecryptionError) as caught:
+        _ = EgnyteAccount.objects.get().access_token
+    assert fields.conf.encryption_keys[0] not in shown_of(caught.value)
+
+
+def test_keys_that_cannot_be_used_are_not_shown(egnyte_account, settings):
+    old = fields.conf.encryption_keys[0]
+    settings.EGNYTE_ENCRYPTION_KEYS = ["short", old]
+    with pytest.raises(ImproperlyConfigured) as caught:
+        _ = EgnyteAccount.objects.get().access_token
+    assert old not in shown_of(caught.value)
