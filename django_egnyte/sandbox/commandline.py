@@ -37,7 +37,7 @@ Ctrl-C ends it."""
 
 
 def serve(port: int, host: str, write: Callable[[str], object]) -> None:
-    """Serve until interrupted. Raises ValueError for a foreign host, OSError for a taken port."""
+    """Serve until interrupted. ValueError for a foreign host or no port, OSError for a taken one."""
     with SandboxServer(port=port, host=host) as server:
         write(introduction(server))
         try:

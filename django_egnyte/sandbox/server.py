@@ -13,19 +13,22 @@ from .connection import Connection
 from .sandbox import Sandbox
 
 BACKLOG = 512
+LAST_PORT = 65_535
 
 
 class SandboxServer:
     """Serves a sandbox on a loopback address, from `start` to `stop`, or in a with block.
 
-    `port` 0 picks a free one, which later starts use again. Raises ValueError for a host
-    that is not loopback: whoever reaches a sandbox can make it do anything.
+    `port` 0 picks a free one, which later starts use again. Raises ValueError for what is no
+    port, and for a host that is not loopback: whoever reaches a sandbox can make it do anything.
     """
 
     def __init__(
         self, sandbox: Sandbox | None = None, port: int = 0, host: str = "127.0.0.1"
     ) -> None:
         self.host = require_loopback(host)
+        if not 0 <= port <= LAST_PORT:
+            raise ValueError(f"a port is a number from 0 to {LAST_PORT}, not {port}")
         self.sandbox = sandbox if sandbox is not None else Sandbox()
         self.app = App(self.sandbox)
         self.app.connections = lambda: {

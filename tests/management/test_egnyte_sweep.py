@@ -89,6 +89,14 @@ def test_the_time_of_a_pass_can_be_limited(run, accounts, monkeypatch, name) -> 
     assert given == [2.5, sweep.SLICE]
 
 
+@pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf"])
+def test_a_pass_without_any_time_is_refused(run, accounts, seconds) -> None:
+    ran = run("egnyte_sweep", f"--seconds={seconds}")
+    assert ran.code != 0
+    assert ran.out == ""
+    assert "--seconds takes a finite number above 0." in ran.error
+
+
 def test_the_shell_learns_how_it_ended(exit_code, accounts, capsys) -> None:
     assert exit_code("egnyte_sweep") == 0
     assert "revocations: nothing due" in capsys.readouterr().out

@@ -55,15 +55,16 @@ def test_it_serves_until_interrupted(program: list[str]) -> None:
 
 
 @pytest.mark.parametrize("program", [MODULE, COMMAND], ids=["module", "command"])
-def test_a_foreign_host_or_a_taken_port_is_refused(
+def test_a_foreign_host_or_a_port_that_cannot_be_had_is_refused(
     program: list[str], server: SandboxServer
 ) -> None:
-    for options in (["--host", "0.0.0.0"], ["--port", str(server.port)]):
+    ports = [["--port", str(port)] for port in (server.port, 99999, -1)]
+    for options in (["--host", "0.0.0.0"], *ports):
         done = subprocess.run(
             [*program, *options], cwd=ROOT, capture_output=True, text=True, timeout=20
         )
         assert done.returncode != 0
-        assert re.search("loopback|in use", done.stderr)
+        assert re.search("loopback|in use|from 0 to 65535", done.stderr)
         assert "Traceback" not in done.stderr
 
 

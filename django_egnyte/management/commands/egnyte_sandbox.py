@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve; a CommandError for a foreign host or a taken port."""
+        """Serve; a CommandError for a foreign host, no port, or a taken one."""
 
         def write(text: str) -> None:
             self.stdout.write(text)

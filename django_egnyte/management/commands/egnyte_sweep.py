@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from django_egnyte.services import sweep
 from django_egnyte.services.revoke import process_revocations
@@ -25,6 +26,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         seconds = options["seconds"]
+        # With none, nothing would be found due, ever. NaN is not above anything.
+        if not 0 < seconds < math.inf:
+            raise CommandError("--seconds takes a finite number above 0.")
         passes: list[tuple[str, Callable[..., Counter[str]]]] = [
             ("refreshes", sweep.refresh_due),
             ("validations", sweep.validate_due),
