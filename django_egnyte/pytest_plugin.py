@@ -84,13 +84,19 @@ def link_account(
     scopes: tuple[str, ...] = ("Egnyte.filesystem",),
     flow: str = "authorization_code",
 ) -> EgnyteAccount:
-    """Link ``user`` to a user of the sandbox, as the callback does but without a browser."""
+    """Link ``user`` to a user of the sandbox, as the callback does but without a browser.
+
+    ``KeyError`` for a domain or a user that the sandbox has not, ``ValueError`` for no flow.
+    """
     from django_egnyte import gateway
+    from django_egnyte.choices import Flow
     from django_egnyte.conf import conf
     from django_egnyte.oauth import TokenAnswer
     from django_egnyte.services.link import prove_and_store
     from django_egnyte.services.obtain import keep
 
+    if flow not in Flow.values:
+        raise ValueError(f"flow is one of {', '.join(Flow.values)}, not {flow!r}")
     kind = KINDS.get(flow, "code")
     issued = sandbox.issue(domain, username, scopes=scopes, client_id=conf.client_id, flow=kind)
     expires_in = issued.expires_in if issued.expires_in > 0 else None

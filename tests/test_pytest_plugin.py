@@ -347,6 +347,24 @@ def test_the_key_and_the_account_are_of_the_sites_flow(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
+    ("named", "error", "said"),
+    [
+        ({"username": "nobody"}, KeyError, "no user 'nobody', there are: jsmith, bdoe, admin"),
+        ({"domain": "initech"}, KeyError, "no domain 'initech', there are: acme, globex"),
+        ({"flow": "bogus"}, ValueError, "one of authorization_code, enhanced, .*, not 'bogus'"),
+    ],
+)
+def test_a_link_to_what_there_is_not_says_what_there_is(
+    named: Any, error: type[Exception], said: str, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    with pytest.raises(error, match=said):
+        pytest_plugin.link_account(egnyte_sandbox, egnyte_user, **named)
+    assert not egnyte_user.egnyte_accounts.exists()
+    assert egnyte_sandbox.live_tokens() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
     ("name", "value", "new"),
     [
         ("EGNYTE_DOMAIN", "mycompany", "acme"),

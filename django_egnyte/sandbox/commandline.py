@@ -37,7 +37,10 @@ Ctrl-C ends it."""
 
 
 def serve(port: int, host: str, write: Callable[[str], object]) -> None:
-    """Serve until interrupted. ValueError for a foreign host or no port, OSError for a taken one."""
+    """Serve until interrupted.
+
+    Raises ValueError for a foreign host or for no port, OSError for a taken port.
+    """
     with SandboxServer(port=port, host=host) as server:
         write(introduction(server))
         try:

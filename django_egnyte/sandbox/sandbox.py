@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 from wsgiref.types import WSGIApplication
 
 from . import authorization
@@ -29,10 +29,12 @@ from .state import (
     User,
     fingerprint,
 )
-from .tree import Tree
+from .tree import Tree, require_place
 
 if TYPE_CHECKING:
     from .files import ChunkedUpload
+
+_T = TypeVar("_T")
 
 LOG_LENGTH = 20_000
 
@@ -104,7 +106,7 @@ class Sandbox:
     ) -> User:
         """Add a user, with a private folder."""
         with self.lock:
-            users = self.domains[domain].users
+            users = self._domain(domain).users
             number = max((u.id for u in users.values()), default=120) + 1 if id is None else id
             address = f"{username}@{domain}.example" if email is None else email
             kind = "admin" if admin else user_type
@@ -137,26 +139,26 @@ class Sandbox:
 
     def policy_of(self, client_id: str) -> TokenPolicy:
         """The policy in force for a key."""
-        return self._keys[client_id].policy or self.policy
+        return self._key(client_id).policy or self.policy
 
     def suspend_key(self, client_id: str) -> None:
         """Disable a key: each of its tokens answers 401, as if dead, until `resume_key`."""
         with self.lock:
-            self._keys[client_id].suspended = True
+            self._key(client_id).suspended = True
 
     def resume_key(self, client_id: str) -> None:
         """Undo `suspend_key`."""
         with self.lock:
-            self._keys[client_id].suspended = False
+            self._key(client_id).suspended = False
 
     def user(self, domain: str, username: str) -> User:
         """A user of a domain."""
-        return self.domains[domain].users[username]
+        return _found("user", username, self._domain(domain).users)
 
     def check_password(self, domain: str, username: str, password: str) -> User | None:
         """The user, if the password is right."""
         with self.lock:
-            user = self.domains[domain].users.get(username)
+            user = self._domain(domain).users.get(username)
             return user if user is not None and user.password == password else None
 
     def set_password(self, domain: str, username: str, password: str) -> int:
@@ -168,6 +170,7 @@ class Sandbox:
     def remove_user(self, domain: str, username: str) -> int:
         """Delete a user, who loses all tokens; how many died."""
         with self.lock:
+            self.user(domain, username)
             del self.domains[domain].users[username]
             return self.grants.kill_user(domain, username)
 
@@ -175,15 +178,23 @@ class Sandbox:
 
     def tree(self, domain: str) -> Tree:
         """The files of a domain; hold `lock` while using it."""
-        return self._trees[domain]
+        return _found("domain", domain, self._trees)
 
     def add_folder(self, domain: str, path: str) -> None:
-        """Make a folder and those above it. Raises TreeError when it exists."""
+        """Make a folder and those above it. Raises TreeError when it exists.
+
+        ValueError for a path that is not below `/Shared` or `/Private`.
+        """
+        require_place(path)
         with self.lock:
-            self._trees[domain].add_folder(path, None, self.now())
+            self.tree(domain).add_folder(path, None, self.now())
 
     def add_file(self, domain: str, path: str, content: bytes, *, username: str = "jsmith") -> None:
-        """Store a version of a file. Raises TreeError where `username` may not write."""
+        """Store a version of a file, making folders above it.
+
+        Raises TreeError where `username` may not write, ValueError for a path that is not below
+        `/Shared` or `/Private`.
+        """
         self._store(domain, path, Content.of(content), username)
 
     def add_synthetic_file(
@@ -195,13 +206,14 @@ class Sandbox:
     def read_file(self, domain: str, path: str) -> bytes:
         """The newest version of a file. Raises TreeError 404 when there is none."""
         with self.lock:
-            content = self._trees[domain].get(path, None).versions[-1].content
+            content = self.tree(domain).get(path, None).versions[-1].content
         return b"".join(content.read())
 
     def _store(self, domain: str, path: str, content: Content, username: str) -> None:
+        require_place(path)
         with self.lock:
             owner = self.user(domain, username)
-            self._trees[domain].put(path, content, owner, self.now())
+            self.tree(domain).put(path, content, owner, self.now())
 
     # Time
 
@@ -228,7 +240,7 @@ class Sandbox:
         """A new grant's tokens, without a flow. No scopes: all of them."""
         with self.lock:
             self.user(domain, username)
-            key, policy = self._keys[client_id], self.policy_of(client_id)
+            key, policy = self._key(client_id), self.policy_of(client_id)
             return self.grants.grant(key, policy, domain, username, scopes, flow)
 
     def authorize(
@@ -340,3 +352,16 @@ class Sandbox:
             self._counts[entry.endpoint] += 1
             if entry.endpoint.startswith("token:"):
                 self._counts["token"] += 1
+
+    def _domain(self, label: str) -> Domain:
+        return _found("domain", label, self.domains)
+
+    def _key(self, client_id: str) -> Key:
+        return _found("key", client_id, self._keys)
+
+
+def _found(kind: str, name: str, known: Mapping[str, _T]) -> _T:
+    """What has this name. The KeyError of a slip in somebody's test says what there is instead."""
+    if name not in known:
+        raise KeyError(f"no {kind} {name!r}, there are: {', '.join(known) or 'none'}")
+    return known[name]

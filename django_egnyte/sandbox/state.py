@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 FlowKind = Literal["code", "implicit", "internal"]
 TokenKind = Literal["access", "refresh"]
 ErrorShape = Literal["errorCode", "error", "Errors", "inputErrors", "html"]
+Style = Literal["modern", "legacy"]
+TokenThrottle = Literal["409", "quota"]
+
+# Fields that take one of a few values, whichever record they are in.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "error_shape": get_args(ErrorShape),
+    "flow": get_args(FlowKind),
+    "style": get_args(Style),
+    "token_throttle": get_args(TokenThrottle),
+}
 
 DAY = 86_400
 HOUR = 3_600
@@ -21,8 +31,22 @@ def fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+class Choosing:
+    """A record whose fields of `CHOICES` raise ValueError for any other value."""
+
+    __slots__ = ()
+
+    # Out of type checkers' sight: they would take any name for one that may be set.
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in CHOICES and value not in CHOICES[name]:
+                raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}, not {value!r}")
+            object.__setattr__(self, name, value)
+
+
 @dataclass(slots=True)
-class TokenPolicy:
+class TokenPolicy(Choosing):
     """How tokens behave; for the whole sandbox, or for one key.
 
     `lifetime` is in seconds and counts for the modern style only: legacy tokens say
@@ -30,7 +54,7 @@ class TokenPolicy:
     refresh token if it rotates, else the same one again if it `refresh_repeats`, else none.
     """
 
-    style: Literal["modern", "legacy"] = "modern"
+    style: Style = "modern"
     lifetime: int = 30 * DAY
     refresh_rotates: bool = False
     refresh_repeats: bool = False
@@ -42,7 +66,7 @@ class TokenPolicy:
 
 
 @dataclass(slots=True)
-class Settings:
+class Settings(Choosing):
     """How Egnyte behaves otherwise. Limits of None are not enforced, but calls are counted.
 
     `token_throttle` chooses between the documented 409 with Retry-After and the
@@ -54,7 +78,7 @@ class Settings:
     throttle_status: int = 403
     token_requests_per_hour: int | None = None
     internal_token_requests_per_hour: int | None = None
-    token_throttle: Literal["409", "quota"] = "409"
+    token_throttle: TokenThrottle = "409"
     unknown_token_status: int = 403
     userinfo_email: bool = True
     send_referer: bool = True
@@ -88,7 +112,7 @@ class Domain:
 
 
 @dataclass(slots=True)
-class Key:
+class Key(Choosing):
     """An API key. A key without a secret is one from before 2015."""
 
     client_id: str
@@ -121,7 +145,7 @@ class Token:
 
 
 @dataclass(slots=True)
-class Grant:
+class Grant(Choosing):
     """One consent of one user to one key; tokens belong to it."""
 
     id: int

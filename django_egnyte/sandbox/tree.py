@@ -192,10 +192,20 @@ def may(path: str, user: User | None) -> bool:
 
 def permit(path: str, user: User | None, *, write: bool = False) -> None:
     """Raise TreeError 403 unless `may`; what is written must be below a top folder."""
-    names = segments(path)
-    topmost = len(names) < 2 or names[0].casefold() not in {name.casefold() for name in TOP}
-    if not may(path, user) or (write and topmost):
+    if not may(path, user) or (write and not _below_top(path)):
         raise TreeError(403, "You do not have permission to do this")
+
+
+def require_place(path: str) -> None:
+    """Raise ValueError for a path at which Egnyte lets nobody store anything."""
+    if not _below_top(path):
+        places = " or ".join(f"/{name}" for name in TOP)
+        raise ValueError(f"{path!r} is not below {places}, where all files and folders are")
+
+
+def _below_top(path: str) -> bool:
+    names = segments(path)
+    return len(names) > 1 and names[0].casefold() in {name.casefold() for name in TOP}
 
 
 def _clone(node: Node, now: float) -> Node:
