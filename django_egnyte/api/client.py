@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import re
 import time
@@ -179,8 +180,9 @@ class EgnyteClient:
         and DELETE may). After a refresh or a throttle any call is repeated whose body can be
         sent again.
 
-        Raises InvalidPathError and InvalidHeaderError before anything is sent, UnauthorizedError,
-        RateLimitedError, UnavailableError, ResponseError, and what the connection raises.
+        Raises InvalidPathError, InvalidHeaderError, and ValueError for a timeout that is none,
+        before anything is sent; UnauthorizedError, RateLimitedError, UnavailableError,
+        ResponseError, and what the connection raises.
         """
         return flows.run(self._request(method, path, **kw))
 
@@ -249,11 +251,12 @@ class EgnyteClient:
             raise InvalidHeaderError("That is no HTTP method.")
         where = api_path(path)
         sent_headers = self._headers(headers)
+        asked = None if timeout is None else _seconds(timeout)
         connection: Connection
         used: Credentials
         connection, used = yield flows.Step("db", self._open)
         call = _Call(method, connection.base_url + where, params, data, json, sent_headers)
-        call.limits(connection.timeout if timeout is None else timeout, stream, max_bytes)
+        call.limits(connection.timeout if asked is None else asked, stream, max_bytes)
         may_retry = method in _IDEMPOTENT if retry is None else retry
         patience = connection.max_throttle_wait
         failures = 0
@@ -294,12 +297,12 @@ class EgnyteClient:
             else:
                 if response.status_code in _PASSING and may_retry:
                     pause = _backoff(failures + 1)
-                    if asked := response.headers.get("Retry-After"):
-                        pause = answers.retry_after(asked)
-                    affordable = pause <= patience or not asked
+                    if wait := response.headers.get("Retry-After"):
+                        pause = answers.retry_after(wait)
+                    affordable = pause <= patience or not wait
                     if failures < connection.max_retries and affordable and call.rewind():
                         failures += 1
-                        patience -= pause if asked else 0
+                        patience -= pause if wait else 0
                         response.close()
                         yield flows.sleep(pause)
                         continue
@@ -340,6 +343,20 @@ def _rejected(connection: Connection, used: Credentials, acting: bool) -> Flow[C
 
     new: Credentials | None = yield flows.Step("db", tell)
     return new
+
+
+def _seconds(timeout: Timeout) -> tuple[float, float]:
+    """Seconds to connect and of silence. The socket's own complaint would name no parameter."""
+    try:
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        pair = float(connect), float(read)
+    except (TypeError, ValueError):
+        pair = 0.0, 0.0
+    if not all(0 < each < math.inf for each in pair):
+        raise ValueError(
+            "timeout must be a number of seconds above 0, or two: to connect, and to read"
+        )
+    return pair
 
 
 def _backoff(failures: int) -> float:
@@ -386,9 +403,8 @@ class _Call:
             except (OSError, AttributeError, ValueError):
                 self._start = None
 
-    def limits(self, timeout: Timeout, stream: bool, max_bytes: int) -> None:
-        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        self._timeout = (float(connect), float(read))
+    def limits(self, timeout: tuple[float, float], stream: bool, max_bytes: int) -> None:
+        self._timeout = timeout
         self._stream = stream
         self._max_bytes = max_bytes
         data = self._data

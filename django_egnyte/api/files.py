@@ -15,7 +15,7 @@ from django_egnyte.api import flows
 from django_egnyte.api.aio import AsyncDownload
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing, Page, entry_of, page_of
 from django_egnyte.api.paths import clean_path, fs_path
-from django_egnyte.api.transfers import Content, Download, Source
+from django_egnyte.api.transfers import Content, Download, Source, require_binary
 from django_egnyte.exceptions import InvalidPathError, NotFoundError, ResponseError
 
 if TYPE_CHECKING:
@@ -100,8 +100,9 @@ class Files:
         """Download a file and check its SHA-512.
 
         With `to`, a binary file, any size is written to it piece by piece, and the file's entry is
-        returned; after an error a `to` that can seek is as it was before. Without it the bytes are
-        returned, `max_bytes` (16 MiB) at most: ResponseError for more.
+        returned; after an error a `to` that can seek is as it was before. TypeError for a `to` that
+        is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
+        ResponseError for more.
         """
         return flows.run(self._download(path, to, entry_id, max_bytes))
 
@@ -228,6 +229,8 @@ class Files:
     def _download(
         self, path: str, to: IO[bytes] | None, entry_id: str | None, max_bytes: int
     ) -> Flow[File | bytes]:
+        if to is not None:
+            require_binary(to)
         download = yield from self._open(path, entry_id)
         result: File | bytes
         if to is None:

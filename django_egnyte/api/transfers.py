@@ -256,6 +256,14 @@ class _Pieces:
         return taken
 
 
+def require_binary(to: Any) -> None:
+    """Raise TypeError for what cannot take a download: a path, or a file that takes text."""
+    if not hasattr(to, "write") or isinstance(to, io.TextIOBase):
+        raise TypeError(
+            f'download() writes to a binary file, and not to {type(to).__name__}: open(..., "wb")'
+        )
+
+
 def _position(file: Any) -> int | None:
     """Where a file stands; None if it cannot come back there."""
     try:

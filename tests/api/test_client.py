@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -103,6 +104,22 @@ def test_a_callers_header_never_replaces_the_clients(name: str) -> None:
         with pytest.raises(InvalidHeaderError):
             EgnyteClient(Line(server.url)).get("/x", headers={name: "y"})
         assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [0, -1, math.nan, math.inf, (0, 5), (5, 0), (5, math.nan), (5,), (1, 2, 3), (3, None), "soon"],
+)
+def test_a_timeout_that_is_none_is_refused_before_anything_is_asked(timeout: Any) -> None:
+    with serving(always(FINE)) as server:
+        client = EgnyteClient(Line(server.url))
+        with pytest.raises(ValueError, match="timeout must be a number of seconds above 0"):
+            client.get("/x", timeout=timeout)
+        with pytest.raises(ValueError, match="timeout"):
+            asyncio.run(client.aget("/x", timeout=timeout))
+        assert client.get("/x", timeout=5).status_code == 200
+        assert client.get("/x", timeout=(0.5, 5)).status_code == 200
+    assert len(server.requests) == 2
 
 
 def test_a_callers_other_headers_are_sent() -> None:

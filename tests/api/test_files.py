@@ -6,6 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -221,6 +222,17 @@ def test_a_download_goes_to_a_file(files: Files, sandbox: Sandbox) -> None:
         assert (got.name, got.size, got.checksum) == ("a.bin", len(DATA), sha512(DATA))
         assert got.entry_id
         assert got.last_modified
+
+
+@pytest.mark.parametrize("to", ["/tmp/a", Path("/tmp/a"), b"/tmp/a", 5, io.StringIO()])
+def test_a_download_to_no_binary_file_is_refused_before_anything_is_asked(to: Any) -> None:
+    with serving(always(answer())) as server:
+        files = EgnyteClient(Line(server.url)).files
+        with pytest.raises(TypeError, match=r"binary file, and not to (str|PosixPath|bytes|int|S)"):
+            files.download("/a", to)
+        with pytest.raises(TypeError, match="binary file"):
+            asyncio.run(files.adownload("/a", to))
+    assert server.requests == []
 
 
 def test_a_download_into_memory_is_bounded(files: Files, sandbox: Sandbox) -> None:
