@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from django.apps import apps
 from django.conf import settings
@@ -16,7 +17,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.module_loading import import_string
+from django.utils.translation import get_language
 
 from . import domains, gateway, queue
 from .choices import Flow, Scope
@@ -221,6 +224,30 @@ def _redirect_uri() -> Iterator[CheckMessage]:
             hint="Egnyte takes https only; for development, set EGNYTE_BASE_URL to a sandbox.",
             id="egnyte.E004",
         )
+    elif not _leads_to_callback(uri):
+        yield Warning(
+            "EGNYTE_REDIRECT_URI does not end like the address of egnyte:callback: no account can "
+            "be linked.",
+            hint=f"It should end in {reverse('egnyte:callback')}, and be registered with Egnyte "
+            "so. Silence this if a proxy leads from the one to the other.",
+            id="egnyte.W010",
+        )
+
+
+def _leads_to_callback(uri: str) -> bool:
+    """Whether this address ends like the callback's. Only that: a proxy may have taken what is
+    before it, and in ``i18n_patterns`` the language may be another."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return True
+    try:
+        callback = reverse("egnyte:callback")
+    except NoReverseMatch:
+        return True  # not included, or in the URLs of another host
+    language = get_language() or settings.LANGUAGE_CODE
+    end = callback.removeprefix(get_script_prefix()).removeprefix(f"{language}/")
+    path = unquote(urlsplit(uri).path)
+    paths = (path, f"{path}/") if settings.APPEND_SLASH else (path,)
+    return any(each.endswith(f"/{unquote(end)}") for each in paths)
 
 
 def _scopes() -> Iterator[CheckMessage]:
@@ -287,6 +314,12 @@ def _domains() -> Iterator[CheckMessage]:
                 yield _bad_domain(f"EGNYTE_ALLOWED_DOMAINS holds {each!r}, which is no domain.")
     domain = conf.domain
     if domain is None or domain == "":
+        if allowed is not None and not allowed:
+            yield Warning(
+                "EGNYTE_ALLOWED_DOMAINS is empty: nobody can link an account.",
+                hint="For every domain, set None. Silence this if none is what you want.",
+                id="egnyte.W009",
+            )
         return
     host = _host(domain)
     if host is None:

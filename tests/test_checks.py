@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.local import Proxy
+from django.conf.urls.i18n import i18n_patterns
 from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
+from django.urls import include, path, set_script_prefix
 
 from django_egnyte import checks, conf
 from django_egnyte.middleware import EgnyteMiddleware
@@ -75,7 +79,17 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/#"}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": ("https://site.example/egnyte/callback/",)}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/?of=egnyte"}, []),
-    ({"EGNYTE_REDIRECT_URI": "https://site.example:8443"}, []),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/app/egnyte/callback/"}, []),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/%65gnyte/callback/"}, []),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback"}, []),  # APPEND_SLASH
+    (
+        {"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback", "APPEND_SLASH": False},
+        ["egnyte.W010"],
+    ),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example:8443"}, ["egnyte.W010"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/oauth/callback/"}, ["egnyte.W010"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/myegnyte/callback/"}, ["egnyte.W010"]),
+    ({"EGNYTE_REDIRECT_URI": "https://site.example/?to=/egnyte/callback/"}, ["egnyte.W010"]),
     ({"EGNYTE_REDIRECT_URI": ""}, []),  # as good as None
     ({"EGNYTE_SCOPES": "Egnyte.filesystem"}, ["egnyte.E005"]),
     ({"EGNYTE_SCOPES": ["Egnyte.filesystem Egnyte.link"]}, ["egnyte.E005"]),
@@ -99,6 +113,9 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_ALLOWED_DOMAINS": ["acme", "acme.example.com"]}, ["egnyte.E007"]),
     ({"EGNYTE_ALLOWED_DOMAINS": ["acme", 2020]}, ["egnyte.E007"]),
     ({"EGNYTE_ALLOWED_DOMAINS": {"acme", "globex"}}, []),
+    ({"EGNYTE_ALLOWED_DOMAINS": []}, ["egnyte.W009"]),
+    ({"EGNYTE_ALLOWED_DOMAINS": set(), "EGNYTE_DOMAIN": ""}, ["egnyte.W009"]),
+    ({"EGNYTE_ALLOWED_DOMAINS": ""}, ["egnyte.E007"]),
     ({"EGNYTE_DOMAIN": "www"}, ["egnyte.E007"]),
     ({"EGNYTE_DOMAIN": "2020"}, []),
     ({"EGNYTE_DOMAIN": 2020}, ["egnyte.E007"]),
@@ -198,6 +215,42 @@ def test_development_against_the_sandbox_needs_no_https(settings: Any) -> None:
     settings.EGNYTE_BASE_URL = "http://{domain}.localhost:8765"
 
     assert found(EGNYTE_REDIRECT_URI="http://127.0.0.1:8000/egnyte/callback/") == []
+
+
+@pytest.fixture
+def _mounted_below_app() -> Iterator[None]:
+    set_script_prefix("/app/")
+    yield
+    set_script_prefix("/")
+
+
+@pytest.mark.usefixtures("_mounted_below_app")
+@pytest.mark.parametrize("prefix", ["/app", "", "/outer/app"])
+def test_a_redirect_uri_may_have_any_prefix(prefix: str) -> None:
+    assert found(EGNYTE_REDIRECT_URI=f"https://site.example{prefix}/egnyte/callback/") == []
+    assert found(EGNYTE_REDIRECT_URI=f"https://site.example{prefix}/back/") == ["egnyte.W010"]
+
+
+def urls(*patterns: Any) -> ModuleType:
+    module = ModuleType("urls")
+    module.urlpatterns = patterns  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.mark.parametrize("language", ["en-us", "de"])
+def test_a_redirect_uri_may_be_in_any_language(language: str) -> None:
+    site = urls(*i18n_patterns(path("egnyte/", include("django_egnyte.urls"))))
+    uri = f"https://site.example/{language}/egnyte/callback/"
+
+    assert found(ROOT_URLCONF=site, EGNYTE_REDIRECT_URI=uri) == []
+
+
+def test_without_urls_there_is_no_callback_to_compare_with(settings: Any) -> None:
+    uri = "https://site.example/oauth/callback/"
+
+    assert found(ROOT_URLCONF=urls(), EGNYTE_REDIRECT_URI=uri) == []
+    del settings.ROOT_URLCONF
+    assert found(EGNYTE_REDIRECT_URI=uri) == []
 
 
 def test_the_implicit_flow_needs_no_secret() -> None:
