@@ -264,3 +264,56 @@ def test_in_a_site_that_is_always_light_the_cards_are_light_too(
         ".egnyte h1": "rgba(0, 0, 0, 1)",
         ".egnyte .egnyte-card": "rgba(255, 255, 255, 1)",
     }
+
+
+@pytest.fixture
+def german_admin(
+    browser: webdriver.Chrome, live_server: Any, egnyte_account: EgnyteAccount
+) -> Callable[[str, int], None]:
+    """Shows an administrator a page of the admin, in German, in a window of this width."""
+    EgnyteAccount.objects.write(status=Status.SUSPECT)
+    user = egnyte_account.user
+    user.is_staff = user.is_superuser = True
+    user.save()
+    browser.add_cookie({"name": django_settings.LANGUAGE_COOKIE_NAME, "value": "de"})
+
+    def show(path: str, width: int) -> None:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 800}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get(f"{live_server.url}/admin/django_egnyte/{path}")
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "de"
+
+    return show
+
+
+@pytest.mark.parametrize("width", [1280, PHONE])
+def test_no_figure_leaves_its_panel(
+    browser: webdriver.Chrome, german_admin: Callable[[str, int], None], width: int
+) -> None:
+    german_admin("egnyteaccount/health/", width)
+    over = browser.execute_script(
+        """
+        const panels = [...document.querySelectorAll(".egnyte-panel")];
+        const over = panels.filter((each) => each.scrollWidth > each.clientWidth);
+        return over.map((each) => each.innerText);
+        """
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert over == []
+
+
+@pytest.mark.parametrize("width", [1280, PHONE])
+def test_the_mark_of_a_status_stays_with_its_word(
+    browser: webdriver.Chrome, german_admin: Callable[[str, int], None], width: int
+) -> None:
+    german_admin("egnyteaccount/", width)
+    # A narrow column, however long the other words of the row are.
+    lines = browser.execute_script(
+        """
+        const status = document.querySelector(".egnyte-status");
+        status.parentElement.style.width = status.parentElement.style.maxWidth = "1em";
+        return status.getClientRects().length;
+        """
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert lines == 1
