@@ -127,8 +127,12 @@ class EgnyteAccount(GuardedModel):
     last_used_at: MomentOrNone = models.DateTimeField(_("last used at"), null=True, blank=True)
 
     # The sweeps' agenda. The first is for validation, the second for refreshing (empty: never).
-    next_attempt_at: Moment = models.DateTimeField(default=timezone.now, editable=False)
-    next_refresh_at: MomentOrNone = models.DateTimeField(null=True, editable=False)
+    next_attempt_at: Moment = models.DateTimeField(
+        _("next validation at"), default=timezone.now, editable=False
+    )
+    next_refresh_at: MomentOrNone = models.DateTimeField(
+        _("next refresh at"), null=True, editable=False
+    )
     attempts: Number = models.PositiveIntegerField(default=0, editable=False)
     lease: Text = models.CharField(max_length=32, default="", editable=False)
     leased_until: MomentOrNone = models.DateTimeField(null=True, editable=False)

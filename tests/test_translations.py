@@ -12,14 +12,19 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.contrib.admin import site
+from django.contrib.admin.utils import flatten_fieldsets
+from django.db.models import Field
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import translation
+from django.utils.functional import Promise
 
 import django_egnyte
 from django_egnyte import exceptions
@@ -28,6 +33,13 @@ from django_egnyte.models import EgnyteAccount
 PACKAGE = Path(django_egnyte.__file__).parent
 LOCALES = PACKAGE / "locale"
 LANGUAGES = ["de", "pl"]
+
+
+@pytest.fixture(autouse=True)
+def _no_language_stays() -> Iterator[None]:
+    """The test client's requests leave theirs in force."""
+    with translation.override(translation.get_language()):
+        yield
 
 
 @dataclass
@@ -170,6 +182,17 @@ def test_the_accounts_page_speaks_the_language(
     for text in (heading, button, label):
         assert text in page
     assert "Reconnect" not in page
+
+
+def test_what_the_admin_shows_of_a_row_is_marked_for_translation(rf: RequestFactory) -> None:
+    ours = [each for each in site._registry.values() if each.opts.app_label == "django_egnyte"]
+    assert len(ours) == 3
+    for each in ours:
+        assert isinstance(each.search_help_text, Promise | None), each
+        names = [*flatten_fieldsets(each.get_fieldsets(rf.get("/"))), *each.list_display]
+        for shown in each.opts.get_fields():
+            if isinstance(shown, Field) and shown.name in names:
+                assert isinstance(shown.verbose_name, Promise), (each, shown)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from ..models import AccountEvent
 from .acts import RowAdmin
@@ -32,7 +33,7 @@ class AccountEventAdmin(RowAdmin):
     ordering: ClassVar[Options | None] = ("-created_at", "-pk")
     paginator = EstimatingPaginator
     search_fields: ClassVar[Options] = ("user_ref__exact",)
-    search_help_text = "The primary key of a user of this site"
+    search_help_text = _("The primary key of a user of this site")
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     sortable_by: ClassVar[Options | None] = ()

@@ -353,9 +353,16 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_attempt_at",
-                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        editable=False,
+                        verbose_name="next validation at",
+                    ),
                 ),
-                ("next_refresh_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "next_refresh_at",
+                    models.DateTimeField(editable=False, null=True, verbose_name="next refresh at"),
+                ),
                 ("attempts", models.PositiveIntegerField(default=0, editable=False)),
                 ("lease", models.CharField(default="", editable=False, max_length=32)),
                 ("leased_until", models.DateTimeField(editable=False, null=True)),
