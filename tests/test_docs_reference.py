@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import tomllib
+from dataclasses import asdict, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,14 @@ from django.apps import apps
 from django.core.management import get_commands
 
 from django_egnyte import exceptions, schedules, signals, tasks, urls
-from django_egnyte.api import EgnyteClient, Files
-from django_egnyte.choices import Scope
+from django_egnyte.api import Download, EgnyteClient, Files
+from django_egnyte.choices import EventKind, Scope, Status
 from django_egnyte.conf import conf
 from django_egnyte.models import EgnyteAccount
+from django_egnyte.sandbox import Sandbox, SandboxServer, Settings, TokenPolicy
+from django_egnyte.sandbox.control import HANDLERS
+from django_egnyte.sandbox.faults import Faults, Rule
+from django_egnyte.services.status import Overview
 
 from .docpages import (
     DOCS,
@@ -210,19 +216,90 @@ def test_the_permissions_named_are_there() -> None:
     assert acts <= said
 
 
+def parameters_of(function: Any) -> str:
+    """As the docs write them: without ``self`` and annotations."""
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+    ]
+    return str(inspect.Signature(plain)).removeprefix("(").removesuffix(")").replace("'", '"')
+
+
+def section_of(name: str, kind: type) -> str:
+    """What a page says of a class."""
+    start = rf"\.\. py:class:: [\w.]+\.{kind.__name__}(?:\(.*\))?\n"
+    return re.split(r"\.\. py:class::", re.split(start, page(name))[1])[0]
+
+
+@pytest.mark.parametrize("kind", [Sandbox, SandboxServer, Faults])
+def test_the_sandboxs_handle_is_in_the_reference(kind: type) -> None:
+    section = re.sub(r" \\\n\s+", " ", section_of("reference/sandbox.rst", kind))
+    said = dict(re.findall(r"\.\. py:method:: (\w+)\((.*)\)", section))
+    public = {name: value for name, value in vars(kind).items() if name[0] != "_"}
+    internal = {"record", "take", "tree"}  # for the sandbox's own application
+    assert said == {
+        name: parameters_of(value)
+        for name, value in public.items()
+        if inspect.isfunction(value) and name not in internal
+    }
+    assert set(re.findall(r"\.\. py:property:: (\w+)", section)) == {
+        name for name, value in public.items() if isinstance(value, property)
+    }
+    made = kind()
+    for name in re.findall(r"\.\. py:attribute:: (\w+)", section):
+        assert hasattr(made, name)
+
+
+@pytest.mark.parametrize("kind", [Settings, TokenPolicy])
+def test_the_sandboxs_settings_are_in_the_reference(kind: type) -> None:
+    section = section_of("reference/sandbox.rst", kind).split("\nFaults\n---")[0]
+    said = re.findall(r"\* - ``(\w+)``\n     - ``(.*)``\n", section)
+    assert {name: ast.literal_eval(value) for name, value in said} == asdict(kind())
+
+
+def test_every_field_of_a_fault_is_in_the_reference() -> None:
+    section = page("reference/sandbox.rst").split("list-table:: Which requests")[1]
+    rows = re.findall(r"\* - (``.*)\n", section.split("code-block")[0])
+    said = {name for row in rows for name in re.findall(r"``(\w+)``", row)}
+    assert said == {field.name for field in fields(Rule)} - {"id", "hits"}
+
+
+def test_every_command_to_a_running_sandbox_is_in_the_reference() -> None:
+    said = re.findall(r"``(GET|POST|DELETE) (\w+)``", page("reference/sandbox.rst"))
+    assert set(said) == set(HANDLERS)
+
+
+def test_what_downloads_can_do_is_in_the_reference() -> None:
+    section = section_of("reference/client.rst", Download)
+    said = dict(re.findall(r"\.\. py:method:: (\w+)\((.*)\)", section))
+    assert said == {
+        name: parameters_of(value)
+        for name, value in vars(Download).items()
+        if name[0] != "_" and inspect.isfunction(value)
+    }
+
+
+@pytest.mark.parametrize(("values", "title"), [(Status, "status"), (EventKind, "kind")])
+def test_every_value_of_a_choice_is_in_the_reference(values: Any, title: str) -> None:
+    table = page("reference/models.rst").split(f"   * - {title}\n")[1].split("\n\n")[0]
+    assert re.findall(r"\* - ``(\w+)``", table) == values.values
+
+
+def test_every_figure_of_the_status_is_in_the_reference() -> None:
+    table = page("reference/commands.rst").split("* - key\n")[1].split("\n\n")[0]
+    said = {
+        name for row in re.findall(r"\* - (.*)", table) for name in re.findall(r"``(\w+)``", row)
+    }
+    assert said == {field.name for field in fields(Overview)}
+
+
 @pytest.mark.parametrize(("kind", "header"), [(EgnyteClient, "EgnyteClient"), (Files, "Files")])
 def test_signatures_in_the_reference_are_those_of_the_code(kind: type, header: str) -> None:
     text = page("reference/client.rst")
     section = text.split(f".. py:class:: django_egnyte.api.{header}\n")[1].split(".. py:class::")[0]
     said = dict(re.findall(r"\.\. py:method:: (\w+)\((.*)\)\n(?!      :no-index)", section))
     for name, parameters in said.items():
-        signature = inspect.signature(getattr(kind, name))
-        plain = [
-            parameter.replace(annotation=inspect.Parameter.empty)
-            for parameter in list(signature.parameters.values())[1:]
-        ]
-        there = str(inspect.Signature(plain)).strip("()").replace("'", '"')
-        assert there == parameters
+        assert parameters_of(getattr(kind, name)) == parameters
     public = {
         name for name, value in vars(kind).items() if name[0] != "_" and inspect.isfunction(value)
     }
