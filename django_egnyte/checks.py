@@ -23,6 +23,7 @@ from django.utils.translation import get_language
 
 from . import domains, gateway, queue
 from .choices import Flow, Scope
+from .ciphers import SHORTEST_KEY
 from .conf import TASK_SOFT_TIME_LIMIT, TOKEN_DEADLINE, conf
 from .exceptions import InvalidDomainError
 from .fields import ciphers
@@ -68,6 +69,17 @@ def check_encryption(**kwargs: Any) -> list[CheckMessage]:
                 "EGNYTE_ENCRYPTION_KEYS (a list of secrets of 32 characters or more, newest "
                 "first; by default SECRET_KEY and SECRET_KEY_FALLBACKS).",
                 id="egnyte.E009",
+            )
+        ]
+    key = getattr(settings, "CRYPTOGRAPHY_KEY", None)
+    used = any(str(path).startswith("django_egnyte.django_cryptography.") for path in conf.ciphers)
+    if used and key and len(key) < SHORTEST_KEY:
+        return [
+            Warning(
+                f"CRYPTOGRAPHY_KEY is shorter than {SHORTEST_KEY} characters, and seals tokens.",
+                hint="Whoever has the database can try all short ones. Set a longer one, put this "
+                "one into EGNYTE_ENCRYPTION_KEYS, and run 'manage.py egnyte_rotate_keys'.",
+                id="egnyte.W011",
             )
         ]
     return []

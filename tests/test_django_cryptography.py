@@ -11,7 +11,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from django_egnyte import fields
+from django_egnyte import checks, fields
 from django_egnyte.ciphers import FernetCipher
 from django_egnyte.django_cryptography import DjangoCryptographyCipher, _fernet
 from django_egnyte.exceptions import DecryptionError
@@ -223,3 +223,20 @@ def test_without_cryptography_key_the_secret_key_seals() -> None:
     secret = "the site's own secret, of fifty characters or more"
     assert site(secret, "", "open", sealed) == "a token False"
     assert site("now a key of its own", "", "open", sealed).startswith("refused:")
+
+
+@pytest.mark.parametrize(
+    ("cipher", "key", "found"),
+    [
+        ("django_egnyte.django_cryptography.DjangoCryptographyCipher", "a" * 31, ["egnyte.W011"]),
+        ("django_egnyte.django_cryptography.DjangoCryptographyCipher", "a" * 32, []),
+        ("django_egnyte.ciphers.FernetCipher", "a" * 31, []),
+    ],
+)
+def test_a_short_cryptography_key_is_warned_of(
+    settings: Any, cipher: str, key: str, found: list[str]
+) -> None:
+    """Its derivation is quick and has a fixed salt, so a short one can be tried out."""
+    settings.CRYPTOGRAPHY_KEY = key
+    settings.EGNYTE_CIPHER = cipher
+    assert [each.id for each in checks.check_encryption()] == found

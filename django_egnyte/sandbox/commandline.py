@@ -42,8 +42,8 @@ def serve(port: int, host: str, write: Callable[[str], object]) -> None:
     Raises ValueError for a foreign host or for no port, OSError for a taken port.
     """
     with SandboxServer(port=port, host=host) as server:
-        write(introduction(server))
         try:
+            write(introduction(server))
             threading.Event().wait()
         except KeyboardInterrupt:
             write("\nThe sandbox has ended.")

@@ -59,14 +59,6 @@ class Rule:
         given = (self.status, self.body, self.redirect, self.huge)
         return self.html or any(value is not None for value in given)
 
-    @property
-    def has_effect(self) -> bool:
-        """Whether a request that it matches goes another way than without it."""
-        changed = self.replaces or self.reset or self.malformed or bool(self.headers)
-        given = (self.hang, self.truncate, self.trickle)
-        late = self.delay > 0 or self.delay_after > 0
-        return changed or late or any(value is not None for value in given)
-
     def matches(self, request: Request) -> bool:
         """Whether it is for this request, leaving counts and chance aside."""
         if self.method is not None and self.method != request.method:
@@ -158,7 +150,7 @@ class Faults:
         `html`: a page said to be JSON; `huge`: bytes of body; `trickle`: a mapping of
         `bytes`, `interval` in seconds and `part` ("headers", "body" or "both");
         `redirect`: a Location. Raises TypeError for an unknown name, re.error and
-        ValueError for a bad value, ValueError for a rule that would change nothing.
+        ValueError for a bad value.
         """
         settable = {f.name for f in fields(Rule)} - {"id", "hits"}
         if unknown := set(rule) - settable:
@@ -168,8 +160,6 @@ class Faults:
             re.compile(made.path)
         if made.trickle is not None:
             _trickle(made.trickle)
-        if not made.has_effect:
-            raise ValueError("a fault without an effect: give it a status, a delay, a reset, ...")
         if made.token is not None:
             made.token = fingerprint(made.token)
         if made.method is not None:

@@ -60,7 +60,7 @@ class SandboxServer:
     def host_base_url(self) -> str:
         """`http://{domain}.localhost:8765`: the other value for it.
 
-        Browsers resolve such names themselves; for other programs the system must.
+        Browsers and this package know such names for this machine's; for others the system must.
         """
         return f"http://{{domain}}.localhost:{self.port}"
 

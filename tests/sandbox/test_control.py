@@ -127,7 +127,6 @@ def test_it_never_answers_with_an_implicit_token(
         ("revoke", {"fingerprint": "0"}, 404),
         ("faults", {"colour": "red"}, 400),
         ("faults", {"path": "("}, 400),
-        ("faults", {"path": "/userinfo"}, 400),
         ("settings", {"colour": "red"}, 400),
         ("policy", {"style": "x"}, 400),
         ("clock", {"advance": "soon"}, 400),
