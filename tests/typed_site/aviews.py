@@ -63,6 +63,9 @@ async def rewrite(files: Files, path: str, content: bytes) -> str | None:
     with tempfile.TemporaryFile() as target:
         file = await files.adownload(path, target)
     assert_type(file, File)
+    download = await files.aopen(path)
+    assert_type(download, AsyncDownload)
+    await download.aclose()
     return file.checksum
 
 

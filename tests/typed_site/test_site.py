@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_type, cast
 
 import pytest
@@ -42,6 +43,7 @@ from django_egnyte.sandbox import (
     Settings,
     TokenPolicy,
 )
+from django_egnyte.sandbox.faults import Faults
 
 from . import accounts, borrowed, failures, jobs, receivers, settings, views
 from .management.commands import nightly
@@ -231,6 +233,23 @@ def test_a_borrowed_token_works(
     token = borrowed.BorrowedToken(base_url, issued.access_token)
     assert borrowed.client_on(token).userinfo()["username"] == "jsmith"
     assert token.seen == [200]
+
+
+def test_a_file_is_read_and_written(
+    egnyte_sandbox: Sandbox, egnyte_account: EgnyteAccount, tmp_path: Path
+) -> None:
+    egnyte_sandbox.add_file("acme", "/Shared/short.txt", b"short")
+    target = tmp_path / "short.txt"
+    with target.open("wb") as opened:
+        file = views.read_twice(egnyte_account.client.files, "/Shared/short.txt", opened)
+    assert (file.size, target.read_bytes()) == (5, b"short")
+
+
+def test_a_fault_is_played(egnyte_sandbox: Sandbox, egnyte_client: LinkedClient) -> None:
+    assert_type(egnyte_sandbox.faults, Faults)
+    rule = egnyte_sandbox.faults.add(path="/userinfo", status=503)
+    egnyte_client.userinfo()
+    assert egnyte_sandbox.faults.hits(rule) == 1
 
 
 def test_a_sandbox_of_one_s_own() -> None:
