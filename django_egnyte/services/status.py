@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django.db.models import Count, Min
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_variables
 
 from ..choices import Status
 from ..conf import conf
@@ -87,7 +86,6 @@ def overview() -> Overview:
     return result
 
 
-@sensitive_variables()
 def _opens(account: EgnyteAccount) -> bool:
     """Whether a key is known for its token. The oldest suffer first from one that was lost."""
     try:

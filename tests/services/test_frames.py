@@ -103,6 +103,11 @@ def test_a_token_that_a_browser_brought(egnyte_user, bug):
     assert_kept(lambda: link.link_with_token(egnyte_user, answer, host=HOST, scopes=[]))
 
 
+def test_a_token_that_is_given_back(egnyte_user, bug):
+    bug(outbox, "make_due")
+    assert_kept(lambda: link.give_back_token(egnyte_user, TokenAnswer(SECRET), host=HOST))
+
+
 def test_a_token_that_is_stored(account, bug):
     row = outbox.put_held(account, using=DEFAULT_DB_ALIAS, reason="test")
     new = obtain.Obtained(TokenAnswer(SECRET, SECRET), row)

@@ -271,3 +271,9 @@ def test_what_uses_a_refresh_token_up_is_no_linking(egnyte_sandbox, queued):
     assert one(row) == "dead"
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
     assert KeyState.objects.get().link_requests == before
+
+
+def test_the_very_first_row_is_seen(queued):
+    queued(1)
+    PendingRevocation.objects.write(id=1)
+    assert process_revocations() == {"revoked": 1}
