@@ -47,7 +47,8 @@ class HasSealContext(Protocol):
 @sensitive_variables()
 def _ciphers(paths: tuple[str, ...], keys: tuple[str, ...]) -> tuple[Cipher, ...]:
     try:
-        return tuple(import_string(path)(keys) for path in paths)
+        # No generator: its frame would hide from Django that what it calls is sensitive.
+        return tuple([import_string(path)(keys) for path in paths])
     except (ImportError, ValueError) as error:
         raise ImproperlyConfigured(f"EGNYTE_CIPHER or its keys cannot be used: {error}") from error
 
