@@ -130,9 +130,11 @@ def _forget_frames(error: BaseException | None) -> None:
     """Keep of its traceback, and of what led to it, what lies in the caller's own code."""
     if isinstance(error, EgnyteError):
         error.__context__ = None
-    while error is not None:
+    seen: set[int] = set()  # "raise error from error" is its own cause
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = _below(error.__traceback__)
-        error = error.__cause__ or error.__context__
+        error = error.__context__ if error.__cause__ is None else error.__cause__
 
 
 def _below(traceback: TracebackType | None) -> TracebackType | None:

@@ -305,3 +305,13 @@ def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
     for error in (caught.value, caught.value.__cause__):
         assert traceback.extract_tb(error.__traceback__)[-1].name == "rows"
+
+
+def test_an_error_that_is_its_own_cause_ends_the_call() -> None:
+    class Circular:
+        def __str__(self) -> str:
+            error = RuntimeError("around")
+            raise error from error
+
+    with pytest.raises(RuntimeError, match="around"):
+        http.send("GET", "http://127.0.0.1:9/", bearer=TOKEN, params={"a": Circular()})
