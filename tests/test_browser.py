@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
@@ -96,7 +97,8 @@ def follow(browser: webdriver.Chrome, selector: str) -> None:
     """Press what leads to another page, and wait for that page."""
     page = browser.find_element(By.TAG_NAME, "html")
     browser.find_element(By.CSS_SELECTOR, selector).click()
-    waiting = WebDriverWait(browser, 20)
+    # Asked about an element of a page that is just being left, the driver may know no answer yet.
+    waiting = WebDriverWait(browser, 20, ignored_exceptions=[WebDriverException])
     waiting.until(expected_conditions.staleness_of(page))
     waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
 

@@ -132,7 +132,6 @@ def test_no_referer_is_sent_when_it_is_switched_off(
 def test_the_page_fits_every_screen(
     server: SandboxServer, browser: Any, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    browser.get_log("browser")
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
@@ -149,4 +148,6 @@ def test_the_page_fits_every_screen(
     back = browser.find_element("css selector", "body").value_of_css_property("background-color")
     assert back.startswith("rgba(238, 242, 243" if scheme == "light" else "rgba(16, 24, 28")
     assert browser.save_screenshot(str(tmp_path / f"{width}-{scheme}.png"))
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    told = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    # An earlier test's page may still look for its icon on a server that is gone.
+    assert [message for message in told if message.startswith(server.url)] == []
