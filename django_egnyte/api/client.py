@@ -364,6 +364,13 @@ def _backoff(failures: int) -> float:
     return min(8.0, 0.25 * 2.0 ** (failures - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
+def _is_small(data: Any) -> bool:
+    """Whether it is known beforehand that little is to be sent; of a bare file it is not."""
+    if data is None or isinstance(data, Mapping):
+        return True
+    return hasattr(data, "__len__") and len(data) <= _SMALL
+
+
 class _Call:
     """A request that can be sent more than once. Its repr tells nothing."""
 
@@ -407,9 +414,8 @@ class _Call:
         self._timeout = timeout
         self._stream = stream
         self._max_bytes = max_bytes
-        data = self._data
-        small = data is None or (isinstance(data, bytes | str) and len(data) <= _SMALL)
         # A trickling server must not hold a worker for ever: a small call has a generous end.
+        small = _is_small(self._data)
         self._deadline = self._timeout[0] + 4 * self._timeout[1] if small else None
 
     def send(self, credentials: Credentials) -> requests.Response:

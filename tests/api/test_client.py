@@ -449,3 +449,39 @@ def test_each_request_is_observed_with_its_outcome() -> None:
         line = Line(server.url)
         EgnyteClient(line).get("/x")
     assert line.seen == [("GET", 502, None), ("GET", 200, "r-1")]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.get("/x"),
+        lambda client: client.post("/x", data=b"a", retry=False),
+        lambda client: client.post("/x", data={"a": "b"}),
+        lambda client: client.files.upload("/a", b"hello"),
+        lambda client: client.files.upload("/a", io.BytesIO(b"hello")),
+    ],
+)
+def test_what_carries_little_is_not_held_up_by_a_server_that_trickles(call: Any) -> None:
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.trickle(b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 500)
+
+    with serving(script) as server:
+        line = Line(server.url, max_retries=0)
+        line.timeout = (0.1, 0.1)  # a deadline of half a second
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match="within"):
+            call(EgnyteClient(line))
+    assert time.monotonic() - started < 5
+
+
+def test_a_large_body_may_take_its_time() -> None:
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.trickle(FINE)
+
+    with serving(script) as server:
+        line = Line(server.url)
+        line.timeout = (0.1, 0.1)
+        body = bytes(1024 * 1024 + 1)
+        assert EgnyteClient(line).post("/x", data=body).status_code == 200
