@@ -338,6 +338,21 @@ def test_events_worth_an_alarm_are_logged() -> None:
         assert f'"event": "{event}"' in source, event
 
 
+def test_every_record_carries_its_event() -> None:
+    assert "Records carry ``event``" in page("guides/production.rst")
+    calls = [
+        node
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("logger.")
+    ]
+    assert len(calls) > 10
+    for call in calls:
+        extra = next((each.value for each in call.keywords if each.arg == "extra"), None)
+        assert isinstance(extra, ast.Dict), ast.unparse(call)
+        assert "event" in [ast.literal_eval(key) for key in extra.keys if key], ast.unparse(call)
+
+
 def test_numbers_said_are_those_of_the_code() -> None:
     from django_egnyte import conf as limits
     from django_egnyte.services import breaker, budget, sweep

@@ -125,7 +125,10 @@ def due_on_failure(row: PendingRevocation) -> Iterator[None]:
         try:
             outbox.make_due(row, using=alias())
         except Error:
-            logger.exception("A failed call's row could not be made due; it is so by itself soon.")
+            logger.exception(
+                "A failed call's row could not be made due; it is so by itself soon.",
+                extra={"event": "row_not_made_due", "domain": row.domain},
+            )
         queue.hurry("process_revocations")
         raise
 

@@ -132,7 +132,10 @@ def asked_scopes(signed: str) -> tuple[str, ...]:
         try:
             more = signing.loads(signed, salt=SCOPES_SALT)
         except signing.BadSignature:
-            logger.warning("Scopes in a link were not signed by this site.")
+            logger.warning(
+                "Scopes in a link were not signed by this site.",
+                extra={"event": "scopes_not_signed"},
+            )
     return tuple(dict.fromkeys([*conf.scopes, *map(str, more)]))
 
 
