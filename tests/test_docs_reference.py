@@ -363,6 +363,8 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert "batches of 250" in scale
     assert "eight threads" in scale
     assert "20,000 accounts of one domain" in scale
+    assert sweep.SLICE == 120
+    assert "nothing new after two minutes" in scale
     assert budget.SHARE_FOR_LINKING == 0.4
     assert "may take 40 %" in scale
     assert f"{tasks.INTERACTIVE['soft_time_limit']} and {tasks.INTERACTIVE['time_limit']}" in scale
@@ -370,7 +372,13 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert f"{100 * 24 * 30:,} accounts" in " ".join(scale.split())
     assert (breaker.MOST_DEATHS, breaker.MOST_SHARE) == (20, 0.05)
     assert "more than 20 deaths" in page("guides/administration.rst")
-    for value in (limits.TOKEN_DEADLINE, limits.TASK_SOFT_TIME_LIMIT, limits.TASK_TIME_LIMIT):
+    for value in (
+        limits.TOKEN_DEADLINE,
+        limits.LONGEST_TOKEN_CALL,
+        limits.LONGEST_VALIDATION,
+        limits.TASK_SOFT_TIME_LIMIT,
+        limits.TASK_TIME_LIMIT,
+    ):
         assert f"{value} s" in architecture
     assert f"lease {limits.LEASE} s" in architecture
 

@@ -21,7 +21,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--seconds", type=float, default=sweep.SLICE, help="at most, for each of the three"
+            "--seconds",
+            type=float,
+            default=sweep.SLICE,
+            help="after so many, each of the three begins nothing new (default: %(default)g)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
