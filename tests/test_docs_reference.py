@@ -372,6 +372,8 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert f"{100 * 24 * 30:,} accounts" in " ".join(scale.split())
     assert (breaker.MOST_DEATHS, breaker.MOST_SHARE) == (20, 0.05)
     assert "more than 20 deaths" in page("guides/administration.rst")
+    assert breaker.GOOD_ANSWERS == 20
+    assert "lots of twenty or more" in page("guides/administration.rst")
     for value in (
         limits.TOKEN_DEADLINE,
         limits.LONGEST_TOKEN_CALL,
