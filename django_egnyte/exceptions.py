@@ -109,7 +109,10 @@ class ResponseError(EgnyteError):
 
 
 class InvalidPathError(EgnyteError, ValueError):
-    """A path that climbs, leaves the host, or holds what no path may hold. Nothing was sent."""
+    """A path that climbs, leaves the host, or holds what no path may hold. Nothing was sent.
+
+    Or the path of a file that was to be listed as a folder: that is known from Egnyte's answer.
+    """
 
 
 class InvalidHeaderError(EgnyteError, ValueError):

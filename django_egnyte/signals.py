@@ -18,6 +18,6 @@ account_revoked = Signal()
 account_refreshed = Signal()
 
 api_called = Signal()
-"""For metrics: one request to Egnyte's API was made with an account's token. Sent at once, in the
-thread that made it, with ``account``, ``method``, ``status`` (``None`` if there was no answer),
-``duration`` (seconds) and ``request_id`` (Egnyte's, or ``None``)."""
+"""For metrics: a client made one request to Egnyte's API. Sent at once, in the thread that made
+it, with ``account``, ``method``, ``status`` (``None`` if there was no answer), ``duration``
+(seconds) and ``request_id`` (Egnyte's, or ``None``)."""

@@ -177,8 +177,8 @@ class EgnyteClient:
         of bytes), `json`, `headers`; `stream` leaves the body to be read; `timeout` in seconds or
         (connect, read); `max_bytes`, the most the body may have (16 MiB); `retry` says whether the
         call may be repeated when the network or Egnyte fails (default: GET, HEAD, OPTIONS, PUT
-        and DELETE may). After a refresh or a throttle any call is repeated whose body can be
-        sent again.
+        and DELETE may). After a refresh or a throttle, or if it never left, any call is repeated
+        whose body can be sent again.
 
         Raises InvalidPathError, InvalidHeaderError, and ValueError for a timeout that is none,
         before anything is sent; UnauthorizedError, RateLimitedError, UnavailableError,
