@@ -332,7 +332,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, host: str) ->
 
 
 def _kind(status: int, code: str, message: str, mashery: str) -> type[OAuthError]:
-    """The seed's seven rows, and RFC 6749 section 5.2."""
+    """The seven rows of Egnyte's page on authentication, and RFC 6749 section 5.2."""
     if mashery == "ERR_403_DEVELOPER_INACTIVE":
         return InactiveKeyError
     if code == "INTERNAL_ERROR":

@@ -26,7 +26,7 @@ from . import typed_site
 from .docpages import DOCS, ROOT, blocks, needs_docs, page
 
 SITE = Path(typed_site.__file__).parent
-# The pages for those who make sites; what "moving" names is not part of the contract.
+# The pages for those who make sites; what "moving" names may change.
 PROMISES = [
     *(path for path in DOCS.glob("reference/*.rst")),
     *(path for path in DOCS.glob("guides/*.rst") if path.stem != "moving"),

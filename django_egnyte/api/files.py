@@ -351,7 +351,7 @@ def _stored(path: str, size: int, checksum: str, response: requests.Response) ->
 
 
 def _details(response: requests.Response) -> dict[str, Any]:
-    """What a success says of itself. It may say nothing [S]: it succeeded all the same."""
+    """What a success says of itself. It may say nothing, and succeeded all the same."""
     try:
         return answers.json_of(response)
     except ResponseError:

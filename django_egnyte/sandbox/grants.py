@@ -76,7 +76,7 @@ class GrantBook:
         return self._issued(policy, access, token), policy.refresh_rotates
 
     def revoke(self, token: Token, policy: TokenPolicy) -> None:
-        """Kill a token. An access token takes its grant's refresh tokens along [D]."""
+        """Kill a token. An access token takes its grant's refresh tokens along."""
         token.revoked = True
         if token.kind == "access":
             siblings = policy.revoke_kills_siblings
@@ -178,7 +178,7 @@ def exchanged_scopes(consented: tuple[str, ...], again: str | None) -> tuple[str
     """The scopes of a token for a code, given the `scope` field of the exchange.
 
     The exchange may narrow, never widen; and a token comes without
-    `Egnyte.launchwebsession` unless the exchange names it again [S].
+    `Egnyte.launchwebsession` unless the exchange names it again (one source only).
     """
     asked = set((again or "").split())
     kept = tuple(s for s in consented if s != LAUNCH_WEB_SESSION or s in asked)

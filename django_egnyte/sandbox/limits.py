@@ -35,7 +35,7 @@ def count_call(token: Token, settings: Settings, now: float) -> Response | None:
 
 
 def rate_headers(token: Token, settings: Settings) -> list[tuple[str, str]]:
-    """The five headers on every API answer [D]; without a limit, Egnyte's are allotted."""
+    """The five headers on every API answer; without a limit, Egnyte's are allotted."""
     qps = QPS_ALLOTTED if settings.qps_limit is None else settings.qps_limit
     quota = QUOTA_ALLOTTED if settings.daily_limit is None else settings.daily_limit
     return [
@@ -48,7 +48,7 @@ def rate_headers(token: Token, settings: Settings) -> list[tuple[str, str]]:
 
 
 class TokenRequests:
-    """Counts token requests over a sliding hour: by key, and by user for internal keys [D]."""
+    """Counts token requests over a sliding hour: by key, and by user for internal keys."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str], deque[float]] = {}

@@ -22,7 +22,7 @@ def token(sandbox: Sandbox, request: Request) -> Response:
     settings = sandbox.settings
     shape = settings.error_shape
     if not request.is_form:
-        # The seed: this row is what a missing or invalid Content-Type brings.
+        # Says Egnyte's page: this row is what a missing or invalid Content-Type brings.
         return refuse(refusals.MISSING_CREDENTIALS, shape)
     if not form.get("client_id"):
         return refuse(refusals.MALFORMED, shape)
@@ -45,7 +45,7 @@ def token(sandbox: Sandbox, request: Request) -> Response:
         if key.flow == "internal":
             return _password(sandbox, request, key, form)
         if grant_type == "password":
-            # Not in the seed: a public key has no resource owner flow.
+            # Not on Egnyte's page: a public key has no resource owner flow.
             return json_answer({"error": "unauthorized_client"}, 400)
         if grant_type != "authorization_code":
             return refuse(refusals.MALFORMED, shape)
@@ -66,9 +66,10 @@ def userinfo(sandbox: Sandbox, user: User) -> Response:
 
 
 def revoke(sandbox: Sandbox, request: Request, bearer: Token | None) -> Response:
-    """`POST /pubapi/v1/tokens/revoke`, by a live bearer, or by the key's secret without one [S].
+    """`POST /pubapi/v1/tokens/revoke`, by a live bearer, or by the key's secret without one.
 
-    `bearer` is None when none was sent; the app has refused a dead one already.
+    The latter is in one source only. `bearer` is None when none was sent; the app has refused a
+    dead one already.
     """
     form = request.form()
     settings = sandbox.settings

@@ -207,7 +207,7 @@ REQUESTS = {
     "revocation": Request(
         REVOCATION, revocation, "POST", "/d/acme/pubapi/v1/tokens/revoke",
         {"token": "68zc95e3xv954u6k3hbnma3q"},
-        # Newer keys send it [EGNYTE.md: one source].
+        # Newer keys send it; one source only says so.
         frozenset({"client_secret"}),
     ),
 }  # fmt: skip
