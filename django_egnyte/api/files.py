@@ -100,8 +100,8 @@ class Files:
         """Download a file and check its SHA-512.
 
         With `to`, a binary file, any size is written to it piece by piece, and the file's entry is
-        returned; after an error a `to` that can seek is as it was before. TypeError for a `to` that
-        is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
+        returned; after an error a `to` that can seek ends where this began. TypeError for a `to`
+        that is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
         ResponseError for more.
         """
         return flows.run(self._download(path, to, entry_id, max_bytes))
