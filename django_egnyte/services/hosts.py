@@ -43,8 +43,11 @@ class Failures:
         self._written: set[str] = set()
 
     def note(self, host: str, error: EgnyteError | None) -> None:
-        """How a call ended; ``None`` for well. A definite no is an answer as good as a yes."""
-        if isinstance(error, UnavailableError):
+        """How a call ended; ``None`` for well. A definite no is an answer as good as a yes.
+
+        An error that names no host is not Egnyte's: a cipher's, whose service is down.
+        """
+        if isinstance(error, UnavailableError) and error.host:
             self._in_a_row[host] += 1
             most = self._silences if is_unreachable(error) else ERRORS_IN_A_ROW
             if self._in_a_row[host] >= most:

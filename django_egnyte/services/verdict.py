@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.utils import timezone
@@ -29,18 +29,22 @@ def suspect(account: EgnyteAccount, *, reason: str, actor: str, acting: bool = F
     validated = account.last_validated_at
     if acting and validated is not None and now - validated < HOURLY:
         return False
-    using = alias()
-    changed = bool(
-        EgnyteAccount.objects.using(using)
-        .filter(pk=account.pk, token_version=account.token_version, status=Status.ACTIVE)
-        .write(status=Status.SUSPECT, status_reason=reason[:255], next_attempt_at=now)
-    )
-    if changed:
-        account.status, account.status_reason = Status.SUSPECT, reason[:255]
-        history.record(EventKind.SUSPECTED, account, using=using, actor=actor, reason=reason)
-        history.announce(account_suspected, account, using=using, reason=reason)
+    changed = _suspect(account, reason=reason, actor=actor, again=now)
     queue.hurry("validate_account", account.pk, account.token_version)
     return changed
+
+
+def _suspect(account: EgnyteAccount, *, reason: str, actor: str, again: datetime) -> bool:
+    using = alias()
+    active = EgnyteAccount.objects.using(using).filter(
+        pk=account.pk, token_version=account.token_version, status=Status.ACTIVE
+    )
+    if not active.write(status=Status.SUSPECT, status_reason=reason[:255], next_attempt_at=again):
+        return False
+    account.status, account.status_reason = Status.SUSPECT, reason[:255]
+    history.record(EventKind.SUSPECTED, account, using=using, actor=actor, reason=reason)
+    history.announce(account_suspected, account, using=using, reason=reason)
+    return True
 
 
 def clear(account: EgnyteAccount, *, actor: str, **values: Any) -> bool:
@@ -67,14 +71,12 @@ def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
     account = lease.account
     if not breaker.may_pass():
         again = timezone.now() + HOURLY
+        why = gettext_noop("Egnyte refuses many tokens at once; waiting")
         waiting = EgnyteAccount.objects.using(alias()).filter(
             pk=account.pk, token_version=account.token_version, status__in=LIVE
         )
-        waiting.write(
-            status=Status.SUSPECT,
-            status_reason=gettext_noop("Egnyte refuses many tokens at once; waiting"),
-            next_attempt_at=again,
-        )
+        if not _suspect(account, reason=why, actor=actor, again=again):
+            waiting.write(status_reason=why, next_attempt_at=again)
         # Its refresh token is refused as well: no sweep should ask for it every minute.
         waiting.filter(next_refresh_at__lt=again).write(next_refresh_at=again)
         return False

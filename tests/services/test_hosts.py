@@ -28,11 +28,11 @@ def no_jitter(monkeypatch):
 
 
 def silence():
-    return UnavailableError("No answer.")
+    return UnavailableError("No answer.", host=HOST)
 
 
 def error():
-    return UnavailableError("An answer.", status=503)
+    return UnavailableError("An answer.", status=503, host=HOST)
 
 
 def state():
@@ -54,6 +54,11 @@ def test_one_silence_loses_a_host_and_two_errors_do():
     assert not after(silence(), silences=2)
     assert after(silence(), silence(), silences=2)
     assert after(silence(), error(), silences=2)
+
+
+def test_what_names_no_host_is_held_against_none():
+    """A cipher whose service is down says nothing about Egnyte."""
+    assert not after(*[UnavailableError("The keys cannot be reached.")] * 5)
 
 
 @pytest.mark.parametrize("answer", [None, UnauthorizedError("No."), InvalidGrantError("No.")])

@@ -106,7 +106,7 @@ def test_a_host_that_is_lost_on_the_way_is_not_listed_any_more(queued):
     failures = hosts.Failures()
     listed = revoke._due(failures)
     assert next(listed) == rows[0]
-    failures.note(HOST, UnavailableError("No answer."))
+    failures.note(HOST, UnavailableError("No answer.", host=HOST))
     assert list(listed) == [other]
 
 

@@ -106,14 +106,24 @@ def test_a_host_that_answers_errors_is_left_alone_for_a_while(
 
 def test_one_failure_between_answers_costs_a_host_nothing():
     failures = hosts.Failures()
-    for error in (UnavailableError("503", status=503), None, UnavailableError("503", status=503)):
+    for error in (
+        UnavailableError("503", status=503, host="globex.egnyte.com"),
+        None,
+        UnavailableError("503", status=503, host="globex.egnyte.com"),
+    ):
         failures.note("acme.egnyte.com", error)
-    failures.note("globex.egnyte.com", UnavailableError("503", status=503))
+    failures.note(
+        "globex.egnyte.com", UnavailableError("503", status=503, host="globex.egnyte.com")
+    )
     failures.note("globex.egnyte.com", UnauthorizedError("401"))
-    failures.note("globex.egnyte.com", UnavailableError("503", status=503))
+    failures.note(
+        "globex.egnyte.com", UnavailableError("503", status=503, host="globex.egnyte.com")
+    )
     failures.write()
     assert not failures.lost and not HostState.objects.exists()
-    failures.note("globex.egnyte.com", UnavailableError("503", status=503))
+    failures.note(
+        "globex.egnyte.com", UnavailableError("503", status=503, host="globex.egnyte.com")
+    )
     failures.write()
     assert list(HostState.objects.values_list("host", "failures")) == [("globex.egnyte.com", 1)]
 
@@ -122,7 +132,7 @@ def test_a_pass_tells_of_a_host_once_and_forgets_it_when_it_answers(
     django_assert_num_queries,
 ):
     failures = hosts.Failures()
-    failures.note("acme.egnyte.com", UnavailableError("No answer."))
+    failures.note("acme.egnyte.com", UnavailableError("No answer.", host="acme.egnyte.com"))
     failures.write()
     with django_assert_num_queries(0):
         failures.write()

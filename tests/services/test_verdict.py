@@ -8,6 +8,7 @@ from django.utils import timezone
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
 from django_egnyte.services import budget, leases, verdict
+from django_egnyte.signals import account_suspected
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +105,31 @@ def test_while_verdicts_are_paused_the_account_waits_an_hour(
     assert minutes_until(found.next_attempt_at) == 60
     assert (found.next_refresh_at and minutes_until(found.next_refresh_at)) == moved_to
     assert not PendingRevocation.objects.exists()
+
+
+def test_an_account_that_waits_for_verdicts_was_made_suspect_on_record_and_once(
+    egnyte_account, paused, django_capture_on_commit_callbacks
+):
+    heard = []
+
+    def receiver(sender, account, reason, **named):
+        heard.append(reason)
+
+    account_suspected.connect(receiver)
+    try:
+        with (
+            django_capture_on_commit_callbacks(execute=True),
+            leases.hold(egnyte_account, patience=0) as lease,
+        ):
+            verdict.pass_verdict(lease, reason="r", actor="test")
+            EgnyteAccount.objects.write(status_reason="", next_attempt_at=timezone.now())
+            verdict.pass_verdict(lease, reason="r", actor="test")
+    finally:
+        account_suspected.disconnect(receiver)
+    event = AccountEvent.objects.get(kind=EventKind.SUSPECTED)
+    assert (event.actor, event.reason) == ("test", stored().status_reason)
+    assert heard == [event.reason]
+    assert minutes_until(stored().next_attempt_at) == 60
 
 
 def test_a_refresh_that_is_due_later_stays_due_then(egnyte_account, paused):
