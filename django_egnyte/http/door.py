@@ -49,7 +49,8 @@ _ENVIRONMENT = tuple(
 )
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
-_INSIDE = frozenset({"django_egnyte", "http", "requests", "urllib3"})
+# What sends over TLS is written in Python, too.
+_INSIDE = frozenset({"django_egnyte", "http", "requests", "ssl", "urllib3"})
 
 _adapter: HTTPAdapter | None = None
 

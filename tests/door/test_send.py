@@ -307,6 +307,24 @@ def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
         assert traceback.extract_tb(error.__traceback__)[-1].name == "rows"
 
 
+def test_what_ends_a_call_over_tls_shows_no_token(
+    certified: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's time limit, say, whose signal raises in whatever runs at that moment."""
+
+    class TimeLimit(BaseException):
+        pass
+
+    def out_of_time(*args: Any) -> None:
+        raise TimeLimit
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+    monkeypatch.setattr(ssl.SSLSocket, "send", out_of_time)
+    with serving(always(answer()), certified) as server, pytest.raises(TimeLimit) as caught:
+        http.send("GET", server.url, bearer=TOKEN)
+    assert TOKEN not in everything_in(caught.value)
+
+
 def test_an_error_that_is_its_own_cause_ends_the_call() -> None:
     class Circular:
         def __str__(self) -> str:
