@@ -204,8 +204,10 @@ def _prepared(
         "Accept-Encoding": "identity" if stream else "gzip",
     }
     if headers:
-        for name, value in headers.items():
-            if not _HEADER_NAME(str(name)) or not _HEADER_VALUE(str(value)):
+        given: Mapping[Any, Any] = headers
+        for name, value in given.items():
+            # A name in bytes would become the name that it spells, reserved or not.
+            if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
                 raise InvalidHeaderError("A header holds characters that no header may carry.")
             every[name] = str(value).strip()
     if isinstance(data, str):
