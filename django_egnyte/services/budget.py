@@ -20,7 +20,13 @@ from django.utils import timezone
 from .. import gateway
 from ..choices import EventKind
 from ..conf import FAILURES_PER_HOUR, conf
-from ..exceptions import OAuthError, RateLimitedError, TooManyFailuresError, UnauthorizedError
+from ..exceptions import (
+    EgnyteError,
+    OAuthError,
+    RateLimitedError,
+    TooManyFailuresError,
+    UnauthorizedError,
+)
 from ..models import AccountEvent, KeyState, SpentState
 from .transactions import DatabaseNow, ago, alias, hence
 
@@ -104,9 +110,16 @@ def refuse_after_failures(user_ref: str) -> None:
 
 
 @contextmanager
-def attempt(user_ref: str, host: str = "", username: str = "") -> Iterator[None]:
+def attempt(
+    user_ref: str,
+    host: str = "",
+    username: str = "",
+    *,
+    failures: tuple[type[EgnyteError], ...] = (OAuthError, UnauthorizedError),
+) -> Iterator[None]:
     """Use up one of the hour's ``FAILURES_PER_HOUR`` attempts of a user, and of an Egnyte username
-    where one is given, unless what happens within is no failure of theirs.
+    where one is given, unless what happens within is none of ``failures``: by default what only
+    a wrong code or password leads to, and no trouble of Egnyte's own.
 
     It is taken beforehand, so that many attempts at once cannot pass where failures were counted.
     ``TooManyFailuresError`` when there is none left.
@@ -120,11 +133,10 @@ def attempt(user_ref: str, host: str = "", username: str = "") -> Iterator[None]
         for who in whose:
             taken.append(_take_attempt(who))
         yield
-    except (OAuthError, UnauthorizedError):
+    except failures:
         failed = True
         raise
     finally:
-        # Egnyte's own trouble says nothing about a code or a password.
         if not failed:
             SpentState.objects.using(alias()).filter(digest__in=taken).delete()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -16,9 +16,13 @@ from .. import gateway, queue
 from ..choices import EventKind, Flow, Status
 from ..conf import STATE_LIFETIME
 from ..exceptions import (
+    APIError,
     LinkError,
     OAuthError,
+    RateLimitedError,
+    ResponseError,
     StateError,
+    UnavailableError,
     WrongAccountError,
 )
 from ..fields import seal
@@ -28,6 +32,10 @@ from ..signals import account_connected
 from . import agenda, budget, history, outbox
 from .obtain import Obtained, due_on_failure, keep, obtain
 from .transactions import alias, in_short_transaction, refuse_in_transaction
+
+# What a browser brought stands in the outbox from then on, token or not, and the host is of the
+# user's choice, too: it need not even be there.
+UNPROVED: Final = (APIError, RateLimitedError, ResponseError, UnavailableError)
 
 
 def spend_state(state: str) -> None:
@@ -108,11 +116,12 @@ def link_with_token(
     """Store a token that a browser brought (implicit grant), once Egnyte says whose it is.
 
     It proves no identity (RFC 6749 section 10.16), so it replaces no token of another flow:
-    ``LinkError``. Otherwise raises as ``link_with_code``.
+    ``LinkError``. Each that Egnyte does not vouch for, whatever the reason, uses up one of the
+    user's attempts. Otherwise raises as ``link_with_code``.
     """
     refuse_in_transaction()
     user_ref = str(user.pk)
-    with budget.attempt(user_ref):
+    with budget.attempt(user_ref, failures=UNPROVED):
         obtained = keep(answer, client=gateway.oauth(host), user_ref=user_ref, reason=Flow.IMPLICIT)
         return prove_and_store(
             user, obtained, host=host, scopes=scopes, flow=Flow.IMPLICIT, relink=relink

@@ -179,6 +179,24 @@ def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
     assert browser.post(CONNECT, {"domain": "acme"}).status_code == 302
 
 
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 404}, {"reset": True}])
+def test_what_nobody_vouches_for_does_not_fill_the_outbox(
+    browser: Client, implicit: Any, fault: dict[str, Any]
+) -> None:
+    """At a host that is not there, say, which is the user's to name."""
+    implicit.faults.add(path="/userinfo", times=None, **fault)
+
+    def garbage() -> dict[str, str]:
+        state = walk.query_of(walk.begin(browser))["state"]
+        return {"access_token": f"garbage-{state}", "state": state}
+
+    for _ in range(4):
+        assert posted(browser, garbage()).status_code != 429
+    begun = [garbage(), garbage()]
+    assert [posted(browser, each).status_code == 429 for each in begun] == [False, True]
+    assert PendingRevocation.objects.count() == 5
+
+
 def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implicit: Any) -> None:
     """Or one user could stop the verdicts about everybody's tokens."""
     for hour in range(5):
