@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.conf import settings
 from django.core.exceptions import FieldError
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     NumberOrNone = models.IntegerField[int | None, int | None]
     Moment = models.DateTimeField[datetime | Combinable, datetime]
     MomentOrNone = models.DateTimeField[datetime | Combinable | None, datetime | None]
+
+
+# A user's primary key as text: the name or the e-mail address, in some sites.
+LONGEST_KEY: Final = 255
 
 
 def new_id() -> str:
@@ -227,7 +231,7 @@ class PendingRevocation(GuardedModel):
         }
     )  # fmt: skip
 
-    user_ref: Text = models.CharField(_("user"), max_length=64)
+    user_ref: Text = models.CharField(_("user"), max_length=LONGEST_KEY)
     account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
     domain: Text = models.CharField(_("domain"), max_length=255)
     username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
@@ -283,9 +287,9 @@ class AccountEvent(models.Model):
         _("at"), default=timezone.now, editable=False, db_index=True
     )
     kind: Text = models.CharField(_("event"), max_length=32, choices=EventKind)
-    actor: Text = models.CharField(_("actor"), max_length=80, blank=True)
+    actor: Text = models.CharField(_("actor"), max_length=LONGEST_KEY + 6, blank=True)
     account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
-    user_ref: Text = models.CharField(_("user"), max_length=64, blank=True)
+    user_ref: Text = models.CharField(_("user"), max_length=LONGEST_KEY, blank=True)
     domain: Text = models.CharField(_("domain"), max_length=255, blank=True)
     username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
     reason: Text = models.CharField(_("reason"), max_length=255, blank=True)

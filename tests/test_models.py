@@ -210,6 +210,18 @@ def test_a_deleted_users_tokens_are_in_the_outbox(account: EgnyteAccount, egnyte
     assert AccountEvent.objects.get().user_ref == user_ref
 
 
+def test_a_users_primary_key_may_be_a_long_name() -> None:
+    """Where it is an e-mail address, say: no token could be written down for that user."""
+    key = f"{'a' * 64}@{'b' * 190}"
+    AccountEvent(kind=EventKind.CONNECTED, user_ref=key, actor=f"admin:{key}").full_clean()
+    row = PendingRevocation(
+        user_ref=key, domain="acme.egnyte.com", seal_id="s", fingerprint="f", grant_id="g"
+    )
+    row.full_clean()
+    row.save()
+    assert PendingRevocation.objects.get(user_ref=key) == row
+
+
 @pytest.mark.parametrize("custom_user", ["", "1"])
 def test_the_migrations_are_complete(custom_user: str) -> None:
     environment = os.environ | {

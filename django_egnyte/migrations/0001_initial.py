@@ -120,12 +120,12 @@ class Migration(migrations.Migration):
                         verbose_name="event",
                     ),
                 ),
-                ("actor", models.CharField(blank=True, max_length=80, verbose_name="actor")),
+                ("actor", models.CharField(blank=True, max_length=261, verbose_name="actor")),
                 (
                     "account_ref",
                     models.BigIntegerField(blank=True, null=True, verbose_name="account"),
                 ),
-                ("user_ref", models.CharField(blank=True, max_length=64, verbose_name="user")),
+                ("user_ref", models.CharField(blank=True, max_length=255, verbose_name="user")),
                 ("domain", models.CharField(blank=True, max_length=255, verbose_name="domain")),
                 (
                     "username",
@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("user_ref", models.CharField(max_length=64, verbose_name="user")),
+                ("user_ref", models.CharField(max_length=255, verbose_name="user")),
                 (
                     "account_ref",
                     models.BigIntegerField(blank=True, null=True, verbose_name="account"),
