@@ -46,7 +46,7 @@ def selected(options: dict[str, Any], *, live: bool = True) -> EgnyteAccountQuer
     if options["user"] is not None:
         accounts = accounts.filter(user=user_named(options["user"]))
     if options["domain"] is not None:
-        accounts = accounts.filter(domain=host_named(options["domain"]))
+        accounts = accounts.filter(domain=_domain_of_accounts(options["domain"]))
     return accounts.live() if live else accounts
 
 
@@ -64,6 +64,17 @@ def host_named(text: str) -> str:
     try:
         return gateway.host_of(text)
     except InvalidDomainError as error:
+        raise CommandError(str(error)) from None
+
+
+def _domain_of_accounts(text: str) -> str:
+    """As ``host_named``, or where accounts are from when they could be linked there."""
+    try:
+        return gateway.host_of(text)
+    except InvalidDomainError as error:
+        host = error.host or text.strip().lower()
+        if EgnyteAccount.objects.filter(domain=host).exists():
+            return host
         raise CommandError(str(error)) from None
 
 

@@ -83,3 +83,19 @@ def test_a_domain_that_may_not_be_linked_is_an_error(db: None, settings: Any) ->
     settings.EGNYTE_ALLOWED_DOMAINS = ["globex"]
     with pytest.raises(CommandError, match="may not be linked"):
         names(domain="acme")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("EGNYTE_ALLOWED_DOMAINS", ["globex"]),
+        ("EGNYTE_DOMAIN", "globex"),
+        ("EGNYTE_DOMAIN_SUFFIXES", ["egnytegov.com"]),
+    ],
+)
+def test_accounts_at_a_domain_that_may_be_linked_no_more_can_be_named(
+    accounts: list[EgnyteAccount], settings: Any, name: str, value: Any
+) -> None:
+    """Whose tokens are to be revoked just because of that, say."""
+    setattr(settings, name, value)
+    assert names(domain="ACME.egnyte.com ") == ["bdoe", "jsmith"]
