@@ -91,6 +91,13 @@ def draw(*, refresh: bool) -> None:
     )
 
 
+def give_back(*, refresh: bool) -> None:
+    """What was drawn never left this machine, so Egnyte did not count it."""
+    linking = 0 if refresh else 1
+    drawn = key_state().filter(token_requests__gt=0, link_requests__gte=linking)
+    drawn.update(token_requests=F("token_requests") - 1, link_requests=F("link_requests") - linking)
+
+
 def hold_off(seconds: float) -> None:
     """Egnyte said no more for now: no worker asks again before ``seconds`` have passed."""
     key_state().update(held_off_until=hence(min(max(seconds, 1.0), 24 * HOUR)))

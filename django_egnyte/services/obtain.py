@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, queue
-from ..exceptions import EgnyteError, RateLimitedError, ResponseError
+from ..exceptions import EgnyteError, RateLimitedError, ResponseError, UnavailableError
 from ..fields import seal
 from ..models import EgnyteAccount, PendingRevocation, new_id
 from ..oauth import OAuthClient, TokenAnswer, fingerprint
@@ -60,6 +60,11 @@ def obtain(
     except RateLimitedError as error:
         if reason != "password":  # that limit is the user's own
             budget.hold_off(error.retry_after)
+        raise
+    except UnavailableError as error:
+        # Or one user with the name of a host that is not there could use it up for everybody.
+        if not error.sent:
+            budget.give_back(refresh=refresh)
         raise
     return keep(
         answer,

@@ -253,6 +253,18 @@ def test_linking_leaves_most_of_the_budget_to_refreshes(egnyte_sandbox, egnyte_u
     assert egnyte_sandbox.counts["token:authorization_code"] == 2
 
 
+def test_a_host_that_is_not_there_leaves_the_budget_to_others(
+    egnyte_sandbox, egnyte_user, make_user, settings
+):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 5
+    url, settings.EGNYTE_BASE_URL = settings.EGNYTE_BASE_URL, "http://127.0.0.1:9/d/{domain}"
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            link_by_code(egnyte_user, "any code")
+    settings.EGNYTE_BASE_URL = url
+    link_by_code(make_user("somebody-else"), code_for(egnyte_sandbox))
+
+
 def test_a_409_holds_all_token_calls_off(egnyte_sandbox, egnyte_user):
     egnyte_sandbox.faults.add(
         path="^/puboauth/token", method="POST", status=409, headers={"Retry-After": "600"}

@@ -50,6 +50,20 @@ def test_a_token_call_is_drawn_from_the_budget(egnyte_sandbox, options, links):
     assert (state.token_requests, state.link_requests) == (1, links)
 
 
+@pytest.mark.parametrize("options", [{}, {"refresh": True}])
+def test_a_call_that_never_left_is_given_back(egnyte_sandbox, options):
+    get(**options)
+    before = KeyState.objects.values_list("token_requests", "link_requests").get()
+    error = UnavailableError("No such host.")
+    error.sent = False
+    with pytest.raises(UnavailableError):
+        get(error, **options)
+    assert KeyState.objects.values_list("token_requests", "link_requests").get() == before
+    with pytest.raises(UnavailableError):
+        get(UnavailableError("It may have been counted."), **options)
+    assert KeyState.objects.get().token_requests == 2
+
+
 @pytest.mark.parametrize(("reason", "held"), [("password", False), ("authorization_code", True)])
 def test_a_throttle_holds_the_key_off_unless_it_is_the_users_own(egnyte_sandbox, reason, held):
     with pytest.raises(RateLimitedError):
