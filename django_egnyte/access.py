@@ -23,6 +23,7 @@ from .api import Connection, Credentials, EgnyteClient
 from .choices import LIVE
 from .conf import conf
 from .exceptions import (
+    InvalidDomainError,
     InvalidGrantError,
     NotLinkedError,
     TokenExpiredError,
@@ -63,7 +64,11 @@ class AccountConnection:
         self.account = account
         self._replaced = 0
         self.host = account.domain
-        self.base_url = gateway.base_url(account.domain)
+        # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
+        try:
+            self.base_url = gateway.base_url(account.domain)
+        except InvalidDomainError:
+            self.base_url = ""
         self.timeout = conf.timeout
         self.max_retries = conf.max_retries
         self.max_throttle_wait = conf.max_throttle_wait
@@ -72,12 +77,14 @@ class AccountConnection:
     def credentials(self) -> Credentials:
         """The token to use, refreshed first if it has expired.
 
-        ``NotLinkedError`` for an account that is not live, ``DecryptionError``,
-        ``TokenExpiredError`` where a refresh must be left to a worker, or what a refresh raises.
+        ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` for one at a host
+        that the settings allow no more, ``DecryptionError``, ``TokenExpiredError`` where a refresh
+        must be left to a worker, or what a refresh raises.
         """
         account = self.account
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        self.base_url = self.base_url or gateway.base_url(self.host)
         expires_at = account.expires_at
         if expires_at is not None and expires_at <= timezone.now() and account.refresh_fingerprint:
             self._refresh()

@@ -14,6 +14,7 @@ from django_egnyte import access, queue
 from django_egnyte.access import RequestClient, client_of, connect_url, to_connect
 from django_egnyte.choices import Status
 from django_egnyte.exceptions import (
+    InvalidDomainError,
     InvalidPathError,
     NotLinkedError,
     TokenExpiredError,
@@ -114,6 +115,20 @@ def test_another_users_account_is_refused(
         client.for_account(theirs)
     with pytest.raises(NotLinkedError):
         RequestClient(request_of(AnonymousUser())).for_account(theirs)
+
+
+def test_an_account_at_a_host_that_is_allowed_no_more_breaks_only_its_calls(
+    egnyte_sandbox: Any, egnyte_account: EgnyteAccount, settings: Any
+) -> None:
+    """Or each page that asks whether there is an account would be an error."""
+    settings.EGNYTE_DOMAIN_SUFFIXES = ["egnytegov.com"]
+    calls = len(egnyte_sandbox.requests_log)
+    for client in (RequestClient(request_of(egnyte_account.user)), egnyte_account.client):
+        assert client
+        assert client.account == egnyte_account
+        with pytest.raises(InvalidDomainError):
+            client.userinfo()
+    assert len(egnyte_sandbox.requests_log) == calls
 
 
 def test_a_default_that_is_dead_is_not_replaced_by_another(
