@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -230,13 +231,17 @@ def _redirect_uri() -> Iterator[CheckMessage]:
         return
     # RFC 6749 section 3.1.2: absolute, and without a fragment.
     scheme = "https?" if conf.base_url else "https"
-    if not isinstance(uri, str) or not re.fullmatch(rf"{scheme}://[^\s/?#]+([/?][^\s#]*)?", uri):
+    path = None
+    if isinstance(uri, str) and re.fullmatch(rf"{scheme}://[^\s/?#]+([/?][^\s#]*)?", uri):
+        with suppress(ValueError):  # a bracket, say, that belongs to no IPv6 address
+            path = urlsplit(uri).path
+    if path is None:
         yield Error(
             "EGNYTE_REDIRECT_URI is not an https address.",
             hint="Egnyte takes https only; for development, set EGNYTE_BASE_URL to a sandbox.",
             id="egnyte.E004",
         )
-    elif not _leads_to_callback(uri):
+    elif not _leads_to_callback(path):
         yield Warning(
             "EGNYTE_REDIRECT_URI does not end like the address of egnyte:callback: no account can "
             "be linked.",
@@ -246,8 +251,8 @@ def _redirect_uri() -> Iterator[CheckMessage]:
         )
 
 
-def _leads_to_callback(uri: str) -> bool:
-    """Whether this address ends like the callback's. Only that: a proxy may have taken what is
+def _leads_to_callback(path: str) -> bool:
+    """Whether this path ends like the callback's. Only that: a proxy may have taken what is
     before it, and in ``i18n_patterns`` the language may be another."""
     if not getattr(settings, "ROOT_URLCONF", None):
         return True
@@ -257,7 +262,7 @@ def _leads_to_callback(uri: str) -> bool:
         return True  # not included, or in the URLs of another host
     language = get_language() or settings.LANGUAGE_CODE
     end = callback.removeprefix(get_script_prefix()).removeprefix(f"{language}/")
-    path = unquote(urlsplit(uri).path)
+    path = unquote(path)
     paths = (path, f"{path}/") if settings.APPEND_SLASH else (path,)
     return any(each.endswith(f"/{unquote(end)}") for each in paths)
 

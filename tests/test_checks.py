@@ -76,6 +76,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_REDIRECT_URI": "http://site.example/egnyte/callback/"}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": "https:///egnyte/callback/"}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/\n"}, ["egnyte.E004"]),
+    ({"EGNYTE_REDIRECT_URI": "https://[site.example/egnyte/callback/"}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/#"}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": ("https://site.example/egnyte/callback/",)}, ["egnyte.E004"]),
     ({"EGNYTE_REDIRECT_URI": "https://site.example/egnyte/callback/?of=egnyte"}, []),
