@@ -159,15 +159,17 @@ def _link(
     budget.refuse_after_failures(user_ref)
     try:
         obtained = obtain(call, host=host, user_ref=user_ref, reason=flow)
-    except OAuthError as error:
-        AccountEvent.objects.using(alias()).create(
-            kind=EventKind.LINK_FAILED,
-            actor=actor or f"user:{user_ref}",
-            user_ref=user_ref,
-            domain=host,
-            username=username,
-            reason=f"{type(error).__name__} {error.code or ''}".strip(),
-        )
+    except (OAuthError, ResponseError) as error:
+        # A name that no customer has may be answered with a redirect.
+        if isinstance(error, OAuthError) or error.status is not None:
+            AccountEvent.objects.using(alias()).create(
+                kind=EventKind.LINK_FAILED,
+                actor=actor or f"user:{user_ref}",
+                user_ref=user_ref,
+                domain=host,
+                username=username,
+                reason=f"{type(error).__name__} {error.code or ''}".strip(),
+            )
         raise
     return prove_and_store(
         user, obtained, host=host, scopes=scopes, flow=flow, relink=relink, actor=actor

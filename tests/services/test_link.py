@@ -242,6 +242,17 @@ def test_five_refused_codes_in_an_hour_are_enough(egnyte_sandbox, egnyte_user, m
     link_by_code(make_user("somebody-else"), code_for(egnyte_sandbox, "bdoe"))
 
 
+def test_five_redirects_in_an_hour_are_enough(egnyte_sandbox, egnyte_user):
+    """As of a host that is no customer's: each is drawn from what all users share."""
+    egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", status=302, times=None)
+    for _ in range(5):
+        with pytest.raises(ResponseError):
+            link_by_code(egnyte_user, "any code")
+    with pytest.raises(TooManyFailuresError):
+        link_by_code(egnyte_user, "any code")
+    assert KeyState.objects.get().link_requests == 5
+
+
 def test_linking_leaves_most_of_the_budget_to_refreshes(egnyte_sandbox, egnyte_user, settings):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 5
     link_by_code(egnyte_user, code_for(egnyte_sandbox))
