@@ -94,7 +94,8 @@ class Download:
 
     def write_to(self, to: IO[bytes]) -> File:
         """Write everything to a binary file. Returns the file with the size and the checksum of
-        what was written. After an error a file that can seek ends where this began."""
+        what was written. After an error a file that can seek ends where it stood before: what
+        was behind that is gone, too, or old and new together could look complete."""
         start = _position(to)
         digest = hashlib.sha512(usedforsecurity=False)
         size = 0
