@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
@@ -23,6 +23,7 @@ from .api import Connection, Credentials, EgnyteClient
 from .choices import LIVE
 from .conf import conf
 from .exceptions import (
+    EgnyteError,
     InvalidDomainError,
     InvalidGrantError,
     NotLinkedError,
@@ -47,6 +48,14 @@ SCOPES_SALT = "django_egnyte.scopes"
 TOLD_KEY = "egnyte_told"
 
 
+class Unsettled(NamedTuple):
+    """A token whose refusal was met in a caller's transaction, which may be rolled back."""
+
+    pk: int
+    token_version: int
+    acting: bool
+
+
 class AccountConnection:
     """What an ``EgnyteClient`` stands on: one account, its token, and what befalls it."""
 
@@ -58,10 +67,12 @@ class AccountConnection:
         "max_retries",
         "max_throttle_wait",
         "timeout",
+        "unsettled",
     )
 
     def __init__(self, account: EgnyteAccount) -> None:
         self.account = account
+        self.unsettled: Unsettled | None = None
         self._replaced = 0
         self.host = account.domain
         # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
@@ -81,6 +92,7 @@ class AccountConnection:
         that the settings allow no more, ``DecryptionError``, ``TokenExpiredError`` where a refresh
         must be left to a worker, or what a refresh raises.
         """
+        self.unsettled = None
         account = self.account
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
@@ -108,9 +120,8 @@ class AccountConnection:
                 return None
             return Credentials(self.account.access_token, self.account.token_version)
         if current.is_live:
-            suspect(
-                current, reason=gettext_noop("Egnyte answered 401"), actor="client", acting=acting
-            )
+            self._note_transaction(acting=acting)
+            _suspect(current, acting=acting)
         return None
 
     def accepted(self, used: Credentials) -> None:
@@ -145,7 +156,7 @@ class AccountConnection:
             )
 
     def _refresh(self) -> None:
-        if in_callers_transaction():
+        if self._note_transaction(acting=False):
             request_refresh(self.account)
             raise TokenExpiredError(
                 "The token has expired, and within a transaction it cannot be replaced.",
@@ -154,6 +165,13 @@ class AccountConnection:
             )
         self.account = refresh(self.account, actor="client")
         self._replaced = self.account.token_version
+
+    def _note_transaction(self, *, acting: bool) -> bool:
+        if not in_callers_transaction():
+            return False
+        account = self.account
+        self.unsettled = Unsettled(account.pk, account.token_version, acting)
+        return True
 
 
 class LinkedClient(EgnyteClient):
@@ -179,12 +197,13 @@ class LinkedClient(EgnyteClient):
     def _request(self, method: str, path: str, **kw: Any) -> Generator[Any, Any, requests.Response]:
         try:
             return (yield from super()._request(method, path, **kw))
-        except (NotLinkedError, UnauthorizedError) as error:
+        except (NotLinkedError, TokenExpiredError, UnauthorizedError) as error:
             # For the middleware, which must know whose link has ended. The host that was asked
             # is another than the account's under EGNYTE_BASE_URL.
             if isinstance(connection := self._connection, AccountConnection):
                 error.host = connection.host
                 error._egnyte_user_id = connection.account.user_id  # type: ignore[union-attr]
+                error._egnyte_unsettled = connection.unsettled  # type: ignore[union-attr]
             raise
 
     async def _run_db(self, function: Callable[..., _T], *args: Any) -> _T:
@@ -245,6 +264,11 @@ class EgnyteHttpRequest(HttpRequest):
     """The same client, its account found already."""
 
 
+def _suspect(account: EgnyteAccount, *, acting: bool) -> None:
+    reason = gettext_noop("Egnyte answered 401")
+    suspect(account, reason=reason, actor="client", acting=acting)
+
+
 def client_of(account: EgnyteAccount) -> LinkedClient:
     """A client that uses this account's token. Makes no query."""
     return LinkedClient(AccountConnection(account))
@@ -259,6 +283,25 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
         Q(is_default=True) | Q(status__in=LIVE)
     )
     return candidates.order_by("-is_default", "pk").first()
+
+
+def settle_again(error: EgnyteError) -> None:
+    """Once more what came of a token's refusal, since the transaction around it was rolled back."""
+    unsettled: Unsettled | None = getattr(error, "_egnyte_unsettled", None)
+    if unsettled is None or in_callers_transaction():
+        return
+    account = (
+        EgnyteAccount.objects.using(alias())
+        .live()
+        .filter(pk=unsettled.pk, token_version=unsettled.token_version)
+        .first()
+    )
+    if account is None:
+        return
+    if isinstance(error, TokenExpiredError):
+        request_refresh(account)
+    else:
+        _suspect(account, acting=unsettled.acting)
 
 
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib import messages
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
-from .access import RequestClient, to_connect
-from .exceptions import EgnyteError, NotLinkedError, UnauthorizedError
+from .access import RequestClient, settle_again, to_connect
+from .exceptions import EgnyteError, NotLinkedError, TokenExpiredError, UnauthorizedError
+
+logger = logging.getLogger("django_egnyte.middleware")
 
 
 class EgnyteMiddleware:
@@ -21,7 +25,8 @@ class EgnyteMiddleware:
 
     A request that touches neither makes no query. A ``NotLinkedError`` or ``UnauthorizedError``
     that escapes a view becomes the way to ``egnyte:connect``. One of another user's account does
-    not: this user could do nothing about it.
+    not: this user could do nothing about it. What a refused token led to is written down again
+    where the view's transaction (``ATOMIC_REQUESTS``) was rolled back by the error.
     """
 
     sync_capable = True
@@ -43,6 +48,8 @@ class EgnyteMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer for an error about the user's own link; leave all others alone."""
+        if isinstance(exception, TokenExpiredError | UnauthorizedError):
+            _settle_again(exception)
         if not isinstance(exception, NotLinkedError | UnauthorizedError):
             return None
         if not _is_own(request, exception) or exception.retryable:
@@ -60,6 +67,17 @@ class EgnyteMiddleware:
 async def _resolved(client: RequestClient) -> RequestClient:
     await sync_to_async(client.resolve, thread_sensitive=True)()
     return client
+
+
+def _settle_again(error: EgnyteError) -> None:
+    try:
+        settle_again(error)
+    except Error:
+        # The view's own error is the one to tell of.
+        logger.exception(
+            "What came of a refused token could not be written down.",
+            extra={"event": "refusal_not_written", "domain": error.host},
+        )
 
 
 def _is_own(request: HttpRequest, error: EgnyteError) -> bool:

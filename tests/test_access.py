@@ -227,6 +227,21 @@ def test_within_a_transaction_no_token_is_refreshed(
     assert account.client.userinfo()["username"] == "jsmith"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_nor_is_one_in_a_transaction_managed_by_hand(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any, hurried: list[Any]
+) -> None:
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(TokenExpiredError):
+            egnyte_account.client.userinfo()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert hurried == [("refresh_account", egnyte_account.pk, egnyte_account.token_version)]
+
+
 def test_a_token_that_another_process_replaced_is_used(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any
 ) -> None:

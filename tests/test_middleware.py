@@ -5,15 +5,18 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.handlers.base import BaseHandler
-from django.db import connections
+from django.db import OperationalError, connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
 
-from django_egnyte.choices import Status
-from django_egnyte.exceptions import UnauthorizedError
-from django_egnyte.models import EgnyteAccount
+from django_egnyte import middleware, queue
+from django_egnyte.access import Unsettled, settle_again
+from django_egnyte.choices import EventKind, Status
+from django_egnyte.exceptions import TokenExpiredError, UnauthorizedError
+from django_egnyte.models import AccountEvent, EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.services import sweep
 from tests import walk
 from tests.users import another_user, browser_of
 
@@ -49,7 +52,15 @@ async def adirect(request: Any) -> HttpResponse:
     return JsonResponse(await request.egnyte.auserinfo())
 
 
+def patient(request: Any) -> HttpResponse:
+    try:
+        return userinfo(request)
+    except TokenExpiredError:
+        return HttpResponse("soon")
+
+
 urlpatterns = [
+    path("patient/", patient),
     path("untouched/", untouched),
     path("touched/", touched),
     path("userinfo/", userinfo),
@@ -118,7 +129,7 @@ def test_a_401_that_escapes_leads_to_connect_with_the_domain(
     expected = {"domain": "acme.egnyte.com"} | ({"next": "/userinfo/"} if method == "get" else {})
     assert walk.query_of(response["Location"]) == expected
     account.refresh_from_db()
-    assert account.status in (Status.SUSPECT, Status.ACTIVE)  # the latter under ATOMIC_REQUESTS
+    assert account.status == Status.SUSPECT
 
 
 def test_a_401_of_somebody_elses_account_is_not_this_users_to_settle(
@@ -168,6 +179,70 @@ def test_no_chain_is_adapted_to_it(
         BaseHandler().load_middleware(is_async=is_async)
     adapted = [record.getMessage() for record in caplog.records]
     assert [message for message in adapted if "EgnyteMiddleware" in message] == []
+
+
+@pytest.fixture
+def atomic_requests(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+    # No worker is there to be hurried.
+    monkeypatch.setattr(queue, "_send", lambda *args: None)
+
+
+def test_a_suspicion_outlives_the_views_transaction(
+    atomic_requests: None, browser: Client, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    egnyte_sandbox.policy.style = "legacy"
+    account = link_account(egnyte_sandbox, egnyte_user)
+    egnyte_sandbox.revoke(account.access_token)
+    assert browser.get("/userinfo/").status_code == 302
+    assert EgnyteAccount.objects.get().status == Status.SUSPECT
+    assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
+
+
+@pytest.mark.parametrize("page", ["/userinfo/", "/patient/"])
+def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
+    atomic_requests: None,
+    browser: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    page: str,
+) -> None:
+    """Whether the view is rolled back or catches the error."""
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    browser.raise_request_exception = False
+    assert browser.get(page).status_code == (500 if page == "/userinfo/" else 200)
+    assert sweep.refresh_due(actor="test") == {"refreshed": 1}
+    assert browser.get("/userinfo/").json()["username"] == "jsmith"
+
+
+def test_what_befell_an_older_token_is_not_written_down(
+    atomic_requests: None, browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    version = egnyte_account.token_version
+    for error in (UnauthorizedError("No."), TokenExpiredError("Later.")):
+        error._egnyte_unsettled = Unsettled(egnyte_account.pk, version - 1, acting=False)  # type: ignore[union-attr]
+        settle_again(error)
+    found = EgnyteAccount.objects.get()
+    assert (found.status, found.next_refresh_at) == (Status.ACTIVE, egnyte_account.next_refresh_at)
+
+
+def test_the_views_error_is_told_of_when_the_database_fails_after_it(
+    atomic_requests: None,
+    browser: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(error: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(middleware, "settle_again", fail)
+    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    with pytest.raises(TokenExpiredError):
+        browser.get("/userinfo/")
+    events = [getattr(record, "event", None) for record in caplog.records]
+    assert events.count("refusal_not_written") == 1
 
 
 def test_other_errors_pass(browser: Client, egnyte_account: EgnyteAccount) -> None:

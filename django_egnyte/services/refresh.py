@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import Q
+from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 from django.views.decorators.debug import sensitive_variables
@@ -201,5 +204,19 @@ def _postpone(account: EgnyteAccount, error: EgnyteError) -> None:
 
 
 def request_refresh(account: EgnyteAccount) -> None:
-    """Ask a worker to refresh; for code that may make no token call itself."""
+    """Have the token replaced soon; for code that may make no token call itself.
+
+    Where a caller's transaction is open it is written down only after that is committed: the row
+    stays free for the worker, who is hurried at once.
+    """
+    using = alias()
+
+    def write_down() -> None:
+        live = EgnyteAccount.objects.using(using).live().exclude(refresh_fingerprint="")
+        mine = live.filter(pk=account.pk, token_version=account.token_version)
+        mine.update(next_refresh_at=timezone.now())
+
     queue.hurry("refresh_account", account.pk, account.token_version)
+    # Django knows no end of a transaction that is managed by hand.
+    with suppress(TransactionManagementError):
+        transaction.on_commit(write_down, using=using, robust=True)
