@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.handlers.base import BaseHandler
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
@@ -16,6 +16,7 @@ from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import TokenExpiredError, UnauthorizedError
 from django_egnyte.models import AccountEvent, EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.services import refresh as refreshing
 from django_egnyte.services import sweep
 from tests import walk
 from tests.users import another_user, browser_of
@@ -224,6 +225,19 @@ def test_what_befell_an_older_token_is_not_written_down(
         settle_again(error)
     found = EgnyteAccount.objects.get()
     assert (found.status, found.next_refresh_at) == (Status.ACTIVE, egnyte_account.next_refresh_at)
+
+
+def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
+    atomic_requests: None, egnyte_account: EgnyteAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
+    monkeypatch.delattr(refreshing, "EgnyteAccount")
+    refreshing.request_refresh(egnyte_account)
+    with transaction.atomic():
+        refreshing.request_refresh(egnyte_account)
+    expected = ("refresh_account", egnyte_account.pk, egnyte_account.token_version)
+    assert sent == [expected] * 2
 
 
 def test_the_views_error_is_told_of_when_the_database_fails_after_it(

@@ -58,6 +58,9 @@ def seconds_to_wait(error: EgnyteError) -> float | None:
     if isinstance(error, RateLimitedError | TooManyFailuresError):
         assert_type(error.retry_after, float)
         return error.retry_after
+    if isinstance(error, UnavailableError):
+        assert_type(error.sent, bool)
+        return 30.0 if error.sent else 1.0
     return 30.0
 
 
