@@ -103,6 +103,8 @@ def test_two_pages_that_need_different_scopes_do_not_take_turns(
         signing.dumps(["Egnyte.link"], key="k" * 50),
         "x" * 5000,
     ],
+    # A signature names its second, and workers must collect the same tests.
+    ids=["plain", "json", "another key", "another key and salt", "long"],
 )
 def test_scopes_that_this_site_did_not_sign_are_ignored(
     browser: Client, scoped: Any, caplog: pytest.LogCaptureFixture, scopes: str
