@@ -46,6 +46,10 @@ def _in_order(name: str, value: object) -> Sequence[Any]:
     return list(value)
 
 
+def _secret(key: object) -> Secret:
+    return Secret(key if isinstance(key, str) else "")
+
+
 class Settings:
     """``django.conf.settings`` with this app's defaults. Times are in seconds or ``timedelta``."""
 
@@ -103,15 +107,11 @@ class Settings:
 
     @property
     def encryption_keys(self) -> Sequence[Secret]:
-        """The newest first. An entry that is no text is taken for an empty one."""
+        """The newest first. An entry that is no text becomes an empty secret."""
         if getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None) is None:
-            return [
-                Secret(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-            ]
-        return [
-            Secret(key if isinstance(key, str) else "")
-            for key in _in_order("EGNYTE_ENCRYPTION_KEYS", settings.EGNYTE_ENCRYPTION_KEYS)
-        ]
+            return [*map(_secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))]
+        keys: Any = getattr(settings, "EGNYTE_ENCRYPTION_KEYS")  # noqa: B009
+        return [*map(_secret, _in_order("EGNYTE_ENCRYPTION_KEYS", keys))]
 
     @property
     def timeout(self) -> tuple[float, float]:

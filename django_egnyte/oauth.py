@@ -31,7 +31,7 @@ from .exceptions import (
     ResponseError,
     UnavailableError,
 )
-from .secret import Secret
+from .secret import NO_SECRET, Secret
 
 TOKEN_PATH: Final = "/puboauth/token"
 REVOKE_PATH: Final = "/pubapi/v1/tokens/revoke"
@@ -62,7 +62,7 @@ class TokenAnswer:
     """
 
     access_token: Secret
-    refresh_token: Secret = Secret()
+    refresh_token: Secret = NO_SECRET
     expires_in: int | None = None
     scopes: tuple[str, ...] | None = None
     complete: bool = True
@@ -125,7 +125,11 @@ class OAuthClient:
         The scope is sent again: one of Egnyte's SDKs says that ``Egnyte.launchwebsession`` is
         otherwise missing from the token.
         """
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        form: dict[str, str | Secret] = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+        }
         return self._token(form, scopes)
 
     def password(self, username: str, password: Secret, scopes: Sequence[str]) -> TokenAnswer:

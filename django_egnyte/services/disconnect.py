@@ -105,16 +105,15 @@ def _release(accounts: list[EgnyteAccount]) -> None:
 
 def _release_grant_of(account: EgnyteAccount) -> None:
     """One query, unless the account was given another token since it was read."""
-    grant_id = EgnyteToken.objects.filter(pk=account.token_id).values("grant_id")[:1]
-    rows = EgnyteGrant.objects.filter(pk=Subquery(grant_id), release_at=None)
-    released = rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED)
-    if account.token_id is not None and released:
-        return
+    if account.token_id is not None:
+        grant_id = EgnyteToken.objects.filter(pk=account.token_id).values("grant_id")[:1]
+        rows = EgnyteGrant.objects.filter(pk=Subquery(grant_id), release_at=None)
+        if rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED):
+            return
     # Whatever moves an account off a grant releases that grant, so this is not the current one.
-    current = EgnyteAccount.objects.filter(pk=account.pk).values_list("token__grant", flat=True)
-    for current_id in current:
-        if current_id is not None:
-            grants.make_due(current_id, Release.DISCONNECTED)
+    current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)
+    for current_id in current.values_list("pk", flat=True):
+        grants.make_due(current_id, Release.DISCONNECTED)
 
 
 def _release_grants_of(accounts: list[EgnyteAccount]) -> None:

@@ -51,12 +51,15 @@ def record_all(
 def _event(
     kind: EventKind, of: EgnyteAccount | EgnyteGrant, actor: str, reason: str
 ) -> AccountEvent:
-    is_account = isinstance(of, EgnyteAccount)
+    if isinstance(of, EgnyteAccount):
+        account_ref, user_ref = of.pk, str(of.user_id)
+    else:
+        account_ref, user_ref = of.account_ref, of.user_ref
     return AccountEvent(
         kind=kind,
         actor=actor,
-        account_ref=of.pk if is_account else of.account_ref,
-        user_ref=str(of.user_id) if is_account else of.user_ref,
+        account_ref=account_ref,
+        user_ref=user_ref,
         domain=of.domain,
         username=of.username,
         reason=reason[:255],

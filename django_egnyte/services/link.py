@@ -260,8 +260,7 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     rows = EgnyteGrant.objects.filter(usable, pk=token.grant_id, generation=token.generation)
     if rows.write(release_at=None, reason=""):
         return token
-    current = EgnyteToken.objects.filter(pk=token.pk).values_list("grant_id", flat=True).first()
-    grant = EgnyteGrant.objects.filter(usable, pk=current).select_for_update().first()
+    grant = EgnyteGrant.objects.filter(usable, tokens=token.pk).select_for_update().first()
     newest = grants.newest_of(grant.pk, token.user_ref) if grant is not None else None
     if newest is None:
         raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)
@@ -293,7 +292,7 @@ def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
     """
     old, new = account.token, values["token"]
     left = old is not None and old.grant_id != new.grant_id
-    if left:
+    if old is not None and left:
         grants.make_due(old.grant_id, Release.RELINKED)
     rows = EgnyteAccount.objects.filter(token=old.pk if old is not None else None)
     if not rows.write_to(account, **values):

@@ -136,7 +136,7 @@ def _accounts(now: datetime) -> dict[str, Any]:
     }
 
 
-def _refreshes(now: datetime) -> dict[str, int]:
+def _refreshes(now: datetime) -> dict[str, Any]:
     in_use = EgnyteGrant.objects.filter(release_at=None)
     due = in_use.filter(next_refresh_at__lte=now)
     live = EgnyteAccount.objects.filter(status__in=LIVE)

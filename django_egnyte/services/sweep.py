@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models
+from django.db import connections
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -35,6 +35,7 @@ from ..exceptions import (
     UnauthorizedError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, SpentState, SweepState
+from ..oauth import OAuthClient
 from . import disconnect, hosts, keys, ledger, validate
 from .agenda import validated
 from .refresh import refresh
@@ -149,7 +150,7 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
 
 
 def _ask(
-    this: Pass[EgnyteAccount], client: Callable[[str], gateway.OAuthClient], account: EgnyteAccount
+    this: Pass[EgnyteAccount], client: Callable[[str], OAuthClient], account: EgnyteAccount
 ) -> _Answer:
     host = account.domain
     if host in this.failures.lost:
@@ -397,11 +398,12 @@ def revoke_inactive(*, actor: str, seconds: float = SLICE) -> int:
 
 def _active_users() -> Q | None:
     """``None`` for a user model that cannot be deactivated."""
+    users: Any = get_user_model()
     try:
-        field = get_user_model()._meta.get_field("is_active")
+        users._meta.get_field("is_active")
     except FieldDoesNotExist:
         return None
-    return Q(user__is_active=True) if isinstance(field, models.BooleanField) else None
+    return Q(user__is_active=True)
 
 
 def purge() -> int:

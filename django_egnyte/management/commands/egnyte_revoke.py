@@ -57,8 +57,8 @@ class Command(BaseCommand):
             if answer != "yes":
                 raise CommandError("Nothing was done.")
         done = 0
-        rows = list(accounts.order_by("pk").values_list("pk", "token__grant"))
-        keys = [pk for pk, _ in rows]
+        keys = list(accounts.order_by("pk").values_list("pk", flat=True))
+        grants = list(accounts.exclude(token=None).values_list("token__grant", flat=True))
         with progress(keys, total, "Revoking", self.stderr) as bar:
             for pk in bar:
                 if options["delete"]:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                     done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
         outcomes = _work_off()
         self.stdout.write(f"{done} accounts {verb}; grants: {dict(outcomes)}")
-        if left := _left([grant for _, grant in rows if grant is not None]):
+        if left := _left(grants):
             raise CommandError(
                 f"Grants that could not be revoked yet: {left}. They are tried again: see "
                 "egnyte_status.",

@@ -14,9 +14,7 @@ from django_egnyte.services.status import Overview, overview
 class Command(BaseCommand):
     """Exit code 0 when all is well and 1 when someone is needed."""
 
-    help = (
-        "Shows the linked accounts, what is due, what is to be revoked, and the API key's limits."
-    )
+    help = "Shows the linked accounts, what is due or to be revoked, and the API key's limits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for monitoring")
@@ -31,6 +29,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(seen.problems), returncode=1)
 
     def _table(self, seen: Overview) -> None:
+        never = seen.last_sweep_seconds is None
         rows: list[tuple[str, object]] = [
             *((f"accounts {status}", count) for status, count in seen.accounts.items()),
             ("validations due", seen.validations_due),
@@ -50,10 +49,7 @@ class Command(BaseCommand):
             (f"unreadable, of the {seen.tokens_tried} oldest", seen.tokens_unreadable),
             ("linked with another API key", seen.accounts_of_another_key),
             ("API key", "in doubt" if seen.verdicts_paused else "as usual"),
-            (
-                "last sweep, seconds ago",
-                "never" if (ago := seen.last_sweep_seconds) is None else ago,
-            ),
+            ("last sweep, seconds ago", "never" if never else seen.last_sweep_seconds),
         ]
         for key in seen.key_held_off_at:
             rows.append((f"no token requests at {key['host']}", f"until {key['until']}"))
