@@ -109,7 +109,9 @@ class Settings:
     def encryption_keys(self) -> Sequence[Secret]:
         """The newest first. An entry that is no text becomes an empty secret."""
         if getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None) is None:
-            return [*map(_secret, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))]
+            return [
+                Secret(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+            ]
         keys: Any = getattr(settings, "EGNYTE_ENCRYPTION_KEYS")  # noqa: B009
         return [*map(_secret, _in_order("EGNYTE_ENCRYPTION_KEYS", keys))]
 

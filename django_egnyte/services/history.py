@@ -52,7 +52,8 @@ def _event(
     kind: EventKind, of: EgnyteAccount | EgnyteGrant, actor: str, reason: str
 ) -> AccountEvent:
     if isinstance(of, EgnyteAccount):
-        account_ref, user_ref = of.pk, str(of.user_id)
+        account_ref: int | None = of.pk
+        user_ref = str(of.user_id)
     else:
         account_ref, user_ref = of.account_ref, of.user_ref
     return AccountEvent(
