@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Subquery
 
 from .. import queue
@@ -39,8 +39,11 @@ def disconnect(account_id: int, *, actor: str, user: Any = None, reason: str = "
         if account is None:
             return False
         with _as(actor, reason):
-            account.delete()
-        return True
+            deleted, _ = account.delete()
+        # Another deletion of it, which was first, has written the history.
+        if not deleted:
+            transaction.set_rollback(True, using=alias())
+        return bool(deleted)
 
     return in_short_transaction(work)
 
@@ -54,7 +57,7 @@ def _as(actor: str, reason: str) -> Iterator[None]:
         _deleting.reset(token)
 
 
-def before_deletion(account: EgnyteAccount, *, origin: Any) -> None:
+def before_deletion(account: models.Model, *, origin: Any) -> None:
     """What every deletion does first, whoever deletes: ``pre_delete`` is connected to this.
 
     ``origin`` is the instance or the queryset whose deletion led here. Where that tells which
@@ -69,7 +72,10 @@ def before_deletion(account: EgnyteAccount, *, origin: Any) -> None:
     take_write_lock()
     together = _of_origin(origin)
     if together is None:
-        _release([account])
+        if not isinstance(account, EgnyteAccount):  # as a migration knows the model
+            _release(list(EgnyteAccount.objects.filter(pk=account.pk)))
+        else:
+            _release([account])
         return
     accounts = list(together)
     _release(accounts)

@@ -6,11 +6,12 @@ Lock order: grant, then token, then accounts by primary key.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import Error, IntegrityError
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -22,6 +23,8 @@ from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
 from . import agenda
 from .transactions import DatabaseNow, hence, in_short_transaction
+
+logger = logging.getLogger("django_egnyte.grants")
 
 
 def free() -> Q:
@@ -274,6 +277,19 @@ def release(grant_id: int, nonce: str, **values: Any) -> bool:
             lease="", leased_until=None, leased_for="", **values
         )
     )
+
+
+def release_safely(grant_id: int, nonce: str) -> None:
+    """Give the lease back whatever happened. If the database fails, the lease ends by itself."""
+    try:
+        in_short_transaction(lambda: release(grant_id, nonce))
+    except Error:
+        logger.exception(
+            "The lease on grant %d could not be given back. It ends after %d seconds.",
+            grant_id,
+            LEASE,
+            extra={"event": "lease_not_released"},
+        )
 
 
 def make_due(grant_id: int, reason: Release) -> None:

@@ -18,13 +18,11 @@ from .. import gateway
 from ..choices import Purpose, Status
 from ..conf import PROBE_DEADLINE
 from ..exceptions import (
-    DecryptionError,
     EgnyteError,
     GrantTypeError,
     ImplicitKeyError,
     InvalidGrantError,
     MalformedRequestError,
-    UnauthorizedError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, KeyState
 from ..oauth import OAuthClient
@@ -45,14 +43,16 @@ SPEAKS_FOR_THE_KEY: Final = (
 )
 
 
-def note_accepted(host: str) -> None:
-    """Egnyte has accepted the configured key at this host. Ends a doubt."""
-    key = gateway.key_digest()
-    KeyState.objects.update_or_create(
-        key_digest=key, host=host, defaults={"accepted_at": DatabaseNow()}
-    )
-    doubted = KeyState.objects.filter(key_digest=key).exclude(doubted_at=None)
-    if doubted.update(doubted_at=None):
+def note_accepted(host: str, *, asked: float) -> None:
+    """Egnyte has accepted the configured key at this host. Ends a doubt.
+
+    ``asked`` is the ``time.monotonic()`` at which the call began that proves it: the key may have
+    been suspended since.
+    """
+    accepted = ago(time.monotonic() - asked)
+    ledger.write_key_state(host, accepted_at=accepted)
+    states = KeyState.objects.filter(key_digest=gateway.key_digest())
+    if states.filter(doubted_at__lte=accepted).update(doubted_at=None):
         logger.warning(
             "Egnyte accepts the API key again; tokens are judged again.",
             extra={"event": "verdicts_resumed"},
@@ -84,9 +84,10 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
         return True
     if states.filter(doubted_at__gt=ago(HOUR)).exists():
         return False
+    asked = time.monotonic()
     host = _ask_witnesses(grant)
     if host:
-        note_accepted(host)
+        note_accepted(host, asked=asked)
         return True
     _doubt(grant.domain)
     return False
@@ -101,7 +102,7 @@ def _ask_witnesses(grant: EgnyteGrant) -> str:
         try:
             client = _probing(account.domain)
             client.userinfo(account.opened_token().access_token)
-        except (EgnyteError, DecryptionError):
+        except EgnyteError:
             continue
         return account.domain
     return ""
@@ -130,7 +131,7 @@ def _endpoint_accepts(host: str) -> bool:
             _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
     except SPEAKS_FOR_THE_KEY:
         return True
-    except (EgnyteError, UnauthorizedError):
+    except EgnyteError:
         return False
     return False
 
@@ -140,11 +141,8 @@ def _probing(host: str) -> OAuthClient:
 
 
 def _doubt(host: str) -> None:
-    states = KeyState.objects.filter(key_digest=gateway.key_digest())
-    known = states.exclude(doubted_at=None).exists()
-    KeyState.objects.update_or_create(
-        key_digest=gateway.key_digest(), host=host, defaults={"doubted_at": DatabaseNow()}
-    )
+    known = is_doubted()
+    ledger.write_key_state(host, doubted_at=DatabaseNow())
     if not known:
         logger.critical(
             "Egnyte refuses tokens, and nothing proves that it still accepts the API key, which "

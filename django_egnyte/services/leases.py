@@ -14,7 +14,6 @@ from ..choices import LeasedFor
 from ..exceptions import TokenExpiredError
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from . import grants
-from .transactions import in_short_transaction
 
 POLL: Final = 0.15
 
@@ -54,7 +53,7 @@ def hold(account: EgnyteAccount, purpose: LeasedFor, *, patience: float) -> Iter
     try:
         yield lease
     finally:
-        in_short_transaction(lambda: grants.release(lease.grant.pk, lease.nonce))
+        grants.release_safely(lease.grant.pk, lease.nonce)
 
 
 def _take(account: EgnyteAccount, purpose: LeasedFor) -> Lease | None:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.db import Error
 from django.db.models import Case, Count, Q, QuerySet, When
@@ -85,7 +85,8 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
         TokenRequest.objects.filter(pk=row.pk).update(failed=True)
         # For a password that limit is the Egnyte user's own.
         if isinstance(error, RateLimitedError) and not row.username_digest:
-            _hold_off(row.host, error.retry_after)
+            seconds = min(max(error.retry_after, 1.0), DAY)
+            write_key_state(row.host, held_off_until=hence(seconds))
     except Error:
         # The failure itself is what the caller must hear of.
         logger.exception(
@@ -111,6 +112,15 @@ def held_off_until() -> list[KeyState]:
     """The hosts where Egnyte takes no token request of this key for now."""
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     return list(states.filter(held_off_until__gt=DatabaseNow()).order_by("host"))
+
+
+def write_key_state(host: str, **values: Any) -> None:
+    """Note something about the configured key at a host."""
+    rows = KeyState.objects.filter(key_digest=gateway.key_digest(), host=host)
+    if not rows.update(**values):
+        row = KeyState(key_digest=gateway.key_digest(), host=host)
+        KeyState.objects.bulk_create([row], ignore_conflicts=True)
+        rows.update(**values)
 
 
 def purge() -> int:
@@ -208,14 +218,6 @@ def _seconds_left(counted: QuerySet[TokenRequest]) -> float:
     oldest = counted.order_by("created_at").values_list("created_at", flat=True).first()
     ends = (oldest or timezone.now()) + timedelta(seconds=HOUR)
     return min(max((ends - timezone.now()).total_seconds(), 1.0), HOUR)
-
-
-def _hold_off(host: str, seconds: float) -> None:
-    KeyState.objects.update_or_create(
-        key_digest=gateway.key_digest(),
-        host=host,
-        defaults={"held_off_until": hence(min(max(seconds, 1.0), DAY))},
-    )
 
 
 def _recent() -> QuerySet[TokenRequest]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -66,6 +67,9 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
+        # It was disconnected meanwhile, or linked anew.
+        refreshed = EgnyteAccount.objects.with_token().live().filter(pk=lease.account.pk).first()
+    if refreshed is None:
         raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
     return refreshed
 
@@ -92,7 +96,7 @@ def _refuse_hopeless(lease: leases.Lease) -> None:
 
 
 def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
-    account, token = lease.account, lease.token
+    account, token, asked = lease.account, lease.token, time.monotonic()
     refresh_token = account.opened_token().refresh_token
     try:
         return obtain(
@@ -105,7 +109,7 @@ def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
         )
     except InvalidGrantError:
         # A refusal that blames the refresh token accepts the key.
-        keys.note_accepted(account.domain)
+        keys.note_accepted(account.domain, asked=asked)
         in_short_transaction(lambda: _note_refusal(lease, actor))
         raise
     except EgnyteError as error:

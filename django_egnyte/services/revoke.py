@@ -89,7 +89,7 @@ def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
         outcome = ending.end()
         return in_short_transaction(lambda: _forget(ending, outcome, actor))
     except BaseException:
-        in_short_transaction(lambda: grants.release(grant.pk, nonce))
+        grants.release_safely(grant.pk, nonce)
         raise
 
 
@@ -181,11 +181,12 @@ class _Ending:
         count = self.grant.revoke_refreshes + 1
         EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count)
         self._client()
+        asked = time.monotonic()
         try:
             token = self._refreshed(newest, newest.open().refresh_token)
         except InvalidGrantError:
             # A refusal that blames the refresh token accepts the key.
-            keys.note_accepted(self.grant.domain)
+            keys.note_accepted(self.grant.domain, asked=asked)
             EgnyteGrant.objects.write_to(self.grant, refresh_refused_at=timezone.now())
             return False
         self.tokens.append(token)

@@ -60,7 +60,10 @@ FORGOTTEN_CHUNK: Final = 2000
 
 def note_run(name: str) -> None:
     """Write down that this sweep has run, for those who watch over the sweeps."""
-    SweepState.objects.update_or_create(name=name, defaults={"ran_at": DatabaseNow()})
+    rows = SweepState.objects.filter(name=name)
+    if not rows.update(ran_at=DatabaseNow()):
+        SweepState.objects.bulk_create([SweepState(name=name)], ignore_conflicts=True)
+        rows.update(ran_at=DatabaseNow())
 
 
 # Validation
@@ -114,11 +117,19 @@ def _claim_chunk(status: str, skip: set[str], room: int) -> list[tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What Egnyte said of an account: nothing special, an error, or why nobody asked."""
+    """What Egnyte said of an account: that all is well, an error, or why nobody asked.
 
+    ``asked`` and ``refused`` are the ``time.monotonic()`` of the question and of a refusal.
+    """
+
+    asked: float = 0.0
     error: Exception | None = None
     word: str = ""
     refused: float | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return self.error is None and not self.word
 
 
 def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) -> Counter[str]:
@@ -133,12 +144,12 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
     )
     client = functools.cache(gateway.oauth)
     accounts = list(EgnyteAccount.objects.with_token().live().filter(pk__in=ids))
-    alive: list[EgnyteAccount] = []
+    alive: list[tuple[EgnyteAccount, float]] = []
     with ThreadPoolExecutor(min(THREADS, max(1, len(accounts)))) as pool:
         answers = pool.map(lambda account: _ask(this, client, account), accounts)
         for account, answer in zip(accounts, answers, strict=True):
-            if answer == _Answer() and account.status == Status.ACTIVE:
-                alive.append(account)
+            if answer.is_good and account.status == Status.ACTIVE:
+                alive.append((account, answer.asked))
                 if len(alive) >= FLUSH:
                     _flush(this, alive)
             else:
@@ -154,7 +165,7 @@ def _ask(
 ) -> _Answer:
     host = account.domain
     if host in this.failures.lost:
-        return _Answer(this.failures.lost[host])
+        return _Answer(error=this.failures.lost[host])
     if this.is_over() or this.is_lost(host):
         return _Answer(word="unreached")
     if validate.needs_refresh(account):
@@ -165,12 +176,12 @@ def _ask(
     except Exception as error:
         if isinstance(error, EgnyteError):
             this.failures.note(host, error)
-        return _Answer(error, refused=time.monotonic())
+        return _Answer(error=error, refused=time.monotonic())
     finally:
         # Shared among the threads, as the pass's time is.
         this.spend(host, (time.monotonic() - started) / THREADS)
     this.failures.note(host, None)
-    return _Answer()
+    return _Answer(asked=started)
 
 
 def _settle(this: Pass[EgnyteAccount], answer: _Answer, actor: str, account: EgnyteAccount) -> str:
@@ -196,14 +207,15 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
         )
 
 
-def _flush(this: Pass[EgnyteAccount], alive: list[EgnyteAccount]) -> None:
+def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) -> None:
     """Note accounts that Egnyte accepted; the API key is good then, too."""
     if not alive:
         return
     accounts, alive[:] = list(alive), []
+    last, asked = max(accounts, key=lambda each: each[1])
     try:
-        _write_alive([each.pk for each in accounts])
-        keys.note_accepted(accounts[-1].domain)
+        _write_alive([account.pk for account, _ in accounts])
+        keys.note_accepted(last.domain, asked=asked)
     except Exception:
         # They are asked about again when their claim runs out.
         logger.exception(
@@ -367,14 +379,12 @@ def release_forgotten(*, seconds: float = SLICE) -> int:
 def _release_unused(pks: list[int]) -> int:
     used = EgnyteAccount.objects.filter(token__grant__in=pks)
     unused = sorted(set(pks) - set(used.values_list("token__grant", flat=True)))
-    rows = EgnyteGrant.objects.filter(release_at=None, pk__in=unused, tokens__accounts=None)
     # The revoker looks once more whether an account has come since.
-    left = list(rows.distinct().values_list("pk", flat=True)) if unused else []
     return sum(
         EgnyteGrant.objects.filter(pk=pk, release_at=None).write(
             release_at=DatabaseNow(), reason=Release.FORGOTTEN
         )
-        for pk in left
+        for pk in unused
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from django_egnyte import queue
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
 from django_egnyte.services.transactions import DatabaseNow
@@ -70,7 +70,7 @@ def legacy(
 
 def due_now() -> None:
     """Let all accounts be due for a validation."""
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
 
 
 def all_due() -> None:
