@@ -13,12 +13,14 @@ from .secret import Secret
 
 # Seconds. Their order matters, and a test checks it: a chain of calls must end before the worker is
 # told to stop, or the token that it brings is lost, and the worker must end before its lease.
-TOKEN_DEADLINE = 45
-PROBE_DEADLINE = 15
+TOKEN_DEADLINE = 30
+# A token call's last wait may begin at its deadline. No wait is longer than the deadline.
+LONGEST_TOKEN_CALL = 2 * TOKEN_DEADLINE
+PROBE_DEADLINE = 10
 # The key's proof asks up to three accounts, or the token endpoint.
 LONGEST_PROOF = 3 * PROBE_DEADLINE
 # Under the lease: a refresh, userinfo after its refusal, and the key's proof.
-LONGEST_REFRESH = 2 * TOKEN_DEADLINE + LONGEST_PROOF
+LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE + LONGEST_PROOF
 LONGEST_VALIDATION = TOKEN_DEADLINE + LONGEST_REFRESH
 
 TASK_SOFT_TIME_LIMIT = LONGEST_VALIDATION + 10
@@ -31,8 +33,8 @@ WRITE_PATIENCE = 10
 # A pass begins nothing after its slice, and what it began by then ends before it is told to stop.
 SWEEP_SLICE = 120
 REVOKE_SLICE = 60
-SWEEP_SOFT_TIME_LIMIT = 330
-SWEEP_TIME_LIMIT = 340
+SWEEP_SOFT_TIME_LIMIT = 290
+SWEEP_TIME_LIMIT = 300
 
 STATE_LIFETIME = 10 * 60
 STATES_AT_MOST = 5

@@ -84,11 +84,15 @@ class EncryptedTextField(SealedTextField):
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | None:
         return None if value is None else Sealed(value)
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if hasattr(value, "resolve_expression"):
+            raise FieldError(f"'{self.name}' is encrypted: an expression cannot be sealed.")
+        return value
+
     def get_prep_value(self, value: Any) -> Any:
         if value is None or value == "":
             return value
-        if hasattr(value, "resolve_expression"):
-            raise FieldError(f"'{self.name}' is encrypted: an expression cannot be sealed.")
         if not isinstance(value, Sealed):
             raise FieldError(
                 f"'{self.name}' is encrypted: plain text is never sent to the database."

@@ -82,6 +82,6 @@ def orphans(sandbox: Sandbox) -> set[str]:
     """Grants alive at Egnyte that no live account holds."""
     held = set()
     for account in EgnyteAccount.objects.live():
-        held |= {account.access_token, account.refresh_token}
+        held |= {account.open_token(), account.opened_token().refresh_token.reveal()}
     grants = {token.grant_id for token in sandbox.live_tokens() if token.value in held}
     return {token.grant_id for token in sandbox.live_tokens()} - grants
