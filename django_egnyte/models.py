@@ -451,7 +451,10 @@ class SpentState(AppModel):
 
 
 class TokenRequest(AppModel):
-    """One request to the token endpoint, charged before it is made. See ``services.ledger``."""
+    """One request to the token endpoint, charged before it is made. See ``services.ledger``.
+
+    ``failed`` is any failure, ``refused`` one that is the user's: a wrong code, password or host.
+    """
 
     key_digest: Text = models.CharField(max_length=64)
     user_ref: Text = models.CharField(max_length=LONGEST_KEY, blank=True)
@@ -459,6 +462,7 @@ class TokenRequest(AppModel):
     username_digest: Text = models.CharField(max_length=64, blank=True)
     purpose: Text = models.CharField(max_length=16, choices=Purpose)
     failed: Flag = models.BooleanField(default=False)
+    refused: Flag = models.BooleanField(default=False)
     created_at: Moment = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[AppQuerySet[TokenRequest]] = AppQuerySet.as_manager()  # type: ignore[assignment]

@@ -21,7 +21,14 @@ from django.utils import timezone
 from .. import gateway
 from ..choices import Purpose
 from ..conf import FAILURES_PER_HOUR, conf
-from ..exceptions import EgnyteError, RateLimitedError, TooManyFailuresError
+from ..exceptions import (
+    EgnyteError,
+    OAuthError,
+    RateLimitedError,
+    ResponseError,
+    TooManyFailuresError,
+    UnauthorizedError,
+)
 from ..models import KeyState, TokenRequest
 from .agenda import DAY
 from .transactions import DatabaseNow, ago, hence
@@ -35,6 +42,8 @@ BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
 PER_USERNAME: Final = 10
 # So many hosts that refuse more token requests are the key's limit, not their own.
 SEVERAL_HOSTS: Final = 3
+# What a wrong code, password or host leads to, and no trouble of Egnyte's.
+REFUSALS: Final = (OAuthError, ResponseError, UnauthorizedError)
 
 
 class Charge(NamedTuple):
@@ -67,7 +76,8 @@ def charged(
     """Charge one request, which is then made within.
 
     Raises ``RateLimitedError`` or ``TooManyFailuresError``, with ``retry_after``, before anything
-    is asked. Whatever is raised within is counted as a failure, and so is a request that is said to
+    is asked. Whatever is raised within is counted as a failure, a refusal by Egnyte as one of the
+    user's, and so is a request that is said to
     have ``failed`` from the start. A 409 or 429 holds off the host.
     """
     digest = _digest(f"{host} {username.casefold()}") if username else ""
@@ -82,7 +92,8 @@ def charged(
 
 def _note_failure(row: TokenRequest, error: BaseException) -> None:
     try:
-        TokenRequest.objects.filter(pk=row.pk).update(failed=True)
+        by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
+        TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
         # For a password that limit is the Egnyte user's own.
         if isinstance(error, RateLimitedError) and not row.username_digest:
             seconds = min(max(error.retry_after, 1.0), DAY)
@@ -97,7 +108,7 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
 
 def refuse_without_allowance(user_ref: str) -> None:
     """``TooManyFailuresError`` for a user of the site who has failed too often in the last hour."""
-    mine = _recent().filter(user_ref=user_ref, purpose__in=BY_USERS, failed=True)
+    mine = _recent().filter(user_ref=user_ref, purpose__in=BY_USERS, refused=True)
     if mine.count() >= FAILURES_PER_HOUR:
         raise _too_many_failures(mine)
 
@@ -133,6 +144,7 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
         key_digest=gateway.key_digest(),
         created_at=DatabaseNow(),
         failed=failed,
+        refused=failed,
         **charge._asdict(),
     )
     limits = _limits(charge, failed)
@@ -166,13 +178,13 @@ def _limits(charge: Charge, failed: bool) -> list[Limit]:
     if charge.purpose in BY_USERS:
         mine = Q(user_ref=charge.user_ref, purpose__in=BY_USERS)
         limits += [
-            Limit(mine & Q(failed=True), failures, failures=True),
+            Limit(mine & Q(refused=True), failures, failures=True),
             Limit(mine, max(FAILURES_PER_HOUR, share // 4)),
         ]
     if charge.username_digest:
         same = Q(username_digest=charge.username_digest)
         limits += [
-            Limit(same & Q(failed=True), failures, failures=True),
+            Limit(same & Q(refused=True), failures, failures=True),
             Limit(same, PER_USERNAME),
         ]
     if charge.purpose == Purpose.IMPLICIT:
