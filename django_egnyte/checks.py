@@ -418,8 +418,8 @@ def _sessions() -> Iterator[CheckMessage]:
     if not apps.is_installed("django.contrib.sessions"):
         yield Error(
             "django.contrib.sessions is not installed.",
-            hint="A link that was begun is kept in the user's session until Egnyte sends the "
-            "browser back. Add it to INSTALLED_APPS.",
+            hint="Users log in before they connect, and Django keeps them logged in by a session. "
+            "Add it to INSTALLED_APPS.",
             id="egnyte.E016",
         )
     if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":

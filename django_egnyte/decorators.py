@@ -11,6 +11,7 @@ from django.http import HttpResponseBase
 from django.views import View
 
 from .access import EgnyteHttpRequest, RequestClient, to_connect
+from .scopes import lacking
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -69,9 +70,7 @@ def _refusal(
     account = client.account
     if account is None:
         return to_connect(request, scopes=scopes)
-    # No scope at all means every API (Egnyte's page on authentication).
-    if account.scopes and not set(scopes) <= set(account.scopes):
+    if missing := lacking(account.scopes, scopes):
         # With those it has: two pages that need different ones must not take turns.
-        wanted = [*account.scopes, *(scope for scope in scopes if scope not in account.scopes)]
-        return to_connect(request, domain=account.domain, scopes=wanted)
+        return to_connect(request, domain=account.domain, scopes=[*account.scopes, *missing])
     return None

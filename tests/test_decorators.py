@@ -140,7 +140,7 @@ def test_an_async_view_is_guarded_too(
     client.force_login(egnyte_user)
 
     async def fetch() -> Any:
-        return await client.get(url)
+        return await client.get(url, headers={"Accept": "text/html"})
 
     wanted = f"/egnyte/connect/?next={quote(url, safe='')}"
     assert async_to_sync(fetch)()["Location"] == wanted

@@ -54,7 +54,7 @@ class Stage:
     sandbox: Any
 
     def request(self, path: str, user: Any) -> Any:
-        request: Any = RequestFactory().get(path)
+        request: Any = RequestFactory().get(path, headers={"Accept": "text/html"})
         request.user = user
         request.session = SessionStore()
         request._messages = FallbackStorage(request)

@@ -28,6 +28,7 @@ from ..exceptions import (
 from ..fields import seal
 from ..models import AccountEvent, EgnyteAccount, PendingRevocation, SpentState
 from ..oauth import OAuthClient, TokenAnswer, UserInfo
+from ..secret import Secret
 from ..signals import account_connected
 from . import agenda, budget, history, outbox
 from .obtain import Obtained, due_on_failure, keep, obtain
@@ -58,7 +59,7 @@ def spend_state(state: str) -> None:
 def link_with_code(
     user: Any,
     *,
-    code: str,
+    code: Secret,
     host: str,
     redirect_uri: str,
     scopes: Sequence[str],
@@ -73,7 +74,7 @@ def link_with_code(
     """
     return _link(
         user,
-        lambda client: client.exchange_code(code, redirect_uri, scopes),
+        lambda client: client.exchange_code(code.reveal(), redirect_uri, scopes),
         host=host,
         scopes=scopes,
         flow=flow,
@@ -86,7 +87,7 @@ def link_with_password(
     user: Any,
     *,
     username: str,
-    password: str,
+    password: Secret,
     host: str,
     scopes: Sequence[str],
     actor: str | None = None,
@@ -99,7 +100,7 @@ def link_with_password(
     with budget.attempt(str(user.pk), host, username):
         return _link(
             user,
-            lambda client: client.password(username, password, scopes),
+            lambda client: client.password(username, password.reveal(), scopes),
             host=host,
             scopes=scopes,
             flow=Flow.PASSWORD,

@@ -74,6 +74,7 @@ class Client:
     # What the users do
 
     def connect(self, relink: Any = None) -> str | None:
+        from django_egnyte.secret import Secret
         from django_egnyte.services import link
 
         user = relink.user if relink is not None else self.user()
@@ -83,7 +84,7 @@ class Client:
         code = code_of(self.base_url, host, name)
         account = link.link_with_code(
             user,
-            code=code,
+            code=Secret(code),
             host=host,
             redirect_uri=REDIRECT,
             scopes=SCOPES,

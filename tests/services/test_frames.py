@@ -16,6 +16,7 @@ from django_egnyte.ciphers import FernetCipher
 from django_egnyte.exceptions import DecryptionError
 from django_egnyte.models import EgnyteAccount, PendingRevocation
 from django_egnyte.oauth import TokenAnswer
+from django_egnyte.secret import Secret
 from django_egnyte.services import (
     history,
     hosts,
@@ -87,13 +88,18 @@ def test_a_report_shows_what_is_not_kept_from_it():
 
 def test_a_code_that_is_traded(egnyte_user, bug):
     bug(http, "send")
-    given = {"code": SECRET, "host": HOST, "redirect_uri": "https://a.example/", "scopes": []}
+    given = {
+        "code": Secret(SECRET),
+        "host": HOST,
+        "redirect_uri": "https://a.example/",
+        "scopes": [],
+    }
     assert_kept(lambda: link.link_with_code(egnyte_user, **given))
 
 
 def test_a_password_that_is_traded(egnyte_user, bug):
     bug(http, "send")
-    given = {"username": "jsmith", "password": SECRET, "host": HOST, "scopes": []}
+    given = {"username": "jsmith", "password": Secret(SECRET), "host": HOST, "scopes": []}
     assert_kept(lambda: link.link_with_password(egnyte_user, **given))
 
 

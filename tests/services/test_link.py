@@ -34,6 +34,7 @@ from django_egnyte.models import (
     SpentState,
 )
 from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
+from django_egnyte.secret import Secret
 from django_egnyte.services import link as linking
 from django_egnyte.services import outbox
 from django_egnyte.services.obtain import keep, obtain
@@ -55,7 +56,12 @@ def code_for(sandbox: Any, username: str = "jsmith", scope: str = "Egnyte.filesy
 
 def link_by_code(user: Any, code: str, **options: Any) -> EgnyteAccount:
     return linking.link_with_code(
-        user, code=code, host=HOST, redirect_uri=REDIRECT, scopes=("Egnyte.filesystem",), **options
+        user,
+        code=Secret(code),
+        host=HOST,
+        redirect_uri=REDIRECT,
+        scopes=("Egnyte.filesystem",),
+        **options,
     )
 
 
@@ -453,7 +459,7 @@ def test_trouble_at_egnyte_uses_up_no_attempts_at_a_password(egnyte_sandbox, egn
 
     def attempt(password: str) -> EgnyteAccount:
         return linking.link_with_password(
-            egnyte_user, username="jsmith", password=password, host=HOST, scopes=()
+            egnyte_user, username="jsmith", password=Secret(password), host=HOST, scopes=()
         )
 
     egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", status=503, times=6)

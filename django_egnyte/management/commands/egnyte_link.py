@@ -14,6 +14,7 @@ from django_egnyte import gateway
 from django_egnyte.conf import conf
 from django_egnyte.exceptions import EgnyteError
 from django_egnyte.management.selection import host_named, user_named
+from django_egnyte.secret import Secret
 from django_egnyte.services.link import link_with_password
 
 
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             account = link_with_password(
                 user,
                 username=options["username"],
-                password=password,
+                password=Secret(password),
                 host=host,
                 scopes=tuple(conf.scopes),
                 actor="command",
