@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core import signing
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.translation import get_language, override
 
 from .choices import Flow
 from .conf import STATE_LIFETIME, STATES_AT_MOST
@@ -46,7 +47,10 @@ _LISTED = re.compile(r"([0-9a-f]{32})-([0-9]{1,4})")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to connect. ``host`` is empty where only the Referer will tell the domain."""
+    """One attempt to connect. ``host`` is empty where only the Referer will tell the domain.
+
+    ``language`` is the one that the user reads: the callback has one address in all of them.
+    """
 
     user: str
     flow: str
@@ -56,11 +60,18 @@ class Attempt:
     next: str
     relink: int | None
     started: int
+    language: str
 
     def refuse_if_late(self) -> None:
         """``StateError`` (expired) ten minutes after it was begun."""
         if time.time() - self.started > STATE_LIFETIME:
             raise StateError("The attempt to connect took too long.", reason="expired")
+
+
+def address(name: str) -> str:
+    """The path of a page of this app, the same in every language of ``i18n_patterns``."""
+    with override(settings.LANGUAGE_CODE):
+        return reverse(name)
 
 
 def new() -> str:
@@ -87,7 +98,8 @@ def begin(
     ``STATES_AT_MOST``, of ``ALL_COOKIES`` bytes together. A ``next`` that is too long is forgotten.
     """
     now = int(time.time())
-    attempt = Attempt(user, flow, host, redirect_uri, tuple(scopes), next, relink, now)
+    language = get_language() or settings.LANGUAGE_CODE
+    attempt = Attempt(user, flow, host, redirect_uri, tuple(scopes), next, relink, now, language)
     value = _signed(state, asdict(attempt))
     if len(value) > LONGEST_COOKIE:
         value = _signed(state, asdict(attempt) | {"next": ""})
@@ -208,7 +220,7 @@ def _name(state: str) -> str:
 def _path(flow: str, redirect_uri: str) -> str:
     """The page that ends an attempt, as the browser sees it: a proxy may change addresses."""
     if flow == Flow.IMPLICIT:
-        return reverse("egnyte:implicit")
+        return address("egnyte:implicit")
     return urlsplit(redirect_uri).path or "/"
 
 

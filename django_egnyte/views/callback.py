@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import override
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, state
@@ -34,6 +37,13 @@ def callback(request: HttpRequest) -> HttpResponse:
         attempt = state.recall(request.COOKIES, given.reveal(), user=str(request.user.pk))
     except EgnyteError as error:
         return error_page(request, error)
+    with override(attempt.language):
+        return _answered(request, query, attempt)
+
+
+@sensitive_variables()
+def _answered(request: HttpRequest, query: dict[str, Any], attempt: state.Attempt) -> HttpResponse:
+    given: Secret = query["state"]
     try:
         link.spend_state(given.reveal())
         refuse_callback_error(query.get("error", ""))
@@ -73,7 +83,7 @@ def _fragment_page(request: HttpRequest) -> HttpResponse:
         to_login = redirect_to_login(reverse("egnyte:callback"))
         to_login.headers["Location"] += "#"
         return to_login
-    response = render(request, "egnyte/implicit.html")
+    response = render(request, "egnyte/implicit.html", {"action": state.address("egnyte:implicit")})
     # The page posts a form: see egnyte_page. A fragment is never part of a Referer.
     response.headers["Referrer-Policy"] = "same-origin"
     return response

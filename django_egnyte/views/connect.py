@@ -41,7 +41,7 @@ class Wish:
 @egnyte_page(["GET", "HEAD", "POST"])
 def connect(request: HttpRequest) -> HttpResponse:
     """``egnyte:connect``: GET explains and asks, POST sends the browser to Egnyte."""
-    redirect_uri = conf.redirect_uri or request.build_absolute_uri(reverse("egnyte:callback"))
+    redirect_uri = conf.redirect_uri or request.build_absolute_uri(state.address("egnyte:callback"))
     if not redirect_uri.startswith("https://") and not conf.base_url:
         return _insecure(request)
     given = request.POST if request.method == "POST" else request.GET

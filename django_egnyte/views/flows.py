@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import gateway, state
@@ -67,6 +68,13 @@ def implicit(request: HttpRequest) -> HttpResponse:
         )
     except EgnyteError as error:
         return error_page(request, error)
+    with override(attempt.language):
+        return _took(request, given, attempt)
+
+
+@sensitive_variables()
+def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -> HttpResponse:
+    posted: Secret = given["state"]
     try:
         if attempt.flow != Flow.IMPLICIT:
             raise OAuthError("A token was posted for an attempt of another flow.")
