@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from .secret import Secret
+
+HIDDEN_QUERY: Final = "django_egnyte.query"
+"""In a WSGI environ or an ASGI scope: a ``Secret`` with the query that was taken out of it."""
 
 # What the answers of this module depend on.
 VARY: Final = ("Accept", "HX-Request", "Sec-Fetch-Mode")
@@ -54,3 +59,14 @@ def _own_path(request: HttpRequest, url: str) -> str:
         return ""
     parts = urlsplit(url)
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+
+
+def scrub_addresses(headers: Any, query: Secret) -> None:
+    """In place. Proxies repeat the address in headers of their own, such as X-Original-URI."""
+    for name, value in headers.items():
+        if name == "QUERY_STRING":
+            headers[name] = ""
+        elif name in ("REQUEST_URI", "RAW_URI"):  # uWSGI's and gunicorn's, for their access logs
+            headers[name] = value.partition("?")[0]
+        elif query and isinstance(value, str):
+            headers[name] = value.replace(f"?{query.reveal()}", "")

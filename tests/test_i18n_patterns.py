@@ -70,7 +70,11 @@ def test_the_user_comes_back_in_their_language(
     location = egnyte_sandbox.authorize(begin(browser, language), "jsmith")
     response = browser.get(location)
     assert response["Location"] == f"/{language}/egnyte/"
-    words = {"en": "Connected to", "de": "Mit", "pl": "Połączono z"}
+    words = {
+        "en": "Connected to acme.egnyte.com",
+        "de": "Mit acme.egnyte.com verbunden",
+        "pl": "Połączono z acme.egnyte.com",
+    }
     assert words[language] in browser.get(response["Location"]).content.decode()
     assert EgnyteAccount.objects.exists()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from django.db import Error as DatabaseError
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, permissions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_handler
 from rest_framework.views import set_rollback
 
-from ..access import RequestClient, connect_url
+from ..access import RequestClient, connect_url, settle_again
 from ..callers import page_of
 from ..exceptions import (
     BadRequestError,
@@ -31,7 +33,8 @@ from ..exceptions import (
     UnavailableError,
 )
 from ..scopes import lacking
-from ..services.transactions import in_callers_transaction
+
+logger = logging.getLogger("django_egnyte.rest_framework")
 
 
 class EgnyteNotLinked(exceptions.APIException):
@@ -114,25 +117,42 @@ _ANSWERS: Final[Sequence[tuple[type[EgnyteError], int, str]]] = (
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """For ``REST_FRAMEWORK["EXCEPTION_HANDLER"]``: answers for an ``EgnyteError`` with
-    ``{"error", "detail"}`` in JSON, and leaves the rest to the framework's own handler.
-
-    A dead link in a transaction is left to ``EgnyteMiddleware``: it writes that down when the
-    transaction is rolled back.
-    """
+    ``{"error", "detail"}`` in JSON, and leaves the rest to the framework's own handler."""
     if not isinstance(exc, EgnyteError):
         return default_handler(exc, context)
-    request = context["request"]
     if isinstance(exc, NotLinkedError | UnauthorizedError) and not exc.retryable:
-        if in_callers_transaction():
-            return None
-        set_rollback()
-        return default_handler(EgnyteNotLinked(request, domain=exc.host or ""), context)
+        refused = EgnyteNotLinked(context["request"], domain=exc.host or "")
+        answer = default_handler(refused, context)
+        return EgnyteErrorResponse(exc, answer.data, answer.status_code)
     set_rollback()
     code, error = next((code, error) for kind, code, error in _ANSWERS if isinstance(exc, kind))
-    response = Response({"error": error, "detail": _detail(code)}, status=code)
+    response = EgnyteErrorResponse(exc, {"error": error, "detail": _detail(code)}, code)
     if (after := getattr(exc, "retry_after", None)) is not None:
         response.headers["Retry-After"] = str(math.ceil(after))
     return response
+
+
+class EgnyteErrorResponse(Response):
+    """Writes down again what a refused token led to, when the request's transaction is over.
+
+    The view's transaction (``ATOMIC_REQUESTS``) was rolled back because of the error, and that
+    with it.
+    """
+
+    def __init__(self, error: EgnyteError, data: Any, status: int) -> None:
+        super().__init__(data, status=status)
+        self._error = error
+
+    def close(self) -> None:
+        try:
+            settle_again(self._error)
+        except DatabaseError:
+            logger.exception(
+                "What came of a refused token could not be written down.",
+                extra={"event": "refusal_not_written", "domain": self._error.host},
+            )
+        finally:
+            super().close()
 
 
 def _detail(code: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, QueryDict
 
+from ..callers import HIDDEN_QUERY, scrub_addresses
 from ..secret import Secret
 
 
@@ -22,37 +23,38 @@ def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
 
     Those named are a ``Secret``, the others text. Of a repeated one, the last counts.
     """
-    given = request.POST if request.method == "POST" else request.GET
+    query = _raw_query(request)
+    given = request.POST
+    if request.method != "POST":
+        raw = query.reveal().encode("latin-1", errors="replace")
+        given = QueryDict(raw, encoding=request.encoding)
     taken: dict[str, Any] = {
         name: Secret(str(value)) if name in secrets else value
         for name, value in given.dict().items()
     }
-    _scrub(request)
+    _scrub(request, query)
     return taken
 
 
-def _scrub(request: HttpRequest) -> None:
-    query = Secret(request.META.get("QUERY_STRING", ""))
+def _raw_query(request: HttpRequest) -> Secret:
+    """The query, which may have been hidden from what runs before the view."""
+    found: Any = request.scope if isinstance(request, ASGIRequest) else request.META
+    hidden: Secret | None = found.pop(HIDDEN_QUERY, None)
+    return hidden or Secret(request.META.get("QUERY_STRING", ""))
+
+
+def _scrub(request: HttpRequest, query: Secret) -> None:
     request.GET = QueryDict()
     if request.method == "POST":
         request.POST = QueryDict()
         # Reading the form has left the whole body here, where request.body and read() find it.
         vars(request).update(_body=b"", _stream=BytesIO())
-    _scrub_addresses(request.META, query)
+    scrub_addresses(request.META, query)
     if isinstance(request, ASGIRequest):
         # The server's own, in place: what runs around Django reads it later.
         scope: Any = request.scope
         scope["query_string"] = b""
     _scrub_sentry(query)
-
-
-def _scrub_addresses(headers: Any, query: Secret) -> None:
-    """In place. Proxies repeat the address in headers of their own, such as X-Original-URI."""
-    for name, value in headers.items():
-        if name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
-            headers[name] = ""
-        elif query and isinstance(value, str):
-            headers[name] = value.replace(f"?{query.reveal()}", "")
 
 
 def _scrub_sentry(query: Secret) -> None:
@@ -67,7 +69,7 @@ def _scrub_sentry(query: Secret) -> None:
             request.pop("query_string", None)
             request.pop("data", None)
             if isinstance(headers := request.get("headers"), dict):
-                _scrub_addresses(headers, query)
+                scrub_addresses(headers, query)
         return event
 
     with suppress(AttributeError):  # the SDK's first generation, which has no such function
