@@ -42,7 +42,10 @@ from .docpages import PAGES, READABLE, Block, code_of, names, needs_docs, settin
 
 pytestmark = needs_docs
 
-WITH_CODE = [path for path in PAGES if code_of(path, "python", "check")]
+# Those under with/ are run in the reference site.
+WITH_CODE = [
+    path for path in PAGES if path.parent.name != "with" and code_of(path, "python", "check")
+]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The whole way under the servers that people use, with a client that keeps cookies as browsers do."""
+"""The whole way under the servers that people use, with cookies kept as browsers keep them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from tests import walk
 
 ROOT = Path(__file__).resolve().parents[2]
 UVICORN = "-m uvicorn tests.reference_site.asgi:application --host 127.0.0.1 --port {port}"
-GUNICORN = "-m gunicorn tests.reference_site.wsgi:application --bind 127.0.0.1:{port} --access-logfile - --threads 2"
+GUNICORN = (
+    "-m gunicorn tests.reference_site.wsgi:application --bind 127.0.0.1:{port} "
+    "--access-logfile - --threads 2"
+)
 PASSWORD = "a long enough passphrase"
 
 
