@@ -104,7 +104,7 @@ def test_an_anonymous_token_is_not_taken(client: Client, implicit: Any, db: None
 @pytest.mark.parametrize("given", ["", "guessed"])
 def test_a_token_without_its_state_is_not_taken(browser: Client, implicit: Any, given: str) -> None:
     fragment = granted(browser, implicit)
-    assert_page(posted(browser, fragment, state=given), 400, "not started in this browser session")
+    assert_page(posted(browser, fragment, state=given), 400, "This browser did not start it")
     assert not PendingRevocation.objects.exists()
     assert implicit.counts["userinfo"] == 0
 
@@ -123,7 +123,7 @@ def test_a_token_of_another_session_is_refused(
 ) -> None:
     """Somebody slips a victim a token, to read what the victim will upload."""
     fragment = granted(another, implicit, "bdoe")
-    assert_page(posted(browser, fragment), 400, "not started in this browser session")
+    assert_page(posted(browser, fragment), 400, "This browser did not start it")
     assert not EgnyteAccount.objects.exists()
     assert posted(another, fragment).status_code == 302
 
@@ -354,18 +354,27 @@ def test_another_error_is_a_400_page_that_does_not_repeat_it(
     assert error not in assert_page(response, 400)
 
 
+ASKED = ["Egnyte.filesystem", "Egnyte.link"]
+
+
 @pytest.mark.parametrize(
     ("scope", "stored"),
     [
-        ("", ["Egnyte.filesystem"]),
-        ("Egnyte.filesystem Egnyte.link", ["Egnyte.filesystem", "Egnyte.link"]),
+        ("", ASKED),
+        ("Egnyte.link", ["Egnyte.link"]),
+        ("Egnyte.filesystem Egnyte.link Egnyte.user", ASKED),
+        ("Egnyte.user", ASKED),
         ("Egnyte.link \x00 b\x00d ünknown", ["Egnyte.link"]),
-        ("\x00", ["Egnyte.filesystem"]),
+        ("\x00", ASKED),
+        ("Egnyte.link " * 200_000, ASKED),
+        (" ".join(f"Egnyte.{number}" for number in range(150_000)), ASKED),
     ],
+    ids=["none", "less", "more", "others", "noise", "no text", "long", "many"],
 )
-def test_the_scopes_that_a_browser_tells_are_stored_if_they_are_scopes(
-    browser: Client, implicit: Any, scope: str, stored: list[str]
+def test_what_a_browser_says_of_scopes_is_believed_where_it_is_less_than_was_asked_for(
+    browser: Client, implicit: Any, settings: Any, scope: str, stored: list[str]
 ) -> None:
+    settings.EGNYTE_SCOPES = ASKED
     fragment = granted(browser, implicit)
     assert posted(browser, fragment, scope=scope).status_code == 302
     assert EgnyteAccount.objects.get().scopes == stored
