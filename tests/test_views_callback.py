@@ -13,7 +13,6 @@ from django.urls import reverse
 
 from django_egnyte import conf, state
 from django_egnyte.models import AccountEvent, EgnyteAccount, SpentState
-from django_egnyte.services import budget
 from tests import walk
 from tests.walk import assert_nothing_is_left, assert_refusal
 

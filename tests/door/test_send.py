@@ -45,7 +45,9 @@ def test_an_answer_comes_back_whatever_its_status() -> None:
 
 def test_the_token_is_sent_and_then_gone_from_the_answer() -> None:
     with serving(always(answer())) as server:
-        response = http.send("POST", server.url, bearer=Secret(TOKEN), data={"client_secret": "s3cret"})
+        response = http.send(
+            "POST", server.url, bearer=Secret(TOKEN), data={"client_secret": "s3cret"}
+        )
     assert f"Authorization: Bearer {TOKEN}\r\n".encode() in server.requests[0]
     assert server.requests[0].endswith(b"client_secret=s3cret")
     assert "Authorization" not in response.request.headers
