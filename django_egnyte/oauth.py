@@ -205,13 +205,6 @@ class OAuthClient:
 
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
-            if isinstance(kwargs.get("data"), dict):
-                kwargs["data"] = {
-                    name: value.reveal() if isinstance(value, Secret) else value
-                    for name, value in kwargs["data"].items()
-                }
-            if isinstance(kwargs.get("bearer"), Secret):
-                kwargs["bearer"] = kwargs["bearer"].reveal()
             return http.send(
                 method,
                 self.base_url + path,

@@ -19,6 +19,7 @@ def prepare() -> None:
     from django.core.management import call_command
 
     from django_egnyte.choices import Flow
+    from django_egnyte.secret import Secret
     from django_egnyte.services import link
     from tests.conservation.clients import REDIRECT, SCOPES, code_of
 
@@ -27,7 +28,7 @@ def prepare() -> None:
     code = code_of(os.environ["EGNYTE_TEST_BASE_URL"], "acme.egnyte.com", "jsmith")
     link.link_with_code(
         user,
-        code=code,
+        code=Secret(code),
         host="acme.egnyte.com",
         redirect_uri=REDIRECT,
         scopes=SCOPES,

@@ -297,7 +297,7 @@ def test_connect_url_holds_what_is_given() -> None:
     assert query == {"next": "/a?b=c&d", "domain": "acme.egnyte.com"}
 
 
-@pytest.mark.parametrize("accept", ["text/html", "text/html,*/*;q=0.8", "*/*"])
+@pytest.mark.parametrize("accept", ["text/html", "text/html,*/*;q=0.8"])
 def test_a_page_is_sent_to_connect(egnyte_user: Any, accept: str) -> None:
     response = to_connect(request_of(egnyte_user, Accept=accept))
     assert response.status_code == 302

@@ -104,7 +104,8 @@ def test_a_page_without_an_account_is_sent_to_connect_and_back(browser: Client) 
 
 
 def test_an_anonymous_page_is_sent_to_connect(client: Client, db: None) -> None:
-    assert client.get("/userinfo/")["Location"].startswith("/egnyte/connect/")
+    response = client.get("/userinfo/", headers={"Accept": "text/html"})
+    assert response["Location"].startswith("/egnyte/connect/")
 
 
 def test_a_post_is_not_come_back_to(browser: Client) -> None:
@@ -269,7 +270,7 @@ def run_async(user: Any, url: str, **headers: str) -> Any:
     client.force_login(user)
 
     async def fetch() -> Any:
-        return await client.get(url, headers=headers)
+        return await client.get(url, headers={"Accept": "text/html"} | headers)
 
     return async_to_sync(fetch)()
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django_egnyte import conf, tasks
 from django_egnyte.choices import Status
 from django_egnyte.exceptions import EgnyteError
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
@@ -125,7 +125,7 @@ def test_the_outbox_is_worked_off(egnyte_account: EgnyteAccount, egnyte_sandbox:
     assert tasks.process_revocations() == {"revoked": 1}
     assert tasks.process_revocations() == {}
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django_egnyte import conf, queue, schedules, tasks
 from django_egnyte.choices import Status
 from django_egnyte.exceptions import UnauthorizedError
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
@@ -152,13 +152,13 @@ def test_a_worker_lets_accounts_live_and_die(
     with site.worker():
         wait_for(lambda: stored(account).status == Status.REVOKED)
         assert stored(account).access_token == ""
-        wait_for(lambda: not PendingRevocation.objects.exists())
+        wait_for(lambda: not EgnyteGrant.objects.exclude(release_at=None).exists())
 
         # A user disconnects: the worker ends the token at Egnyte.
         assert egnyte_sandbox.is_alive(second.open_token())
         disconnect(second.pk, actor="user:1")
         wait_for(lambda: not egnyte_sandbox.is_alive(second.open_token()))
-        wait_for(lambda: not PendingRevocation.objects.exists())
+        wait_for(lambda: not EgnyteGrant.objects.exclude(release_at=None).exists())
 
         # The sweeps find what is due.
         long_ago = timezone.now() - timedelta(days=2)

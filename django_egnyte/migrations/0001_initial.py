@@ -2,10 +2,11 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import django_egnyte.fields
-import django_egnyte.models
 from django.conf import settings
 from django.db import migrations, models
+
+import django_egnyte.fields
+import django_egnyte.models
 
 
 class Migration(migrations.Migration):

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_noop
 from .. import gateway, queue
 from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
+    DecryptionError,
     EgnyteError,
     InvalidGrantError,
     NotLinkedError,
@@ -60,10 +61,7 @@ def can_refresh(token: EgnyteToken) -> bool:
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
     _refuse_hopeless(lease)
-    newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
-    if newest is None or newest.generation == lease.token.generation or newest.is_expired:
-        newest = _ask(lease, actor)
-    # Otherwise a process was stopped after it had stored a token and before accounts pointed to it.
+    newest = _left_behind(lease) or _ask(lease, actor)
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
@@ -72,6 +70,21 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     if refreshed is None:
         raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
     return refreshed
+
+
+def _left_behind(lease: leases.Lease) -> EgnyteToken | None:
+    """A token that a process had stored when it was stopped, before the account pointed to it.
+
+    The refresh token that the account points to may be used up by that.
+    """
+    newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
+    if newest is None or newest.generation == lease.token.generation or newest.is_expired:
+        return None
+    try:
+        newest.open()
+    except DecryptionError:
+        return None
+    return newest
 
 
 def _refuse_hopeless(lease: leases.Lease) -> None:

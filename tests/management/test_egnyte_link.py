@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.services.revoke import process_revocations
 
 SECRET = " c0rrect <horse> & ünïcödé "
@@ -173,7 +173,7 @@ def test_egnytes_trouble_is_an_error_and_leaves_no_token(
     assert link(run, user, stdin).error.startswith(f"{error}: ")
     assert not EgnyteAccount.objects.exists()
     process_revocations()
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert internal.live_tokens() == []
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_egnyte import gateway
 from django_egnyte.fields import seal
-from django_egnyte.models import EgnyteAccount, HostState, KeyState, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, HostState, KeyState
 from django_egnyte.services.disconnect import disconnect
 
 
@@ -101,10 +101,10 @@ def test_paused_verdicts_need_someone(run, accounts, seen) -> None:
 def test_tokens_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> None:
     disconnect(accounts[0].pk, actor="test")
     long_ago = timezone.now() - timedelta(hours=30)
-    PendingRevocation.objects.update(created_at=long_ago)
+    EgnyteGrant.objects.exclude(release_at=None).update(created_at=long_ago)
     # It was not tried yet: nothing is wrong with it but the sweeps.
     assert run("egnyte_status").code == 0
-    PendingRevocation.objects.update(attempts=4)
+    EgnyteGrant.objects.exclude(release_at=None).update(attempts=4)
     ran = run("egnyte_status")
     assert ran.code == 1
     assert "1 tokens could not be revoked for over a day" in ran.error
@@ -114,7 +114,7 @@ def test_tokens_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> N
 
 def test_superseded_tokens_that_wait_for_their_grant_are_no_trouble(run, accounts, seen) -> None:
     disconnect(accounts[0].pk, actor="test")
-    PendingRevocation.objects.update(
+    EgnyteGrant.objects.exclude(release_at=None).update(
         reason="superseded", attempts=1, created_at=timezone.now() - timedelta(days=9)
     )
     assert run("egnyte_status").code == 0

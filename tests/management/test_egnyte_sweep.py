@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation, SpentState
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, SpentState
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.link import spend_state
 
@@ -33,7 +33,7 @@ def test_one_pass_does_everything_that_is_due(run, accounts, egnyte_sandbox) -> 
     ]  # fmt: skip
     assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id == 2
     assert EgnyteAccount.objects.get(pk=accounts[1].pk).last_validated_at is not None
-    assert not PendingRevocation.objects.exclude(reason="superseded").exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exclude(reason="superseded").exists()
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"acme"}
     assert AccountEvent.objects.filter(kind="refreshed").get().actor == "command"
 

@@ -14,9 +14,9 @@ from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteGrant,
     HostState,
     KeyState,
-    PendingRevocation,
     SpentState,
 )
 
@@ -84,7 +84,7 @@ def overdue() -> list[str]:
 def figures() -> dict[str, Any]:
     return {
         "live": EgnyteAccount.objects.live().count(),
-        "outbox": PendingRevocation.objects.filter(attempts__gt=0).count(),
+        "outbox": EgnyteGrant.objects.exclude(release_at=None).filter(attempts__gt=0).count(),
         "hosts": [state.host for state in HostState.objects.exclude(held_off_until=None)],
         "paused": KeyState.objects.exclude(verdicts_paused_at=None).exists(),
         "states": SpentState.objects.count(),
