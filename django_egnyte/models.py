@@ -481,7 +481,9 @@ class TokenRequest(AppModel):
 
 class KeyState(AppModel):
     """What is known of an API key at one host: when Egnyte last accepted it there, since when
-    nothing proves that it is good, and until when no token may be requested there."""
+    nothing proves that it is good, and until when no token may be requested there.
+
+    The row without a host is locked while a request is charged to the key."""
 
     key_digest: Text = models.CharField(max_length=64)
     host: Text = models.CharField(max_length=255)

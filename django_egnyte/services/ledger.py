@@ -1,8 +1,8 @@
 """The one ledger of requests to the token endpoint, and the limits that it keeps.
 
 Egnyte takes 100 token requests an hour for a key. Each request is written down before it is made,
-whatever becomes of it, and then counted together with those before it. So many at once cannot pass
-a limit that one after the other could not.
+whatever becomes of it, and counted together with those before it, while the key is locked. So many
+at once cannot pass a limit that one after the other could not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..exceptions import (
 )
 from ..models import KeyState, TokenRequest
 from .agenda import DAY
-from .transactions import DatabaseNow, ago, hence
+from .transactions import DatabaseNow, ago, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.ledger")
 
@@ -40,6 +40,8 @@ HOUR: Final = 3600
 BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
 # Egnyte's own limit for one user of an internal application is ten an hour.
 PER_USERNAME: Final = 10
+# In the column of the host: the row that stands for the key as a whole.
+WHOLE_KEY: Final = ""
 # So many hosts that refuse more token requests are the key's limit, not their own.
 SEVERAL_HOSTS: Final = 3
 # What a wrong code, password or host leads to, and no trouble of Egnyte's.
@@ -148,6 +150,12 @@ def purge() -> int:
 
 
 def _write_down(charge: Charge, failed: bool) -> TokenRequest:
+    return in_short_transaction(lambda: _charge(charge, failed))
+
+
+def _charge(charge: Charge, failed: bool) -> TokenRequest:
+    """One after the other for each key. A refusal rolls back what it raises out of."""
+    _take_turn()
     row: TokenRequest = TokenRequest.objects.create(
         key_digest=gateway.key_digest(),
         created_at=DatabaseNow(),
@@ -156,23 +164,33 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
         **charge._asdict(),
     )
     limits = _limits(charge, failed)
-    before = _recent().filter(pk__lte=row.pk, key_digest=row.key_digest)
-    counts = before.aggregate(
-        **{
-            f"of_{number}": Count(Case(When(limit.which, then=1)))
-            for number, limit in enumerate(limits)
-        }
+    counts = (
+        _recent()
+        .filter(key_digest=row.key_digest)
+        .aggregate(
+            **{
+                f"of_{number}": Count(Case(When(limit.which, then=1)))
+                for number, limit in enumerate(limits)
+            }
+        )
     )
     over = [limit for number, limit in enumerate(limits) if counts[f"of_{number}"] > limit.requests]
-    held = [] if over or charge.purpose == Purpose.IMPLICIT else held_off_until()
-    waits = [state for state in held if state.host == charge.host or len(held) >= SEVERAL_HOSTS]
-    if not over and not waits:
-        return row
-    row.delete()
     if over:
         raise _refusal(over[0], charge)
-    longest = max(state.held_off_until or timezone.now() for state in waits)
-    raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+    held = held_off_until() if charge.purpose != Purpose.IMPLICIT else []
+    waits = [state for state in held if state.host == charge.host or len(held) >= SEVERAL_HOSTS]
+    if waits:
+        longest = max(state.held_off_until or timezone.now() for state in waits)
+        raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+    return row
+
+
+def _take_turn() -> None:
+    """Lock the key. Without that, two requests at once do not see each other's rows.
+
+    An UPDATE, since under REPEATABLE READ a lock alone would go on with what was read before.
+    """
+    write_key_state(WHOLE_KEY, held_off_until=None)
 
 
 def _limits(charge: Charge, failed: bool) -> list[Limit]:
