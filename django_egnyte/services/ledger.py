@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
-from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import Case, Count, Exists, Max, Q, QuerySet, Subquery, When
 from django.utils import timezone
 
 from .. import gateway
@@ -82,12 +82,15 @@ def charged(
     """
     digest = _digest(f"{host} {username.casefold()}") if username else ""
     charge = Charge(purpose, host, user_ref, digest)
-    row = _write_down(charge, failed)
+    # Passwords can be guessed, so one is wrong until Egnyte has said that it is right.
+    row = _write_down(charge, failed or bool(username))
     try:
         yield
     except BaseException as error:
         _note_failure(row, error)
         raise
+    if username:
+        TokenRequest.objects.filter(pk=row.pk).update(failed=False, refused=False)
 
 
 def _note_failure(row: TokenRequest, error: BaseException) -> None:
@@ -153,18 +156,29 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
         **{
             f"of_{number}": Count(Case(When(limit.which, then=1)))
             for number, limit in enumerate(limits)
-        }
+        },
+        **_held_off(charge.host),
     )
     over = [limit for number, limit in enumerate(limits) if counts[f"of_{number}"] > limit.requests]
-    held = [] if over or charge.purpose == Purpose.IMPLICIT else held_off_until()
-    waits = [state for state in held if state.host == charge.host or len(held) >= SEVERAL_HOSTS]
-    if not over and not waits:
+    asks = charge.purpose != Purpose.IMPLICIT
+    if not over and not (asks and (counts["here"] or (counts["hosts"] or 0) >= SEVERAL_HOSTS)):
         return row
     row.delete()
     if over:
         raise _refusal(over[0], charge)
-    longest = max(state.held_off_until or timezone.now() for state in waits)
+    ends = [each.held_off_until for each in held_off_until() if each.held_off_until is not None]
+    longest = max(ends, default=timezone.now())
     raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+
+
+def _held_off(host: str) -> dict[str, Max]:
+    """Whether a hold-off stands at this host, and at how many hosts, for the same query."""
+    states = KeyState.objects.filter(
+        key_digest=gateway.key_digest(), held_off_until__gt=DatabaseNow()
+    )
+    here = When(Exists(states.filter(host=host)), then=1)
+    hosts = states.order_by().values("key_digest").annotate(n=Count("pk")).values("n")
+    return {"here": Max(Case(here, default=0)), "hosts": Max(Subquery(hosts))}
 
 
 def _limits(charge: Charge, failed: bool) -> list[Limit]:
