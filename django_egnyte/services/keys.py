@@ -23,6 +23,7 @@ from ..exceptions import (
     ImplicitKeyError,
     InvalidGrantError,
     MalformedRequestError,
+    RateLimitedError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, KeyState
 from ..oauth import OAuthClient
@@ -77,7 +78,8 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
     ``refused`` is the ``time.monotonic()`` of the refusal. Asks up to ``WITNESSES`` other accounts
     that were good lately, at other domains first. Where there is no other account, it asks the
     token endpoint with a code that cannot be valid. After a failure the operators are told once,
-    and nothing is asked for an hour.
+    and nothing is asked for an hour. ``RateLimitedError`` if the site's own limit lets nothing be
+    asked.
     """
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     if states.filter(accepted_at__gt=ago(time.monotonic() - refused)).exists():
@@ -131,6 +133,10 @@ def _endpoint_accepts(host: str) -> bool:
             _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
     except SPEAKS_FOR_THE_KEY:
         return True
+    except RateLimitedError as error:
+        if error.status is None:  # by the site's own limit: nothing was asked
+            raise
+        return False
     except EgnyteError:
         return False
     return False

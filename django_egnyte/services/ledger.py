@@ -97,8 +97,10 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
     try:
         by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
         TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
-        # For a password that limit is the Egnyte user's own.
-        if isinstance(error, RateLimitedError) and not row.username_digest:
+        # For a password that limit is the Egnyte user's own, and for a token from a browser the
+        # token's own: neither may stop others.
+        own = row.username_digest or row.purpose == Purpose.IMPLICIT
+        if isinstance(error, RateLimitedError) and not own:
             seconds = min(max(error.retry_after, 1.0), DAY)
             write_key_state(row.host, held_off_until=hence(seconds))
     except Error:
@@ -120,6 +122,12 @@ def used_this_hour() -> tuple[int, int]:
     """How many requests the key has made within the last hour, and how many of them for links."""
     mine = _recent().filter(key_digest=gateway.key_digest()).exclude(purpose=Purpose.IMPLICIT)
     return mine.count(), mine.filter(purpose=Purpose.LINK).count()
+
+
+def is_used_up() -> bool:
+    """Whether the key can make no refresh for now, at whichever host."""
+    used, _ = used_this_hour()
+    return used >= conf.token_requests_per_hour or len(held_off_until()) >= SEVERAL_HOSTS
 
 
 def held_off_until() -> list[KeyState]:
@@ -203,10 +211,14 @@ def _limits(charge: Charge, failed: bool) -> list[Limit]:
         ]
     if charge.purpose == Purpose.IMPLICIT:
         return limits  # no request to the token endpoint
-    limits.append(Limit(key & at_host & Q(failed=True), max(FAILURES_PER_HOUR, hour // 4)))
-    if charge.purpose == Purpose.LINK:
-        limits.append(Limit(Q(purpose=Purpose.LINK), share))
-    elif charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
+    # What users make fail at a host stops no refresh there. A refusal, which is final, stops none.
+    for_users = Q(purpose=Purpose.LINK)
+    same_kind = for_users if charge.purpose == Purpose.LINK else ~for_users & Q(refused=False)
+    failed_here = key & at_host & same_kind & Q(failed=True)
+    limits.append(Limit(failed_here, max(FAILURES_PER_HOUR, hour // 4)))
+    if charge.purpose != Purpose.REFRESH:
+        limits.append(Limit(key & ~Q(purpose=Purpose.REFRESH), share))
+    if charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
         limits.append(Limit(Q(purpose=charge.purpose), max(1, hour // 10)))
     return [*limits, Limit(key, hour)]
 

@@ -61,8 +61,11 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
-    _refuse_hopeless(lease)
-    newest = _left_behind(lease) or _ask(lease, actor)
+    newest = grants.newest_of(lease.grant.pk, lease.token.user_ref) or lease.token
+    # A process may have been stopped after it had stored a token and before accounts pointed to it.
+    if newest.generation == lease.token.generation or newest.is_expired:
+        _refuse_hopeless(lease, newest)
+        newest = _ask(lease, newest, actor)
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
@@ -88,8 +91,8 @@ def _left_behind(lease: leases.Lease) -> EgnyteToken | None:
     return newest
 
 
-def _refuse_hopeless(lease: leases.Lease) -> None:
-    token, grant, host = lease.token, lease.grant, lease.account.domain
+def _refuse_hopeless(lease: leases.Lease, token: EgnyteToken) -> None:
+    grant, host = lease.grant, lease.account.domain
     if not token.refresh_fingerprint:
         raise NotLinkedError("The account has no refresh token.", host=host)
     if grant.key_digest != gateway.key_digest():
@@ -109,15 +112,16 @@ def _refuse_hopeless(lease: leases.Lease) -> None:
         )
 
 
-def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
-    account, token, asked = lease.account, lease.token, time.monotonic()
-    refresh_token = account.opened_token().refresh_token
+def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
+    account, asked = lease.account, time.monotonic()
+    opened = account.opened_token() if token.pk == account.token_id else token.open()
+    refresh_token = opened.refresh_token
     try:
         return obtain(
             lambda client: client.refresh(refresh_token),
             purpose=Purpose.REFRESH,
             host=account.domain,
-            user_ref=token.user_ref,
+            user_ref=lease.token.user_ref,
             account_ref=account.pk,
             refreshed=token,
         )
