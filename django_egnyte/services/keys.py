@@ -91,7 +91,7 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
     if host:
         note_accepted(host, asked=asked)
         return True
-    _doubt(grant.domain)
+    doubt(grant.domain)
     return False
 
 
@@ -146,7 +146,8 @@ def _probing(host: str) -> OAuthClient:
     return replace(gateway.oauth(host), deadline=PROBE_DEADLINE)
 
 
-def _doubt(host: str) -> None:
+def doubt(host: str) -> None:
+    """Egnyte may have suspended the key. Tells the operators, unless they have been told."""
     known = is_doubted()
     ledger.write_key_state(host, doubted_at=DatabaseNow())
     if not known:

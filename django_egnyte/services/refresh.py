@@ -15,6 +15,7 @@ from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
     DecryptionError,
     EgnyteError,
+    InactiveKeyError,
     InvalidGrantError,
     NotLinkedError,
     RateLimitedError,
@@ -130,6 +131,8 @@ def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
         in_short_transaction(lambda: _note_refusal(lease, actor))
         raise
     except EgnyteError as error:
+        if isinstance(error, InactiveKeyError):
+            keys.doubt(account.domain)
         _postpone(lease, error)
         raise
 
