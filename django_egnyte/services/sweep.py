@@ -194,7 +194,7 @@ def _settle(this: Pass[EgnyteAccount], answer: _Answer, actor: str, account: Egn
         return answer.word
     if answer.error is not None:
         raise answer.error
-    return validate.settle_alive(account, actor=actor)
+    return validate.settle_alive(account, asked=answer.asked, actor=actor)
 
 
 def _put_off(account: EgnyteAccount, error: Exception) -> None:

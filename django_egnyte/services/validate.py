@@ -47,6 +47,7 @@ def validate(account_id: int, token_id: int | None = None, *, actor: str) -> Out
 def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
     """As ``validate``, for a row that was read with its token just now."""
     refused: float | None = None
+    asked = time.monotonic()
     try:
         if not needs_refresh(account):
             try:
@@ -54,7 +55,7 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
             except UnauthorizedError:
                 refused = time.monotonic()
             else:
-                return settle_alive(account, actor=actor)
+                return settle_alive(account, asked=asked, actor=actor)
         return settle_refused(account, refused, actor=actor)
     except EgnyteError as error:
         postpone(account, error)
@@ -73,9 +74,16 @@ def needs_refresh(account: EgnyteAccount) -> bool:
     return token is not None and token.is_expired and can_refresh(token)
 
 
-def settle_alive(account: EgnyteAccount, *, actor: str) -> Outcome:
-    """Egnyte accepts the token: note it, and end a suspicion."""
-    return "alive" if verdict.clear(account, actor=actor, **agenda.validated()) else "gone"
+def settle_alive(account: EgnyteAccount, *, asked: float, actor: str) -> Outcome:
+    """Egnyte accepts the token: note it, and end a suspicion, and a doubt about the API key.
+
+    ``asked`` is the ``time.monotonic()`` of the question.
+    """
+    token, was_suspect = account.token, account.status == Status.SUSPECT
+    cleared = verdict.clear(account, actor=actor, **agenda.validated())
+    if was_suspect and token is not None and token.grant.key_digest == gateway.key_digest():
+        keys.note_accepted(account.domain, asked=asked)
+    return "alive" if cleared else "gone"
 
 
 def settle_refused(account: EgnyteAccount, refused: float | None, *, actor: str) -> Outcome:
@@ -103,12 +111,13 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
         verdict.wait_for_proof(account, actor=actor, reason=OTHER_KEY)
         return "paused"
     if refused is None:
+        asked = time.monotonic()
         try:
             gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
         except UnauthorizedError:
             refused = time.monotonic()
         else:
-            return settle_alive(account, actor=actor)
+            return settle_alive(account, asked=asked, actor=actor)
     if not keys.proved_since(refused, lease.grant):
         verdict.wait_for_proof(account, actor=actor)
         return "paused"
