@@ -1,122 +1,379 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from django_egnyte.models import KeyState
-from django_egnyte.services import breaker, budget
+from django_egnyte import gateway
+from django_egnyte.choices import Purpose
+from django_egnyte.conf import PROBE_DEADLINE
+from django_egnyte.exceptions import EgnyteError, InactiveKeyError, RateLimitedError
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, KeyState, TokenRequest
+from django_egnyte.oauth import OAuthClient
+from django_egnyte.services import keys, ledger, sweep
+from django_egnyte.services.refresh import refresh
+from django_egnyte.services.validate import validate
 
-pytestmark = pytest.mark.django_db
+from .conftest import HOST, due_now, grant_of
+from .rows import HOUR, MINUTE, expired_now, refreshes_due
 
-
-def counts():
-    state = KeyState.objects.get()
-    return state.answers, state.deaths
-
-
-@pytest.fixture
-def counted(egnyte_sandbox):
-    """Make the key's row say what these answers would have left in it."""
-
-    def make(answers, deaths, *, paused=False):
-        budget.prepare()
-        since = timezone.now() if paused else None
-        KeyState.objects.update(answers=answers, deaths=deaths, verdicts_paused_at=since)
-
-    return make
+OTHER_HOST = "globex.egnyte.com"
 
 
-def test_nothing_is_counted_for_a_key_that_was_never_used(egnyte_sandbox):
-    breaker.note_alive()
-    assert not KeyState.objects.exists()
+def told(caplog):
+    return [r for r in caplog.records if getattr(r, "event", "") == "verdicts_paused"]
 
 
-def test_living_tokens_are_counted(counted):
-    counted(5, 1)
-    breaker.note_alive()
-    breaker.note_alive(3)
-    assert counts() == (9, 1)
+@contextmanager
+def suspended(sandbox):
+    sandbox.suspend_key("sandbox-code-key")
+    try:
+        yield
+    finally:
+        sandbox.resume_key("sandbox-code-key")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [((998, 9), (999, 9)), ((999, 9), (1000, 9)), ((1000, 9), (500, 4))]
-)
-def test_old_answers_fade_after_a_thousand(counted, before, after):
-    counted(*before)
-    breaker.note_alive()
-    assert counts() == after
+def an_hour_later():
+    """As if an hour had gone by since the key was doubted."""
+    ago = timezone.now() - HOUR - MINUTE
+    KeyState.objects.exclude(doubted_at=None).update(doubted_at=ago)
+    TokenRequest.objects.all().delete()
+    due_now()
 
 
-def test_the_first_death_is_a_verdict(egnyte_sandbox):
-    assert breaker.may_pass()
-    assert counts() == (1, 1)
+def questions(monkeypatch):
+    """The hosts that a proof of the key is asked at, and of whom."""
+    asked = []
+    userinfo, exchange = OAuthClient.userinfo, OAuthClient.exchange_code
+
+    def ask_userinfo(self, token):
+        asked.append((self.host, "userinfo", self.deadline))
+        return userinfo(self, token)
+
+    def ask_code(self, *args):
+        asked.append((self.host, "code", self.deadline))
+        return exchange(self, *args)
+
+    monkeypatch.setattr(OAuthClient, "userinfo", ask_userinfo)
+    monkeypatch.setattr(OAuthClient, "exchange_code", ask_code)
+    return asked
 
 
-@pytest.mark.parametrize(
-    ("answers", "deaths", "passes"),
-    [
-        (19, 19, True),  # the twentieth death, however few answers there are
-        (20, 20, False),
-        (418, 20, False),  # 21 of 419 are more than one in twenty
-        (419, 20, True),  # 21 of 420 are one in twenty
-    ],
-)
-def test_verdicts_pause_after_twenty_deaths_if_they_are_more_than_one_in_twenty(
-    counted, caplog, answers, deaths, passes
+# A suspended key
+
+
+@pytest.mark.parametrize("style", ["legacy", "modern"])
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_a_suspended_key_costs_no_account_and_no_token(egnyte_sandbox, many, style, count, caplog):
+    egnyte_sandbox.policy.style = style
+    accounts = many(count)
+    before = dict(EgnyteAccount.objects.values_list("pk", "token"))
+    with suspended(egnyte_sandbox):
+        for _ in range(3):
+            due_now()
+            refreshes_due()
+            # One after the other, all together, and before they expire.
+            for account in accounts:
+                assert validate(account.pk, actor="task") in ("paused", "unknown")
+            due_now()
+            sweep.validate_due(actor="task")
+            sweep.refresh_due(actor="task")
+            an_hour_later()
+        assert dict(EgnyteAccount.objects.values_list("pk", "token")) == before
+        assert not EgnyteAccount.objects.filter(status="revoked").exists()
+        assert not EgnyteGrant.objects.exclude(release_at=None).exists()
+        assert not EgnyteGrant.objects.exclude(refresh_refused_at=None).exists()
+        assert len(told(caplog)) == 1
+    # It ends by itself when the key is good again.
+    EgnyteGrant.objects.write(refresh_attempts=0)
+    due_now()
+    assert sweep.validate_due(actor="task")["dead"] == 0
+    assert set(EgnyteAccount.objects.values_list("status", "status_reason")) == {("active", "")}
+    assert not keys.is_doubted()
+    assert len(egnyte_sandbox.live_grants()) == count
+
+
+@pytest.mark.parametrize("style", ["legacy", "modern"])
+def test_expired_tokens_survive_a_suspended_key_too(egnyte_sandbox, many, style):
+    egnyte_sandbox.policy.style = style
+    many(3)
+    expired_now()
+    with suspended(egnyte_sandbox):
+        for _ in range(3):
+            due_now()
+            sweep.validate_due(actor="task")
+            an_hour_later()
+    assert not EgnyteAccount.objects.filter(status="revoked").exists()
+    EgnyteGrant.objects.write(refresh_attempts=0)
+    due_now()
+    sweep.validate_due(actor="task")
+    assert set(EgnyteAccount.objects.values_list("status", flat=True)) == {"active"}
+
+
+def test_while_the_key_is_in_doubt_nothing_is_asked_for_an_hour(egnyte_sandbox, many, monkeypatch):
+    egnyte_sandbox.policy.style = "legacy"
+    accounts = many(3)
+    asked = questions(monkeypatch)
+    with suspended(egnyte_sandbox):
+        for account in accounts:
+            assert validate(account.pk, actor="task") == "paused"
+        # Each account once; for the first two witnesses.
+        assert [deadline for *_, deadline in asked].count(PROBE_DEADLINE) == 2
+        asked.clear()
+        an_hour_later()
+        # The suspects are no witnesses any more, so the token endpoint is asked.
+        assert validate(accounts[0].pk, actor="task") == "paused"
+        assert [what for _, what, _ in asked] == ["userinfo", "code"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_site_whose_accounts_have_all_ended_comes_to_its_verdicts(egnyte_sandbox, many, count):
+    """The key is good; only nobody is left who could show it."""
+    egnyte_sandbox.policy.style = "legacy"
+    many(count)
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    for _ in range(2):
+        due_now()
+        sweep.validate_due(actor="task")
+        an_hour_later()
+    assert set(EgnyteAccount.objects.values_list("status", flat=True)) == {"revoked"}
+    assert not keys.is_doubted()
+
+
+def test_forty_deaths_at_once_need_no_more_proofs_than_the_site_may_ask_for(
+    egnyte_sandbox, many, settings, caplog
 ):
-    counted(answers, deaths)
-    with caplog.at_level(logging.CRITICAL, logger="django_egnyte"):
-        assert breaker.may_pass() is passes
-    assert breaker.is_paused() is not passes
-    assert len(caplog.records) == (0 if passes else 1)
-    # What led to the pause says nothing about its end.
-    assert counts() == ((answers + 1, deaths + 1) if passes else (0, 0))
+    egnyte_sandbox.policy.style = "legacy"
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 10
+    accounts = many(4)
+    EgnyteAccount.objects.update(last_validated_at=None)  # no witnesses
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    outcomes = [validate(account.pk, actor="task") for account in accounts]
+    # One proof an hour is allowed here. The site's own limit is no doubt about the key.
+    assert outcomes == ["dead", "unknown", "unknown", "unknown"]
+    assert told(caplog) == []
+    assert not keys.is_doubted()
+    TokenRequest.objects.all().delete()
+    assert validate(accounts[1].pk, actor="task") == "dead"
 
 
-def test_a_pause_is_told_once(counted, caplog):
-    counted(0, 0, paused=True)
-    with caplog.at_level(logging.CRITICAL, logger="django_egnyte"):
-        for _ in range(60):
-            assert not breaker.may_pass()
-    assert caplog.records == []
+def test_a_client_of_a_suspended_key_raises_and_keeps_its_account(egnyte_sandbox, egnyte_account):
+    with suspended(egnyte_sandbox):
+        for _ in range(3):
+            with pytest.raises(EgnyteError):
+                EgnyteAccount.objects.with_token().get().client.userinfo()
+    refreshes_due()
+    stored = EgnyteAccount.objects.with_token().get()
+    assert stored.status != "revoked"
+    assert stored.client.userinfo()["username"] == "jsmith"
 
 
-def test_while_they_are_paused_each_lot_is_judged_by_itself(counted):
-    counted(18, 18, paused=True)
-    assert not breaker.may_pass()
-    assert counts() == (19, 19)
-    assert not breaker.may_pass()
-    assert counts() == (0, 0)
+# Proofs
+
+
+def state_of(host=HOST):
+    return KeyState.objects.get(key_digest=gateway.key_digest(), host=host)
+
+
+def test_an_acceptance_is_dated_by_its_question(egnyte_sandbox):
+    keys.note_accepted(HOST, asked=time.monotonic() - 60)
+    since = timezone.now() - state_of().accepted_at
+    assert 59 <= since.total_seconds() <= 65
+
+
+def test_a_younger_acceptance_is_a_proof_and_an_older_one_is_none(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    grant = grant_of(egnyte_account)
+    asked = questions(monkeypatch)
+    refused = time.monotonic()
+    keys.note_accepted(OTHER_HOST, asked=refused - 10)
+    egnyte_sandbox.suspend_key("sandbox-code-key")
+    assert not keys.proved_since(refused, grant)
+    assert asked
+    KeyState.objects.update(doubted_at=None)
+    asked.clear()
+    keys.note_accepted(OTHER_HOST, asked=time.monotonic())
+    assert keys.proved_since(refused, grant)
+    assert asked == []
+
+
+def test_an_acceptance_of_another_key_is_no_proof(egnyte_sandbox, egnyte_account, settings):
+    grant = grant_of(egnyte_account)
+    refused = time.monotonic()
+    keys.note_accepted(HOST, asked=time.monotonic())
+    assert keys.proved_since(refused, grant)
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    assert not keys.proved_since(refused, grant)
+
+
+def test_witnesses_are_the_last_accepted_at_other_domains_first(
+    egnyte_account, many, make_user, link
+):
+    near = many(4)
+    far = [
+        link(make_user(f"far{number}"), domain="globex", username="mmiller") for number in range(2)
+    ]
+    now = timezone.now()
+    for minutes, each in enumerate([*near, *far]):
+        EgnyteAccount.objects.filter(pk=each.pk).update(
+            last_validated_at=now - minutes * MINUTE, next_validation_at=now
+        )
+    found = [each.pk for each in keys._witnesses(grant_of(egnyte_account))]
+    assert found == [far[0].pk, far[1].pk, near[0].pk]
+
+
+def test_who_is_no_witness(egnyte_sandbox, egnyte_account, many, settings):
+    suspect, never, expired, revoked, other_key = many(5)
+    accounts = EgnyteAccount.objects
+    accounts.filter(pk=suspect.pk).write(status="suspect")
+    accounts.filter(pk=never.pk).update(last_validated_at=None)
+    accounts.filter(pk=revoked.pk).write(status="revoked")
+    EgnyteGrant.objects.filter(pk=grant_of(other_key).pk).write(key_digest="another")
+    grant = grant_of(egnyte_account)
+    assert [each.pk for each in keys._witnesses(grant)] == [expired.pk]
+    type(expired.token).objects.filter(pk=expired.token_id).write(
+        expires_at=timezone.now() - MINUTE
+    )
+    # Nor is the account itself, or who shares its grant.
+    assert keys._witnesses(grant) == []
+
+
+def test_one_witness_that_egnyte_accepts_is_enough(
+    egnyte_sandbox, many, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.style = "legacy"
+    dead = link(make_user("dead"), username="bdoe")
+    many(3)
+    asked = questions(monkeypatch)
+    egnyte_sandbox.set_password("acme", "bdoe", "new")
+    assert validate(dead.pk, actor="task") == "dead"
+    assert [what for _, what, _ in asked] == ["userinfo", "userinfo"]
+    assert state_of().accepted_at is not None
+
+
+def test_a_witness_whose_host_is_away_proves_nothing_and_the_next_is_asked(
+    egnyte_sandbox, egnyte_user, make_user, link
+):
+    egnyte_sandbox.policy.style = "legacy"
+    dead = link(egnyte_user, username="bdoe")
+    link(make_user("far"), domain="globex", username="mmiller")
+    link(make_user("near"))
+    egnyte_sandbox.set_password("acme", "bdoe", "new")
+    egnyte_sandbox.faults.add(domain="globex", status=503, times=None)
+    assert validate(dead.pk, actor="task") == "dead"
+
+
+def test_without_another_account_the_token_endpoint_is_asked_and_charged(
+    egnyte_sandbox, legacy, monkeypatch
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    asked = questions(monkeypatch)
+    assert validate(legacy.pk, actor="task") == "dead"
+    assert [(what, host) for host, what, _ in asked] == [("userinfo", HOST), ("code", HOST)]
+    assert asked[-1][2] == PROBE_DEADLINE
+    row = TokenRequest.objects.get()
+    assert (row.purpose, row.host, row.user_ref) == (Purpose.PROOF, HOST, "")
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "paused"),
+    ("answer", "accepted"),
     [
-        ((18, 0), (19, 0), True),
-        ((19, 0), (0, 0), False),
-        ((19, 1), (0, 0), False),  # one in twenty
-        ((19, 2), (0, 0), True),
-        ((18, 2), (19, 2), True),
+        ({"status": 400, "body": {"error": "invalid_grant"}}, True),
+        ({"status": 400, "body": {"error": "unsupported_grant_type"}}, True),
+        ({"status": 400, "body": {"error": "unauthorized_client"}}, True),
+        ({"status": 400, "body": {"error": "invalid_request"}}, True),
+        ({"status": 401, "body": {"error": "invalid_client"}}, False),
+        ({"status": 403, "headers": {"X-Mashery-Error-Code": "ERR_403_DEVELOPER_INACTIVE"}}, False),
+        ({"status": 409, "headers": {"Retry-After": "60"}}, False),
+        ({"status": 503}, False),
+        ({"reset": True}, False),
+        ({"html": True}, False),
+        ({"status": 200, "body": {}}, False),
     ],
 )
-def test_a_pause_ends_when_a_lot_of_answers_is_good(counted, caplog, before, after, paused):
-    counted(*before, paused=True)
-    with caplog.at_level(logging.WARNING, logger="django_egnyte"):
-        breaker.note_alive()
-    assert counts() == after
-    assert breaker.is_paused() is paused
-    assert [record.event for record in caplog.records] == ([] if paused else ["verdicts_resumed"])
+def test_only_an_answer_that_blames_the_code_proves_the_key(
+    egnyte_sandbox, legacy, answer, accepted
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    egnyte_sandbox.faults.add(grant_type="authorization_code", **answer)
+    assert validate(legacy.pk, actor="task") == ("dead" if accepted else "paused")
+    assert keys.is_doubted() is not accepted
 
 
-def test_a_pause_is_ended_on_request_and_only_once(counted, caplog):
-    counted(7, 3, paused=True)
-    with caplog.at_level(logging.WARNING, logger="django_egnyte"):
-        assert breaker.resume("somebody asked")
-    assert "somebody asked" in caplog.text
-    assert counts() == (0, 0)
-    caplog.clear()
-    with caplog.at_level(logging.WARNING, logger="django_egnyte"):
-        assert not breaker.resume("somebody asked again")
-    assert caplog.records == []
+def test_a_refused_refresh_token_proves_the_key_and_one_that_blames_it_does_not(
+    egnyte_sandbox, egnyte_account
+):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    assert validate(egnyte_account.pk, actor="task") == "dead"
+    assert [row.purpose for row in TokenRequest.objects.all()] == [Purpose.REFRESH]
+
+
+def test_a_refresh_that_blames_the_key_refuses_no_refresh_token(egnyte_sandbox, egnyte_account):
+    with suspended(egnyte_sandbox):
+        for _ in range(2):
+            with pytest.raises(InactiveKeyError):
+                refresh(EgnyteAccount.objects.with_token().get(), actor="task")
+            refreshes_due()
+    assert grant_of(egnyte_account).refresh_refused_at is None
+    assert refresh(EgnyteAccount.objects.with_token().get(), actor="task").token.generation == 2
+
+
+# Doubt, and its end
+
+
+def test_operators_are_told_once_however_many_hosts_and_hours(
+    egnyte_sandbox, many, make_user, link, caplog
+):
+    egnyte_sandbox.policy.style = "legacy"
+    accounts = [*many(2), link(make_user("far"), domain="globex", username="mmiller")]
+    with suspended(egnyte_sandbox):
+        for _ in range(4):
+            for account in accounts:
+                assert validate(account.pk, actor="task") == "paused"
+            an_hour_later()
+    (record,) = told(caplog)
+    assert record.levelno == logging.CRITICAL
+    assert "--resume-verdicts" in record.getMessage()
+
+
+def test_an_acceptance_ends_the_doubt_and_says_so_once(egnyte_sandbox, egnyte_account, caplog):
+    for host in (HOST, OTHER_HOST):
+        ledger.write_key_state(host, doubted_at=timezone.now() - MINUTE)
+    # One that was asked before the doubt says nothing.
+    keys.note_accepted(HOST, asked=time.monotonic() - 120)
+    assert keys.is_doubted()
+    for _ in range(2):
+        keys.note_accepted(HOST, asked=time.monotonic())
+    assert not keys.is_doubted()
+    events = [r for r in caplog.records if getattr(r, "event", "") == "verdicts_resumed"]
+    assert len(events) == 1
+
+
+def test_a_doubt_is_forgotten_on_request_and_only_once(egnyte_sandbox, egnyte_account):
+    assert not keys.forget_doubt()
+    ledger.write_key_state(HOST, doubted_at=timezone.now())
+    assert keys.forget_doubt()
+    assert not keys.forget_doubt()
+    assert not keys.is_doubted()
+
+
+def test_a_doubt_of_another_key_is_none_of_this_one(egnyte_sandbox, settings):
+    ledger.write_key_state(HOST, doubted_at=timezone.now())
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    assert not keys.is_doubted()
+    assert not keys.forget_doubt()
+
+
+def test_the_sites_own_limit_is_raised_and_is_no_doubt(egnyte_sandbox, legacy, settings, caplog):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 10
+    with ledger.charged(Purpose.PROOF, host=OTHER_HOST):
+        pass
+    with pytest.raises(RateLimitedError):
+        keys.proved_since(time.monotonic(), grant_of(legacy))
+    assert not keys.is_doubted() and told(caplog) == []
+    assert timedelta(0) < timezone.now() - TokenRequest.objects.get().created_at
