@@ -7,9 +7,11 @@ from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import UnavailableError
-from django_egnyte.models import AccountEvent, EgnyteAccount, HostState, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, HostState
 from django_egnyte.services import administer, hosts
 from django_egnyte.services.disconnect import disconnect
+
+from .conftest import grant_of
 
 LATER = timedelta(hours=5)
 
@@ -22,27 +24,28 @@ def is_now(moment):
     return abs(timezone.now() - moment) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize(
-    ("ask", "column", "task", "kind"),
-    [
-        (
-            administer.request_validation,
-            "next_validation_at",
-            "validate_account",
-            EventKind.VALIDATION_ASKED,
-        ),
-        (administer.request_refresh, "next_refresh_at", "refresh_account", EventKind.REFRESH_ASKED),
-    ],
-)
-def test_what_is_asked_for_is_due_now_and_hurried(
-    egnyte_account, egnyte_user, link, hurried, ask, column, task, kind
+def test_a_validation_that_is_asked_for_is_due_now_and_hurried(
+    egnyte_account, egnyte_user, link, hurried
 ):
     other = link(egnyte_user, username="bdoe")
-    EgnyteAccount.objects.update(**{column: timezone.now() + LATER})
-    assert ask(egnyte_account, actor="admin") is True
-    assert is_now(getattr(EgnyteAccount.objects.get(pk=egnyte_account.pk), column))
-    assert not is_now(getattr(EgnyteAccount.objects.get(pk=other.pk), column))
-    assert (hurried, kinds()) == ([(task, egnyte_account.pk, 1)], [kind])
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() + LATER)
+    assert administer.request_validation(egnyte_account, actor="admin") is True
+    due = dict(EgnyteAccount.objects.values_list("pk", "next_validation_at"))
+    assert is_now(due[egnyte_account.pk]) and not is_now(due[other.pk])
+    assert hurried == [("validate_account", egnyte_account.pk, egnyte_account.token_id)]
+    assert kinds() == [EventKind.VALIDATION_ASKED]
+
+
+def test_a_refresh_that_is_asked_for_is_due_now_and_hurried(
+    egnyte_account, egnyte_user, link, hurried
+):
+    other = link(egnyte_user, username="bdoe")
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now() + LATER)
+    assert administer.request_refresh(egnyte_account, actor="admin") is True
+    assert is_now(grant_of(egnyte_account).next_refresh_at)
+    assert not is_now(grant_of(other).next_refresh_at)
+    assert hurried == [("refresh_account", egnyte_account.pk, egnyte_account.token_id)]
+    assert kinds() == [EventKind.REFRESH_ASKED]
 
 
 @pytest.mark.parametrize("ask", [administer.request_validation, administer.request_refresh])
@@ -52,8 +55,14 @@ def test_nothing_can_be_asked_of_an_account_that_has_ended(egnyte_account, hurri
     assert (hurried, kinds()) == ([], [])
 
 
-def test_no_refresh_without_a_refresh_token(egnyte_account, hurried):
-    EgnyteAccount.objects.write(refresh_fingerprint="")
+def test_no_refresh_without_a_refresh_token_that_works(egnyte_account, hurried, settings):
+    EgnyteToken.objects.write(refresh_fingerprint="")
+    assert administer.request_refresh(egnyte_account, actor="admin") is False
+    EgnyteToken.objects.write(refresh_fingerprint="f" * 64)
+    EgnyteGrant.objects.write(refresh_refused_at=timezone.now())
+    assert administer.request_refresh(egnyte_account, actor="admin") is False
+    EgnyteGrant.objects.write(refresh_refused_at=None)
+    settings.EGNYTE_CLIENT_ID = "another-key"
     assert administer.request_refresh(egnyte_account, actor="admin") is False
     assert (hurried, kinds()) == ([], [])
 
@@ -71,27 +80,36 @@ def test_a_user_is_asked_to_reconnect_whatever_the_status(egnyte_account):
 def test_a_default_is_cleared(egnyte_account):
     assert EgnyteAccount.objects.get().is_default
     administer.clear_default(egnyte_account)
-    assert not EgnyteAccount.objects.get().is_default
+    stored = EgnyteAccount.objects.get()
+    assert (stored.is_default, stored.default_of) == (False, None)
 
 
 def test_a_revocation_that_failed_is_tried_again_at_once(egnyte_account, hurried):
     disconnect(egnyte_account.pk, actor="user")
     for host in ("acme.egnyte.com", "globex.egnyte.com"):
         hosts.note_unreachable(host, UnavailableError("No answer."))
-    PendingRevocation.objects.write(attempts=1, not_before=timezone.now() + LATER)
+    EgnyteGrant.objects.write(
+        revoke_attempts=1, revoke_refreshes=3, release_at=timezone.now() + LATER
+    )
     hurried.clear()
-    row = PendingRevocation.objects.get()
+    row = EgnyteGrant.objects.get()
     assert administer.request_revocation(row, actor="admin") is True
-    assert is_now(PendingRevocation.objects.get().not_before)
+    stored = EgnyteGrant.objects.get()
+    assert is_now(stored.release_at) and stored.revoke_refreshes == 0
     assert list(HostState.objects.values_list("host", flat=True)) == ["globex.egnyte.com"]
     assert (hurried, kinds()) == ([("process_revocations",)], [EventKind.RETRY_ASKED])
 
 
-def test_a_revocation_that_never_failed_is_left_alone(egnyte_account, hurried):
+def test_a_revocation_that_never_failed_or_is_in_use_is_left_alone(
+    egnyte_account, hurried, make_user, link
+):
+    used = grant_of(link(make_user("other")))
+    EgnyteGrant.objects.filter(pk=used.pk).write(revoke_attempts=1)
     disconnect(egnyte_account.pk, actor="user")
-    PendingRevocation.objects.write(not_before=timezone.now() + LATER)
+    EgnyteGrant.objects.exclude(pk=used.pk).write(release_at=timezone.now() + LATER)
     hurried.clear()
-    row = PendingRevocation.objects.get()
-    assert administer.request_revocation(row, actor="admin") is False
-    assert not is_now(PendingRevocation.objects.get().not_before)
+    for row in EgnyteGrant.objects.all():
+        assert administer.request_revocation(row, actor="admin") is False
+    assert EgnyteGrant.objects.get(pk=used.pk).release_at is None
+    assert not is_now(EgnyteGrant.objects.exclude(pk=used.pk).get().release_at)
     assert (hurried, kinds()) == ([], [])

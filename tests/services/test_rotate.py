@@ -10,16 +10,18 @@ import pytest
 from django.db import connection
 
 from django_egnyte.exceptions import DecryptionError
-from django_egnyte.fields import Sealed, as_stored, ciphers, needs_reseal, seal
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.fields import Sealed, ciphers, needs_reseal, seal
+from django_egnyte.models import EgnyteAccount, EgnyteToken
 from django_egnyte.oauth import fingerprint
+from django_egnyte.secret import Secret
 from django_egnyte.services import rotate as rotation
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.rotate import Rotation, count, rotate
 
-from .conftest import all_due, orphans
+from .conftest import all_due, orphans, pending
+from .rows import expired_now
 
 try:
     # Here, since it writes its defaults into whatever settings are active when it is imported.
@@ -40,52 +42,41 @@ def rotated(**options: Any) -> Rotation:
 
 
 def sealed_values() -> dict[str, str]:
-    """What the database holds, by table, row and column."""
+    """What the database holds, by row and column."""
     return {
-        f"{row._meta.model_name}:{row.pk}.{name}": str(stored(row, name))
-        for model in (EgnyteAccount, PendingRevocation)
-        for row in model.objects.order_by("pk")
+        f"egnytetoken:{row.pk}.{name}": str(getattr(row, name))
+        for row in EgnyteToken.objects.order_by("pk")
         for name in ("access_token", "refresh_token")
-        if stored(row, name)
+        if getattr(row, name)
     }
-
-
-def stored(row: Any, name: str) -> Sealed:
-    with as_stored():
-        value: Sealed = getattr(row, name)
-    return value
 
 
 def assert_readable() -> None:
     """Every row opens, and holds the token that its fingerprint names."""
-    for account in EgnyteAccount.objects.all():
-        assert fingerprint(account.domain, account.open_token()) == account.token_fingerprint
-        assert (
-            fingerprint(account.domain, account.opened_token().refresh_token.reveal())
-            == account.refresh_fingerprint
-        )
-    for row in PendingRevocation.objects.all():
-        assert fingerprint(row.domain, row.open_token()) == row.fingerprint
-        assert (
-            fingerprint(row.domain, row.opened_token().refresh_token.reveal())
-            == row.refresh_fingerprint
-        )
+    for token in EgnyteToken.objects.all():
+        opened = token.open()
+        assert fingerprint(token.domain, opened.access_token) == token.fingerprint
+        assert fingerprint(token.domain, opened.refresh_token) == token.refresh_fingerprint
+    for account in EgnyteAccount.objects.with_token().live():
+        assert account.open_token()
 
 
 @pytest.fixture
 def filled(
     settings: Any, link: Callable[..., EgnyteAccount], make_user: Callable[[str], Any]
 ) -> list[EgnyteAccount]:
-    """Three accounts and two tokens in the outbox, all sealed with the old key."""
+    """Three accounts and two grants that wait to be revoked, all sealed with the old key."""
     settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
     accounts = [link(make_user(f"user-{number}")) for number in range(5)]
     for account in accounts[3:]:
         disconnect(account.pk, actor="test")
-    assert PendingRevocation.objects.count() == 2
+    assert len(pending()) == 2
     return accounts[:3]
 
 
-def test_both_tables_are_sealed_anew_and_the_old_key_can_go(filled, settings, egnyte_sandbox):
+def test_tokens_in_use_and_released_ones_are_sealed_anew_and_the_old_key_can_go(
+    filled, settings, egnyte_sandbox
+):
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     before = sealed_values()
     done = rotated()
@@ -110,13 +101,15 @@ def test_without_rotation_the_old_key_cannot_go(filled, settings):
 def test_nothing_but_the_ciphertext_changes(filled, settings):
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     names = [
-        field.name
-        for field in EgnyteAccount._meta.concrete_fields
+        field.attname
+        for field in EgnyteToken._meta.concrete_fields
         if field.name not in ("access_token", "refresh_token")
     ]
-    before = list(EgnyteAccount.objects.order_by("pk").values(*names))
+    accounts = list(EgnyteAccount.objects.order_by("pk").values())
+    before = list(EgnyteToken.objects.order_by("pk").values(*names))
     rotated()
-    assert list(EgnyteAccount.objects.order_by("pk").values(*names)) == before
+    assert list(EgnyteToken.objects.order_by("pk").values(*names)) == before
+    assert list(EgnyteAccount.objects.order_by("pk").values()) == accounts
 
 
 def test_a_second_rotation_finds_nothing_to_do(filled, settings):
@@ -161,77 +154,97 @@ def test_a_site_moves_from_one_cipher_to_the_other(settings, link, make_user, be
     assert {value.startswith("dc1.") for value in values} == {after == DJANGO_CRYPTOGRAPHY}
 
 
-def test_a_token_that_is_refreshed_meanwhile_wins(filled, settings, monkeypatch, egnyte_sandbox):
+def meanwhile_once(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
+    """Something happens between the reading and the writing of the first value."""
+    reseal = rotation.seal
+    done: list[bool] = []
+
+    def seal(plain: Secret, context: str) -> Sealed:
+        if not done:
+            done.append(True)
+            work()
+        return reseal(plain, context)
+
+    monkeypatch.setattr(rotation, "seal", seal)
+
+
+def test_an_account_that_is_refreshed_meanwhile_has_its_new_token(
+    filled, settings, monkeypatch, egnyte_sandbox
+):
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     egnyte_sandbox.policy.refresh_rotates = True
-    account = filled[1]
-    reseal = rotation.seal
-    refreshed: list[EgnyteAccount] = []
-
-    def seal(plain: str, context: str) -> Sealed:
-        if plain == account.open_token() and not refreshed:
-            refreshed.append(refresh(account, actor="test"))
-        return reseal(plain, context)
-
-    monkeypatch.setattr(rotation, "seal", seal)
+    account = EgnyteAccount.objects.with_token().get(pk=filled[0].pk)
+    meanwhile_once(monkeypatch, lambda: refresh(account, actor="test"))
     done = rotated()
-    current = EgnyteAccount.objects.get(pk=account.pk)
-    assert current.open_token() == refreshed[0].access_token != account.open_token()
-    assert (
-        current.opened_token().refresh_token.reveal()
-        == refreshed[0].refresh_token
-        != account.opened_token().refresh_token.reveal()
-    )
-    # Both columns of that row had been read before; the superseded token is in the outbox now.
-    assert (done.overtaken, done.resealed) == (2, 4 + 4 + 1)
-    assert not needs_reseal(stored(current, "access_token"))
-    assert_readable()
-
-
-def test_an_account_that_is_gone_meanwhile_stays_gone(filled, settings, monkeypatch):
-    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
-    reseal, account = rotation.seal, filled[0]
-
-    def seal(plain: str, context: str) -> Sealed:
-        disconnect(account.pk, actor="test")
-        return reseal(plain, context)
-
-    monkeypatch.setattr(rotation, "seal", seal)
-    done = rotated()
-    assert done.overtaken == 2
-    assert not EgnyteAccount.objects.filter(pk=account.pk).exists()
-    # What it held moved into the outbox, which is rotated after the accounts.
+    # The row that the refresh replaced is sealed anew, too; its own was sealed with the new key.
+    assert (done.looked_at, done.resealed, done.overtaken) == (6, 10, 0)
+    current = EgnyteAccount.objects.with_token().get(pk=account.pk)
+    assert current.token_id != account.token_id
+    assert egnyte_sandbox.is_alive(current.open_token())
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
-    assert PendingRevocation.objects.count() == 3
     assert_readable()
 
 
-def test_rows_that_no_key_opens_are_named_and_left_as_they_are(filled, settings, caplog):
-    account, pending = filled[1], PendingRevocation.objects.last()
-    lost = Sealed(ciphers()[0].seal("x", "another context"))
-    EgnyteAccount.objects.filter(pk=account.pk).write(access_token=lost)
-    PendingRevocation.objects.filter(pk=pending.pk).write(refresh_token=Sealed("not sealed"))
+def test_a_token_that_is_forgotten_meanwhile_stays_so(
+    filled, settings, monkeypatch, egnyte_sandbox
+):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    account = EgnyteAccount.objects.get(pk=filled[0].pk)
+
+    def leave() -> None:
+        disconnect(account.pk, actor="test")
+        expired_now()
+        process_revocations()
+
+    meanwhile_once(monkeypatch, leave)
+    done = rotated()
+    gone = EgnyteToken.objects.filter(pk=account.token_id)
+    assert not gone.exists()
+    assert done.overtaken >= 1 and done.unreadable == []
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
+    assert_readable()
+
+
+def test_a_value_that_another_rotation_has_sealed_meanwhile_is_left_alone(
+    filled, settings, monkeypatch
+):
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    others: list[Rotation] = []
+    meanwhile_once(monkeypatch, lambda: others.append(rotated()))
+    done = rotated()
+    assert (others[0].resealed, done.resealed, done.overtaken) == (10, 0, 10)
+    assert not any(map(needs_reseal, sealed_values().values()))
+
+
+def test_rows_that_no_key_opens_are_named_and_left_as_they_are(filled, settings):
+    token = EgnyteToken.objects.get(accounts=filled[0].pk)
+    waits = EgnyteToken.objects.filter(grant=pending()[0].pk).get()
+    lost = Sealed(ciphers()[0].seal(Secret("x"), "another context"))
+    EgnyteToken.objects.filter(pk=token.pk).write(access_token=lost)
+    EgnyteToken.objects.filter(pk=waits.pk).write(refresh_token=Sealed("not sealed"))
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     done = rotated()
     assert done.unreadable == [
-        f"egnyteaccount:{account.pk}.access_token",
-        f"pendingrevocation:{pending.pk}.refresh_token",
+        f"egnytetoken:{token.pk}.access_token",
+        f"egnytetoken:{waits.pk}.refresh_token",
     ]
     assert (done.looked_at, done.resealed) == (5, 8)
-    account.refresh_from_db()
-    pending.refresh_from_db()
-    assert stored(account, "access_token") == lost
-    assert stored(pending, "refresh_token") == "not sealed"
-    assert account.opened_token().refresh_token.reveal() and pending.access_token
+    values = sealed_values()
+    assert values[f"egnytetoken:{token.pk}.access_token"] == lost
+    assert values[f"egnytetoken:{waits.pk}.refresh_token"] == "not sealed"
+    # Their other columns are done all the same.
+    assert not needs_reseal(values[f"egnytetoken:{token.pk}.refresh_token"])
+    assert not needs_reseal(values[f"egnytetoken:{waits.pk}.access_token"])
 
 
 def test_a_dry_run_only_counts(filled, settings):
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
-    EgnyteAccount.objects.filter(pk=filled[0].pk).write(access_token=Sealed("nonsense"))
+    token = EgnyteToken.objects.get(accounts=filled[0].pk)
+    EgnyteToken.objects.filter(pk=token.pk).write(access_token=Sealed("nonsense"))
     before = sealed_values()
     done = rotated(dry_run=True)
     assert (done.looked_at, done.resealed, done.overtaken) == (5, 9, 0)
-    assert done.unreadable == [f"egnyteaccount:{filled[0].pk}.access_token"]
+    assert done.unreadable == [f"egnytetoken:{token.pk}.access_token"]
     assert sealed_values() == before
 
 
@@ -245,22 +258,20 @@ def test_a_rotation_can_be_stopped_and_started_again(filled, settings, monkeypat
     assert sorted(map(needs_reseal, sealed_values().values())) == [False] * 4 + [True] * 6
     assert_readable()
     seen = [done.looked_at for done in rotate()]
-    assert seen == [2, 3, 5]
+    assert seen == [2, 4, 5]
     done = rotated()
     assert done.resealed == 0
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     assert_readable()
 
 
-def test_empty_tokens_stay_empty(filled, settings):
-    from django_egnyte.services.disconnect import revoke
-
-    assert revoke(filled[0], actor="test", reason="test")
+def test_empty_tokens_stay_empty(settings, egnyte_sandbox, link, make_user):
+    settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
+    egnyte_sandbox.policy.style = "legacy"
+    link(make_user("one"))
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
-    # Its tokens moved to the outbox: still ten values.
-    assert rotated().resealed == 10
-    account = EgnyteAccount.objects.get(pk=filled[0].pk)
-    assert stored(account, "access_token") == stored(account, "refresh_token") == ""
+    assert rotated().resealed == 1
+    assert EgnyteToken.objects.get().refresh_token == ""
 
 
 @contextmanager
@@ -306,7 +317,7 @@ def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_s
     pair = [FERNET, DJANGO_CRYPTOGRAPHY]
 
     def write(account: EgnyteAccount) -> None:
-        refresh(EgnyteAccount.objects.get(pk=account.pk), actor="test")
+        refresh(EgnyteAccount.objects.with_token().get(pk=account.pk), actor="test")
 
     with meanwhile(
         assert_readable, assert_readable, lambda: write(accounts[0]), lambda: write(accounts[1])
@@ -333,7 +344,8 @@ def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_s
     assert_readable()
     for account in EgnyteAccount.objects.all():
         assert egnyte_sandbox.is_alive(account.open_token())
-    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id > 1
+    newest = EgnyteAccount.objects.with_token().get(pk=accounts[0].pk).token
+    assert newest is not None and newest.generation > 1
 
 
 def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte_sandbox):
@@ -362,7 +374,7 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
 
     def refresh_some() -> None:
         for account in accounts[:3] * 2:
-            refresh(EgnyteAccount.objects.get(pk=account.pk), actor="test")
+            refresh(EgnyteAccount.objects.with_token().get(pk=account.pk), actor="test")
 
     def leave() -> None:
         for account in accounts[3:5]:
@@ -375,7 +387,8 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
     rotated()
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     assert_readable()
-    assert [each.token_id for each in EgnyteAccount.objects.order_by("pk")] == [3, 3, 3, 1]
+    counts = EgnyteAccount.objects.order_by("pk").values_list("token__generation", flat=True)
+    assert list(counts) == [3, 3, 3, 1]
     for account in EgnyteAccount.objects.all():
         assert egnyte_sandbox.is_alive(account.open_token())
     all_due()
@@ -384,13 +397,13 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
 
 
 def test_a_row_may_be_half_done(filled, settings):
-    """Its access token is empty, or was replaced since the new key is there."""
+    """Its access token is empty, or was sealed anew before the process was stopped."""
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
-    one, two = filled[:2]
-    sealed = seal(one.open_token(), one.seal_context("access_token"))
-    EgnyteAccount.objects.filter(pk=one.pk).write(access_token=sealed)
-    EgnyteAccount.objects.filter(pk=two.pk).write(access_token="")
+    one, two = (EgnyteToken.objects.get(accounts=each.pk) for each in filled[:2])
+    sealed = seal(one.open().access_token, one.seal_context("access_token"))
+    EgnyteToken.objects.filter(pk=one.pk).write(access_token=sealed)
+    EgnyteToken.objects.filter(pk=two.pk).write(access_token="")
     assert rotated().resealed == 8
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
-    for row in EgnyteAccount.objects.filter(pk__in=[one.pk, two.pk]):
-        assert row.opened_token().refresh_token.reveal()
+    for token in EgnyteToken.objects.filter(pk__in=[one.pk, two.pk]):
+        assert token.open().refresh_token

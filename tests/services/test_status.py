@@ -1,25 +1,31 @@
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from django.utils import timezone
 
-from django_egnyte import gateway
+from django_egnyte.choices import Purpose
 from django_egnyte.fields import seal
-from django_egnyte.models import EgnyteAccount, KeyState, PendingRevocation
-from django_egnyte.services import sweep
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken, SweepState, TokenRequest
+from django_egnyte.secret import Secret
+from django_egnyte.services import ledger, sweep
 from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.refresh import refresh
 from django_egnyte.services.status import overview
+
+from .rows import HOUR, MINUTE, refreshes_due
 
 pytestmark = pytest.mark.django_db
 
-MINUTE = timedelta(minutes=1)
-HOUR = 60 * MINUTE
+
+@pytest.fixture(autouse=True)
+def _swept(db):
+    """The sweeps have just run."""
+    sweep.note_run("validations")
 
 
 def test_a_site_without_anything_is_well(egnyte_sandbox):
     seen = overview().as_dict()
+    assert 0 <= seen.pop("last_sweep_seconds") < 30
     assert seen.pop("accounts") == {"active": 0, "suspect": 0, "revoked": 0}
     assert seen.pop("token_requests_per_hour") == 100
     assert seen.pop("refreshes_possible") == 7 * 24 * 100
@@ -29,8 +35,9 @@ def test_a_site_without_anything_is_well(egnyte_sandbox):
 def test_the_oldest_twenty_are_opened(egnyte_account, many, settings):
     many(20)
     settings.EGNYTE_ENCRYPTION_KEYS = ["a key that opens nothing here, not a single row"]
-    sealed = seal("a token", egnyte_account.seal_context("access_token"))
-    EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(access_token=sealed)
+    for name in ("access_token", "refresh_token"):
+        sealed = seal(Secret("a token"), egnyte_account.token.seal_context(name))
+        EgnyteToken.objects.filter(pk=egnyte_account.token_id).write(**{name: sealed})
     seen = overview()
     assert (seen.tokens_tried, seen.tokens_unreadable, len(seen.problems)) == (20, 19, 1)
 
@@ -48,20 +55,67 @@ def test_a_validation_is_late_after_an_hour(egnyte_account, due, late):
 )
 def test_a_token_is_stuck_when_it_failed_and_stays_for_a_day(egnyte_account, age, attempts, stuck):
     disconnect(egnyte_account.pk, actor="test")
-    PendingRevocation.objects.update(created_at=timezone.now() - age, attempts=attempts)
+    EgnyteGrant.objects.write(created_at=timezone.now() - age, revoke_attempts=attempts)
     seen = overview()
-    assert (seen.outbox, seen.outbox_stuck, len(seen.problems)) == (1, stuck, stuck)
-    assert 0 <= seen.outbox_oldest_seconds - age.total_seconds() < 30
+    assert (seen.revocations, seen.revocations_due) == (1, 1)
+    assert (seen.revocations_failed, seen.revocations_stuck) == (attempts, stuck)
+    assert len(seen.problems) == stuck
+    assert 0 <= seen.revocations_oldest_seconds - age.total_seconds() < 30
 
 
-@pytest.mark.parametrize(("began", "used"), [(59 * MINUTE, 17), (61 * MINUTE, 0)])
-def test_what_an_earlier_hour_used_does_not_count(egnyte_sandbox, began, used):
-    KeyState.objects.create(
-        key_digest=gateway.key_digest(),
-        hour_started_at=timezone.now() - began,
-        token_requests=17,
-    )
-    assert overview().token_requests_this_hour == used
+def test_what_is_in_use_or_an_older_token_of_it_is_no_revocation(egnyte_account):
+    refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    EgnyteGrant.objects.write(created_at=timezone.now() - 30 * HOUR, revoke_attempts=1)
+    seen = overview()
+    assert (seen.revocations, seen.revocations_due, seen.revocations_oldest_seconds) == (0, 0, 0)
+    assert (seen.revocations_failed, seen.revocations_stuck) == (0, 0)
+
+
+@pytest.mark.parametrize(("due", "late"), [(59 * MINUTE, 0), (61 * MINUTE, 1)])
+def test_a_refresh_is_late_after_an_hour(egnyte_account, due, late):
+    refreshes_due(ago=due)
+    seen = overview()
+    assert (seen.refreshes_due, seen.refreshes_late, len(seen.problems)) == (1, late, late)
+    # What is to be revoked needs no refresh.
+    disconnect(egnyte_account.pk, actor="test")
+    seen = overview()
+    assert (seen.refreshes_due, seen.refreshes_late) == (0, 0)
+
+
+def test_a_failing_refresh_is_shown(egnyte_account):
+    EgnyteGrant.objects.write(refresh_attempts=2)
+    assert overview().refreshes_failing == 1
+
+
+@pytest.mark.parametrize(("ago", "used"), [(59 * MINUTE, (3, 1)), (61 * MINUTE, (0, 0))])
+def test_what_an_earlier_hour_used_does_not_count(egnyte_sandbox, ago, used):
+    for purpose in (Purpose.REFRESH, Purpose.REVOKE, Purpose.LINK, Purpose.IMPLICIT):
+        with ledger.charged(purpose, host="acme.egnyte.com", user_ref="7"):
+            pass
+    TokenRequest.objects.update(created_at=timezone.now() - ago)
+    seen = overview()
+    assert (seen.token_requests_this_hour, seen.token_requests_for_links) == used
+
+
+def test_a_key_in_doubt_and_a_host_that_takes_no_more_requests_are_shown(egnyte_sandbox):
+    ledger.write_key_state("acme.egnyte.com", doubted_at=timezone.now())
+    ledger.write_key_state("globex.egnyte.com", held_off_until=timezone.now() + HOUR)
+    seen = overview()
+    assert seen.verdicts_paused
+    assert [each["host"] for each in seen.key_held_off_at] == ["globex.egnyte.com"]
+    assert [text for text in seen.problems if "key suspended" in text]
+
+
+def test_accounts_of_another_key_are_shown_and_told(egnyte_account, many, settings):
+    many(1)
+    assert overview().accounts_of_another_key == 0
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    seen = overview()
+    assert seen.accounts_of_another_key == 2
+    assert [text for text in seen.problems if "another API key: 2" in text and "reconnect" in text]
+    # A revoked account has no token of any key.
+    EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(status="revoked", token=None)
+    assert overview().accounts_of_another_key == 1
 
 
 @pytest.mark.parametrize(("limit", "problems"), [(1, 1), (2, 0)])
@@ -71,12 +125,12 @@ def test_a_budget_that_just_reaches_is_no_problem(
     link(egnyte_user, username="bdoe")
     settings.EGNYTE_REFRESH_BEFORE = HOUR
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = limit
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now() + 59 * MINUTE)
+    refreshes_due(ago=-59 * MINUTE)
     seen = overview()
     assert (seen.refreshes_in_horizon, seen.refreshes_possible) == (2, limit)
     assert len(seen.problems) == problems
     assert sweep.warn_of_budget() is bool(problems)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now() + 61 * MINUTE)
+    refreshes_due(ago=-61 * MINUTE)
     assert overview().refreshes_in_horizon == 0
 
 
@@ -89,3 +143,16 @@ def test_what_is_possible_is_reckoned_for_an_hour_at_least(
     settings.EGNYTE_REFRESH_BEFORE = before
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 10
     assert sweep.refresh_forecast() == (0, possible)
+
+
+@pytest.mark.parametrize(
+    ("ago", "problem"), [(59 * MINUTE, ""), (61 * MINUTE, "61 minutes"), (None, "ever run")]
+)
+def test_sweeps_that_do_not_run_are_a_problem(egnyte_account, ago, problem):
+    if ago is None:
+        SweepState.objects.all().delete()
+    else:
+        SweepState.objects.update(ran_at=timezone.now() - ago)
+    seen = overview()
+    assert [text for text in seen.problems if problem in text] == seen.problems
+    assert bool(seen.problems) is bool(problem)
