@@ -418,10 +418,20 @@ def revoke_inactive(*, actor: str, seconds: float = SLICE) -> int:
     last = 0
     while time.monotonic() < ends and (chunk := list(rows.filter(pk__gt=last)[:CHUNK])):
         last = chunk[-1].pk
-        for account in chunk:
-            reason = "The user was deactivated"
-            revoked += disconnect.revoke(account, actor=actor, reason=reason)
+        revoked += sum(_revoke_inactive(account, actor) for account in chunk)
     return revoked
+
+
+def _revoke_inactive(account: EgnyteAccount, actor: str) -> bool:
+    try:
+        return disconnect.revoke(account, actor=actor, reason="The user was deactivated")
+    except Exception:
+        logger.exception(
+            "Account %s of a deactivated user could not be revoked. The next run tries again.",
+            account.pk,
+            extra={"event": "row_failed", "account_id": account.pk},
+        )
+        return False
 
 
 def _active_users() -> Q | None:
