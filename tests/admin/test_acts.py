@@ -282,10 +282,13 @@ def test_abandoning_is_confirmed_and_recorded(superuser: Client) -> None:
 def test_stuck_revocations_are_found(superuser: Client) -> None:
     make_grant(username="stuck")
     make_grant(username="fresh", revoke_attempts=0)
+    make_grant(username="used", revoke_attempts=0, release_at=None)
 
     address = url("changelist", model="egnytegrant")
-    assert listed(superuser.get(address, {"stuck": "yes"})) == {"stuck"}
-    assert listed(superuser.get(address, {"stuck": "no"})) == {"fresh"}
+    assert listed(superuser.get(address, {"state": "failed"})) == {"stuck"}
+    assert listed(superuser.get(address, {"state": "waiting"})) == {"stuck", "fresh"}
+    assert listed(superuser.get(address, {"state": "used"})) == {"used"}
+    assert len(listed(superuser.get(address))) == 3
 
 
 def test_the_events_of_an_account_are_linked(superuser: Client, account: EgnyteAccount) -> None:

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
-from django_egnyte.models import EgnyteAccount, EgnyteGrant, SpentState
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, TokenRequest
 from django_egnyte.pytest_plugin import link_account
-from django_egnyte.services import breaker
+from django_egnyte.services import keys
 from django_egnyte.services.revoke import process_revocations
 from tests import walk
 
@@ -175,12 +174,12 @@ def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
         garbage = {"access_token": f"garbage-{number}", "state": state}
         assert posted(browser, garbage).status_code == 400
     assert_page(browser.post(CONNECT, {"domain": "acme"}), 429, "Too many")
-    SpentState.objects.update(expires_at=timezone.now())
+    TokenRequest.objects.all().delete()  # an hour has passed
     assert browser.post(CONNECT, {"domain": "acme"}).status_code == 302
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 404}, {"reset": True}])
-def test_what_nobody_vouches_for_does_not_fill_the_outbox(
+def test_what_nobody_vouches_for_does_not_fill_the_database(
     browser: Client, implicit: Any, fault: dict[str, Any]
 ) -> None:
     """At a host that is not there, say, which is the user's to name."""
@@ -204,9 +203,9 @@ def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implici
             state = walk.query_of(walk.begin(browser))["state"]
             posted(browser, {"access_token": f"garbage-{hour}-{number}", "state": state})
         process_revocations()
-        SpentState.objects.all().delete()  # an hour has passed
+        TokenRequest.objects.all().delete()  # an hour has passed
     assert not EgnyteGrant.objects.exclude(release_at=None).exists()
-    assert not breaker.is_paused()
+    assert not keys.is_doubted()
 
 
 @pytest.mark.parametrize(
