@@ -1,14 +1,16 @@
 """The one ledger of requests to the token endpoint, and the limits that it keeps.
 
 Egnyte takes 100 token requests an hour for a key. Each request is written down before it is made,
-whatever becomes of it, and then counted together with those before it. So many at once cannot pass
-a limit that one after the other could not.
+whatever becomes of it, and then counted together with all others. So many at once cannot pass a
+limit that one after the other could not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -40,6 +42,8 @@ HOUR: Final = 3600
 BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
 # Egnyte's own limit for one user of an internal application is ten an hour.
 PER_USERNAME: Final = 10
+# Seconds before a request is charged again.
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 # So many hosts that refuse more token requests are the key's limit, not their own.
 SEVERAL_HOSTS: Final = 3
 # What a wrong code, password or host leads to, and no trouble of Egnyte's.
@@ -151,32 +155,52 @@ def purge() -> int:
 
 
 def _write_down(charge: Charge, failed: bool) -> TokenRequest:
-    row: TokenRequest = TokenRequest.objects.create(
-        key_digest=gateway.key_digest(),
-        created_at=DatabaseNow(),
-        failed=failed,
-        refused=failed,
-        **charge._asdict(),
-    )
+    """The row of a request that may be made.
+
+    It is counted after its commit, with every row that is there by then. So of two requests at
+    once at least the later one sees both, on every database and without a lock. Where only a later
+    row is in the way, both may have seen each other: this one tries again.
+    """
     limits = _limits(charge, failed)
-    before = _recent().filter(pk__lte=row.pk, key_digest=row.key_digest)
-    counts = before.aggregate(
-        **{
-            f"of_{number}": Count(Case(When(limit.which, then=1)))
-            for number, limit in enumerate(limits)
-        },
-        **_held_off(charge.host),
-    )
-    over = [limit for number, limit in enumerate(limits) if counts[f"of_{number}"] > limit.requests]
-    asks = charge.purpose != Purpose.IMPLICIT
-    if not over and not (asks and (counts["here"] or (counts["hosts"] or 0) >= SEVERAL_HOSTS)):
-        return row
-    row.delete()
-    if over:
-        raise _refusal(over[0], charge)
-    ends = [each.held_off_until for each in held_off_until() if each.held_off_until is not None]
+    for pause in (*PAUSES, None):
+        row: TokenRequest = TokenRequest.objects.create(
+            key_digest=gateway.key_digest(),
+            created_at=DatabaseNow(),
+            failed=failed,
+            refused=failed,
+            **charge._asdict(),
+        )
+        counts = _counts(limits, row)
+        over = [limit for n, limit in enumerate(limits) if counts[f"all_{n}"] > limit.requests]
+        is_held = counts["here"] or (counts["hosts"] or 0) >= SEVERAL_HOSTS
+        is_held = is_held and charge.purpose != Purpose.IMPLICIT
+        if not over and not is_held:
+            return row
+        row.delete()
+        if not over:
+            raise _still_held_off(charge.host)
+        surely = [limit for n, limit in enumerate(limits) if counts[f"to_{n}"] > limit.requests]
+        if surely or pause is None:
+            raise _refusal((surely or over)[0], charge)
+        time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+def _counts(limits: list[Limit], row: TokenRequest) -> dict[str, Any]:
+    """For each limit how many requests there are, and how many up to this row."""
+    counted: dict[str, Any] = _held_off(row.host)
+    for number, limit in enumerate(limits):
+        counted[f"all_{number}"] = Count(Case(When(limit.which, then=1)))
+        counted[f"to_{number}"] = Count(Case(When(limit.which & Q(pk__lte=row.pk), then=1)))
+    return _recent().filter(key_digest=row.key_digest).aggregate(**counted)
+
+
+def _still_held_off(host: str) -> RateLimitedError:
+    held = held_off_until()
+    waits = [each for each in held if each.host == host or len(held) >= SEVERAL_HOSTS]
+    ends = [each.held_off_until for each in waits if each.held_off_until is not None]
     longest = max(ends, default=timezone.now())
-    raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+    return _rate_limited(host, (longest - timezone.now()).total_seconds())
 
 
 def _held_off(host: str) -> dict[str, Max]:
