@@ -61,8 +61,7 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
-    newest = grants.newest_of(lease.grant.pk, lease.token.user_ref) or lease.token
-    # A process may have been stopped after it had stored a token and before accounts pointed to it.
+    newest = _newest(lease)
     if newest.generation == lease.token.generation or newest.is_expired:
         _refuse_hopeless(lease, newest)
         newest = _ask(lease, newest, actor)
@@ -76,18 +75,19 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     return refreshed
 
 
-def _left_behind(lease: leases.Lease) -> EgnyteToken | None:
-    """A token that a process had stored when it was stopped, before the account pointed to it.
+def _newest(lease: leases.Lease) -> EgnyteToken:
+    """The grant's newest token that a key opens.
 
-    The refresh token that the account points to may be used up by that.
+    It is not the account's where a process was stopped after it had stored a token and before
+    accounts pointed to it. The account's own refresh token may be used up by that.
     """
     newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
-    if newest is None or newest.generation == lease.token.generation or newest.is_expired:
-        return None
+    if newest is None or newest.pk == lease.token.pk:
+        return lease.token
     try:
         newest.open()
     except DecryptionError:
-        return None
+        return lease.token
     return newest
 
 
