@@ -146,9 +146,16 @@ def test_what_is_possible_is_reckoned_for_an_hour_at_least(
 
 
 @pytest.mark.parametrize(
-    ("ago", "problem"), [(59 * MINUTE, ""), (61 * MINUTE, "61 minutes"), (None, "ever run")]
+    ("ago", "age", "problem"),
+    [
+        (59 * MINUTE, 2 * HOUR, ""),
+        (61 * MINUTE, 2 * HOUR, "61 minutes"),
+        (None, 59 * MINUTE, ""),
+        (None, 61 * MINUTE, "ever run"),
+    ],
 )
-def test_sweeps_that_do_not_run_are_a_problem(egnyte_account, ago, problem):
+def test_sweeps_that_do_not_run_are_a_problem(egnyte_account, ago, age, problem):
+    EgnyteAccount.objects.update(created_at=timezone.now() - age)
     if ago is None:
         SweepState.objects.all().delete()
     else:
