@@ -17,8 +17,8 @@ TOKEN_DEADLINE = 30
 # A token call's last wait may begin at its deadline. No wait is longer than the deadline.
 LONGEST_TOKEN_CALL = 2 * TOKEN_DEADLINE
 PROBE_DEADLINE = 10
-# The key's proof asks up to three accounts, or the token endpoint.
-LONGEST_PROOF = 3 * PROBE_DEADLINE
+# The key's proof asks up to three accounts, or the token endpoint, and then the token once more.
+LONGEST_PROOF = 4 * PROBE_DEADLINE
 # Under the lease: a refresh, userinfo after its refusal, and the key's proof.
 LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE + LONGEST_PROOF
 LONGEST_VALIDATION = TOKEN_DEADLINE + LONGEST_REFRESH

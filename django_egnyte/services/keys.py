@@ -1,7 +1,7 @@
 """Whether the API key is good, so that a refused token may be believed to be dead.
 
 Egnyte answers for a suspended key as for a dead token. A refusal counts only if Egnyte has
-accepted the key since, anywhere.
+accepted the key since, anywhere, and then refuses the token once more.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..exceptions import (
     InvalidGrantError,
     MalformedRequestError,
     RateLimitedError,
+    UnauthorizedError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, KeyState
 from ..oauth import OAuthClient
@@ -93,6 +94,19 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
         return True
     doubt(grant.domain)
     return False
+
+
+def accepts(host: str, access_token: Secret) -> bool:
+    """Whether Egnyte accepts the token; what must be asked once more after a proof.
+
+    The key may have been suspended when Egnyte refused the token, and not any more when it proved
+    itself. Raises what the call raises, but no ``UnauthorizedError``.
+    """
+    try:
+        _probing(host).userinfo(access_token)
+    except UnauthorizedError:
+        return False
+    return True
 
 
 def _ask_witnesses(grant: EgnyteGrant) -> str:

@@ -133,25 +133,33 @@ class _Ending:
         """Have Egnyte end it, or learn that it has ended. Raises if neither is certain."""
         tokens = EgnyteToken.objects.filter(grant=self.grant).order_by("-generation", "-pk")
         self.tokens = list(tokens)
-        # The expiry is our clock's word, and in the implicit flow a browser's.
-        trusted = self.grant.flow != Flow.IMPLICIT
-        seen: set[str] = set()
-        ended = not self.tokens
-        for token in self.tokens:
-            if token.fingerprint in seen or (seen and token.is_expired and trusted):
-                continue
-            seen.add(token.fingerprint)
-            ended = self._end_access_token(token) or ended
-        if ended or self._use_up_refresh_token():
+        if not self.tokens or self._end_access_tokens() or self._use_up_refresh_token():
             return EventKind.TOKEN_REVOKED
-        if trusted and all(token.is_expired for token in self.tokens):
+        if self._is_expiry_trusted() and all(token.is_expired for token in self.tokens):
             return EventKind.TOKEN_EXPIRED
         if self._is_of_another_key():
             raise ResponseError(OTHER_KEY)  # nothing proves that one good
         assert self.refused is not None
         if not keys.proved_since(self.refused, self.grant):
             raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
-        return EventKind.TOKEN_DEAD
+        # The key may have been suspended until the proof.
+        return EventKind.TOKEN_REVOKED if self._end_access_tokens() else EventKind.TOKEN_DEAD
+
+    def _is_expiry_trusted(self) -> bool:
+        """The expiry is our clock's word, and in the implicit flow a browser's."""
+        return self.grant.flow != Flow.IMPLICIT
+
+    def _end_access_tokens(self) -> bool:
+        """The newest, and all that have not expired. ``True`` if Egnyte has ended one."""
+        seen: set[str] = set()
+        ended = False
+        for token in self.tokens:
+            is_over = token.is_expired and self._is_expiry_trusted()
+            if token.fingerprint in seen or (seen and is_over):
+                continue
+            seen.add(token.fingerprint)
+            ended = self._end_access_token(token) or ended
+        return ended
 
     def _is_of_another_key(self) -> bool:
         return self.grant.key_digest != gateway.key_digest()

@@ -121,6 +121,9 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
     if not keys.proved_since(refused, lease.grant):
         verdict.wait_for_proof(account, actor=actor)
         return "paused"
+    asked = time.monotonic()
+    if keys.accepts(account.domain, account.opened_token().access_token):
+        return settle_alive(account, asked=asked, actor=actor)
     reason = (
         gettext_noop("Egnyte refuses both tokens")
         if lease.token.refresh_fingerprint

@@ -16,6 +16,7 @@ from django_egnyte.models import EgnyteAccount, EgnyteGrant, KeyState, TokenRequ
 from django_egnyte.oauth import OAuthClient
 from django_egnyte.services import keys, ledger, sweep
 from django_egnyte.services.refresh import refresh
+from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.validate import validate
 
 from .conftest import HOST, due_now, grant_of
@@ -121,7 +122,7 @@ def test_while_the_key_is_in_doubt_nothing_is_asked_for_an_hour(egnyte_sandbox, 
     with suspended(egnyte_sandbox):
         for account in accounts:
             assert validate(account.pk, actor="task") == "paused"
-        # Each account once; for the first two witnesses.
+        # Each account once, and for the first of them two witnesses.
         assert [deadline for *_, deadline in asked].count(PROBE_DEADLINE) == 2
         asked.clear()
         an_hour_later()
@@ -170,6 +171,70 @@ def test_a_client_of_a_suspended_key_raises_and_keeps_its_account(egnyte_sandbox
     stored = EgnyteAccount.objects.with_token().get()
     assert stored.status != "revoked"
     assert stored.client.userinfo()["username"] == "jsmith"
+
+
+def resumed_before_the_proof(sandbox, monkeypatch):
+    """The suspension ends after a token was refused, and before the key is asked about."""
+    ask = keys._ask_witnesses
+
+    def late(grant):
+        sandbox.resume_key("sandbox-code-key")
+        return ask(grant)
+
+    monkeypatch.setattr(keys, "_ask_witnesses", late)
+    sandbox.suspend_key("sandbox-code-key")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_no_from_just_before_the_key_was_good_again_costs_no_account(
+    egnyte_sandbox, many, monkeypatch, count
+):
+    egnyte_sandbox.policy.style = "legacy"
+    account, *_ = many(count)
+    resumed_before_the_proof(egnyte_sandbox, monkeypatch)
+    assert validate(account.pk, actor="task") == "alive"
+    assert EgnyteAccount.objects.get(pk=account.pk).status == "active"
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
+
+
+def test_a_batch_that_the_end_of_a_suspension_falls_into_costs_no_account(
+    egnyte_sandbox, many, monkeypatch
+):
+    egnyte_sandbox.policy.style = "legacy"
+    many(6)
+    due_now()
+    monkeypatch.setattr(sweep, "THREADS", 1)
+    egnyte_sandbox.suspend_key("sandbox-code-key")
+    userinfo, asked = OAuthClient.userinfo, []
+
+    def ask(self, token):
+        asked.append(self.deadline)
+        if len(asked) == 4:
+            egnyte_sandbox.resume_key("sandbox-code-key")
+        return userinfo(self, token)
+
+    monkeypatch.setattr(OAuthClient, "userinfo", ask)
+    sweep.validate_due(actor="task")
+    assert not EgnyteAccount.objects.filter(status="revoked").exists()
+    assert len(egnyte_sandbox.live_grants()) == 6
+
+
+def test_a_no_from_just_before_the_key_was_good_again_costs_no_grant(
+    egnyte_sandbox, many, monkeypatch
+):
+    egnyte_sandbox.policy.style = "legacy"
+    many(2)[0].delete()
+    resumed_before_the_proof(egnyte_sandbox, monkeypatch)
+    assert process_revocations() == {"revoked": 1}
+    assert len(egnyte_sandbox.live_grants()) == 1
+
+
+def test_a_verdict_whose_last_question_is_not_answered_waits(egnyte_sandbox, legacy):
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    egnyte_sandbox.faults.add(path="/userinfo", status=503, skip=1)
+    assert validate(legacy.pk, actor="task") == "unknown"
+    assert EgnyteAccount.objects.get().is_live
+    assert validate(legacy.pk, actor="task") == "dead"
 
 
 # Proofs
@@ -252,7 +317,8 @@ def test_one_witness_that_egnyte_accepts_is_enough(
     asked = questions(monkeypatch)
     egnyte_sandbox.set_password("acme", "bdoe", "new")
     assert validate(dead.pk, actor="task") == "dead"
-    assert [what for _, what, _ in asked] == ["userinfo", "userinfo"]
+    # The account, the witness, and the account once more.
+    assert [what for _, what, _ in asked] == ["userinfo", "userinfo", "userinfo"]
     assert state_of().accepted_at is not None
 
 
@@ -274,8 +340,8 @@ def test_without_another_account_the_token_endpoint_is_asked_and_charged(
     egnyte_sandbox.set_password("acme", "jsmith", "new")
     asked = questions(monkeypatch)
     assert validate(legacy.pk, actor="task") == "dead"
-    assert [(what, host) for host, what, _ in asked] == [("userinfo", HOST), ("code", HOST)]
-    assert asked[-1][2] == PROBE_DEADLINE
+    assert [what for _, what, _ in asked] == ["userinfo", "code", "userinfo"]
+    assert [deadline for *_, deadline in asked[1:]] == [PROBE_DEADLINE, PROBE_DEADLINE]
     row = TokenRequest.objects.get()
     assert (row.purpose, row.host, row.user_ref) == (Purpose.PROOF, HOST, "")
 
