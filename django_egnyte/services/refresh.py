@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from django.db import Error
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -130,10 +131,12 @@ def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
         keys.note_accepted(account.domain, asked=asked)
         in_short_transaction(lambda: _note_refusal(lease, actor))
         raise
-    except EgnyteError as error:
-        if isinstance(error, InactiveKeyError):
-            keys.doubt(account.domain)
-        _postpone(lease, error)
+    except Exception as error:
+        # Whatever it is: who asks again at once would ask for ever.
+        with suppress(Error):
+            if isinstance(error, InactiveKeyError):
+                keys.doubt(account.domain)
+            _postpone(lease, error)
         raise
 
 
@@ -180,12 +183,13 @@ def _note_refusal(lease: leases.Lease, actor: str) -> None:
     history.record_all(EventKind.REFRESH_REFUSED, accounts, actor=actor)
 
 
-def _postpone(lease: leases.Lease, error: EgnyteError) -> None:
+def _postpone(lease: leases.Lease, error: Exception) -> None:
     """The next try stands in the database. Nothing was tried when the site's own limit said no."""
     if isinstance(error, RateLimitedError) and error.status is None:
         return
     grant = lease.grant
-    pause = agenda.wait_after(grant.refresh_attempts, error, longest=agenda.HOUR)
+    known = error if isinstance(error, EgnyteError) else None
+    pause = agenda.wait_after(grant.refresh_attempts, known, longest=agenda.HOUR)
     EgnyteGrant.objects.filter(pk=grant.pk, lease=lease.nonce).write(
         next_refresh_at=timezone.now() + pause,
         refresh_attempts=grant.refresh_attempts + 1,
