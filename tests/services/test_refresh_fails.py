@@ -5,12 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
-from django_egnyte.exceptions import EgnyteError, TokenExpiredError, UnavailableError
+from django_egnyte.choices import Purpose
+from django_egnyte.exceptions import (
+    EgnyteError,
+    RateLimitedError,
+    TokenExpiredError,
+    UnavailableError,
+)
 from django_egnyte.models import EgnyteAccount, EgnyteToken, TokenRequest
+from django_egnyte.oauth import OAuthClient
+from django_egnyte.services import ledger, sweep
 from django_egnyte.services import refresh as refreshing
-from django_egnyte.services import sweep
 from django_egnyte.services.refresh import refresh
 
 from .conftest import due_now, grant_of
@@ -55,6 +63,53 @@ def test_a_failing_refresh_is_not_a_storm(egnyte_sandbox, egnyte_account, fault)
     refreshes_due()
     assert EgnyteAccount.objects.with_token().get().client.userinfo()["username"] == "jsmith"
     assert grant_of(egnyte_account).refresh_attempts == 0
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), OperationalError("away")])
+def test_an_error_that_nobody_expected_is_no_storm_either(egnyte_account, monkeypatch, error):
+    calls = []
+
+    def failing(self, refresh_token):
+        calls.append(refresh_token)
+        raise error
+
+    monkeypatch.setattr(OAuthClient, "refresh", failing)
+    with pytest.raises(type(error)):
+        refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    for _ in range(20):
+        with pytest.raises(TokenExpiredError):
+            refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    assert len(calls) == 1
+    assert grant_of(egnyte_account).last_error == type(error).__name__
+
+
+def test_the_sites_own_limit_moves_no_refresh(egnyte_sandbox, egnyte_account, settings):
+    """Nothing was asked: the first who may ask again does."""
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
+    refreshes_due()
+    due = grant_of(egnyte_account).next_refresh_at
+    with ledger.charged(Purpose.REFRESH, host="globex.egnyte.com"):
+        pass
+    for _ in range(3):
+        with pytest.raises(RateLimitedError) as caught:
+            refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+        assert caught.value.retry_after > 0
+    grant = grant_of(egnyte_account)
+    assert (grant.next_refresh_at, grant.refresh_attempts, grant.lease) == (due, 0, "")
+    TokenRequest.objects.all().delete()
+    assert refresh(EgnyteAccount.objects.with_token().get(), actor="test").token.generation == 2
+
+
+def test_a_throttle_of_the_token_endpoint_is_waited_for_by_all(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.faults.add(
+        grant_type="refresh_token", status=409, headers={"Retry-After": "5000"}, times=None
+    )
+    with pytest.raises(RateLimitedError):
+        refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    with pytest.raises(TokenExpiredError) as caught:
+        refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    assert 4900 < caught.value.retry_after <= 5000
+    assert TokenRequest.objects.count() == 1
 
 
 def test_a_token_that_a_killed_process_left_is_used_though_earlier_tries_failed(
