@@ -7,6 +7,7 @@ Whatever goes wrong with a row puts that row off and is logged; the pass goes on
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -44,6 +45,7 @@ class Pass(Generic[_Row]):
         self._share = seconds / 4
         self._spent: Counter[str] = Counter()
         self._left: set[str] = set()
+        self._lock = threading.Lock()
         self._put_off = put_off
 
     def is_over(self) -> bool:
@@ -65,7 +67,8 @@ class Pass(Generic[_Row]):
 
     def spend(self, host: str, seconds: float) -> None:
         """Note the time that a call to a host took. May be called in threads."""
-        self._spent[host] += seconds  # type: ignore[assignment]
+        with self._lock:
+            self._spent[host] += seconds  # type: ignore[assignment]
 
     def run(
         self,
