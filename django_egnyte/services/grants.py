@@ -89,8 +89,10 @@ def _grants_with(answer: TokenAnswer, host: str) -> set[int]:
     known = Q(fingerprint=fingerprint(host, answer.access_token))
     if answer.refresh_token:
         known |= Q(refresh_fingerprint=fingerprint(host, answer.refresh_token))
-    tokens = EgnyteToken.objects.filter(known)
-    return set(tokens.values_list("grant_id", flat=True))
+    tokens = EgnyteToken.objects.filter(known).values_list("grant_id", flat=True)
+    # A grant keeps the name of the token it began with, even when that has expired and is gone.
+    begun = EgnyteGrant.objects.filter(fingerprint=fingerprint(host, answer.access_token))
+    return set(tokens.union(begun.values_list("pk", flat=True)))
 
 
 def merged(ids: Collection[int]) -> EgnyteGrant | None:
@@ -134,17 +136,15 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
 def _add(
     grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, refreshed: EgnyteToken | None
 ) -> EgnyteToken:
-    """Add to a locked grant. An answer that says nothing new adds at most a copy for this user."""
+    """Add to a locked grant. An answer that says nothing new adds at most a copy for this user.
+
+    What a refresh brought is always new.
+    """
     if not answer.complete:
         return _insert(grant, answer, user_ref, generation=0)
-    newest = EgnyteToken.objects.filter(grant=grant, generation=grant.generation).first()
-    if newest is not None and _is_repeated(newest, answer):
+    if refreshed is None and (kept := _kept(grant, answer, user_ref)) is not None:
         _postpone_release(grant)
-        return copied(newest, user_ref)
-    if newest is not None and _is_overtaken(grant, answer):
-        _insert(grant, answer, user_ref, generation=0)
-        _postpone_release(grant)
-        return copied(newest, user_ref)
+        return kept
     token = _insert(grant, answer, user_ref, generation=grant.generation + 1, refreshed=refreshed)
     EgnyteGrant.objects.write_to(
         grant,
@@ -157,12 +157,56 @@ def _add(
     return token
 
 
-def _is_repeated(newest: EgnyteToken, answer: TokenAnswer) -> bool:
+def _kept(grant: EgnyteGrant, answer: TokenAnswer, user_ref: str) -> EgnyteToken | None:
+    """The grant's newest token, for this user, if the answer must not take its place.
+
+    ``None`` where no key opens that one: then the answer is all that can be used.
+    """
+    newest = newest_of(grant.pk, user_ref)
+    if newest is None:
+        return None
+    known = _says_nothing_new(newest, answer)
+    if not (known or _is_overtaken(grant, answer)) or not _opens(newest):
+        return None
+    if not known:
+        _insert(grant, answer, user_ref, generation=0)
+    return copied(newest, user_ref)
+
+
+def _opens(token: EgnyteToken) -> bool:
+    try:
+        token.open()
+    except Exception:
+        # A site's own cipher may raise anything, and the answer must be stored all the same.
+        return False
+    return True
+
+
+def _says_nothing_new(newest: EgnyteToken, answer: TokenAnswer) -> bool:
+    """Whether the grant holds this access token already, and the answer gives it neither another
+    refresh token nor a longer life.
+
+    Without a refresh token it never replaces one that has it: anybody may post an access token,
+    even one that has ended.
+    """
     brought = fingerprint(newest.domain, answer.refresh_token)
-    return newest.fingerprint == fingerprint(newest.domain, answer.access_token) and brought in (
-        "",
-        newest.refresh_fingerprint,
+    if not brought and newest.refresh_fingerprint:
+        return True
+    same = EgnyteToken.objects.filter(
+        grant_id=newest.grant_id,
+        generation__gt=0,
+        fingerprint=fingerprint(newest.domain, answer.access_token),
     )
+    if brought:
+        same = same.filter(refresh_fingerprint=brought)
+    return same.exists() and not _outlives(_expiry(answer), newest.expires_at)
+
+
+def _outlives(expiry: datetime | None, known: datetime | None) -> bool:
+    """Egnyte tells what is left of a life in whole seconds, and the answer was on its way."""
+    if known is None or expiry is None:
+        return known is not None
+    return expiry - known > timedelta(minutes=1)
 
 
 def _is_overtaken(grant: EgnyteGrant, answer: TokenAnswer) -> bool:

@@ -154,6 +154,57 @@ def test_a_refresh_token_that_was_used_up_meanwhile_does_not_become_the_newest(e
     assert (stored.grant_id, stored.generation) == (old.grant_id, 0)
 
 
+def test_an_old_token_that_arrives_again_does_not_become_the_newest(egnyte_user, make_user):
+    """Anybody may post an access token, even one that has ended."""
+    old = arrive(egnyte_user, "old", "shared")
+    new = grants.write_down(
+        answer("new", "shared"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
+    )
+    for refresh_token in ("", "shared"):
+        assert arrive(egnyte_user, "old", refresh_token) == new
+        posted = arrive(make_user(f"other{refresh_token}"), "old", refresh_token)
+        assert posted.open() == new.open()
+    assert EgnyteGrant.objects.get().generation == new.generation == 2
+
+
+def test_a_token_whose_row_is_gone_is_still_known_by_its_grant(egnyte_user):
+    old = arrive(egnyte_user, "old", "first")
+    new = grants.write_down(
+        answer("new", "second"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
+    )
+    EgnyteToken.objects.filter(pk=old.pk).delete()
+    assert arrive(egnyte_user, "old") == new
+    assert EgnyteGrant.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "is_news"),
+    [(3600, 3600, False), (3600, 3570, False), (3600, 7200, True), (3600, None, True),
+     (None, None, False), (None, 3600, False)],
+)  # fmt: skip
+def test_a_longer_life_of_the_same_token_is_news(egnyte_user, first, again, is_news):
+    tokens = [
+        grants.write_down(
+            TokenAnswer(Secret("access"), Secret("refresh"), life), host=HOST, user_ref="7"
+        )
+        for life in (first, again)
+    ]
+    assert (tokens[0] != tokens[1]) is is_news
+    assert (tokens[1].expires_at is None) is (again is None or first is None)
+    assert EgnyteGrant.objects.get().generation == 1 + is_news
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_token_that_no_key_opens_is_stored_anew_when_it_arrives_again(
+    egnyte_user, make_user, settings, own
+):
+    first = arrive(egnyte_user, "access", "refresh")
+    settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
+    again = arrive(egnyte_user if own else make_user("other"), "access", "refresh")
+    assert again.open().access_token == Secret("access")
+    assert (again.grant_id, again.generation) == (first.grant_id, 2)
+
+
 # Two grants turn out to be one
 
 

@@ -119,6 +119,27 @@ def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
     assert len(tokens) == 10 and len(set(tokens)) == 1
 
 
+def test_a_refresh_that_brings_the_same_tokens_prolongs_them(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    """Otherwise it would stay due, and be made again by every sweep."""
+    access, refresh_token = egnyte_account.opened_token()
+    calls: list[int] = []
+
+    def repeat(client: OAuthClient, given: Secret) -> TokenAnswer:
+        calls.append(1)
+        return TokenAnswer(access, refresh_token, 3600)
+
+    monkeypatch.setattr(OAuthClient, "refresh", repeat)
+    EgnyteToken.objects.write(expires_at=timezone.now())
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
+    for _ in range(3):
+        sweep.refresh_due(actor="task")
+    assert len(calls) == 1
+    assert not stored().token.is_expired
+    assert grant_of(egnyte_account).next_refresh_at > timezone.now()
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
