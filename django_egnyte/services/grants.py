@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import Error, IntegrityError
+from django.db import Error, IntegrityError, models
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -58,7 +58,7 @@ def write_down(
     """
 
     def write() -> EgnyteToken:
-        known = _grants_with(answer, host)
+        known = _grants_with(answer, host, refreshed)
         if refreshed is not None:
             known |= {refreshed.grant_id}
         if known:
@@ -85,10 +85,12 @@ def write_down(
         return in_short_transaction(write, patience=WRITE_PATIENCE)
 
 
-def _grants_with(answer: TokenAnswer, host: str) -> set[int]:
+def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> set[int]:
     known = Q(fingerprint=fingerprint(host, answer.access_token))
     if answer.refresh_token:
         known |= Q(refresh_fingerprint=fingerprint(host, answer.refresh_token))
+    if refreshed is not None:
+        known |= Q(pk=refreshed.pk)  # its grant may have become another since it was read
     tokens = EgnyteToken.objects.filter(known).values_list("grant_id", flat=True)
     # A grant keeps the name of the token it began with, even when that has expired and is gone.
     begun = EgnyteGrant.objects.filter(fingerprint=fingerprint(host, answer.access_token))
@@ -116,13 +118,19 @@ def merged(ids: Collection[int]) -> EgnyteGrant | None:
 
 
 def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
+    stays_newest = _is_newer(kept, other)
+    total = kept.generation + other.generation
     tokens = EgnyteToken.objects.filter(grant=other)
     tokens.exclude(generation=0).write(generation=F("generation") + kept.generation)
+    if stays_newest:
+        newest = EgnyteToken.objects.filter(grant=kept, generation=kept.generation)
+        total += 1
+        newest.write(generation=total)
     tokens.write(grant=kept)
     in_use = kept.release_at is None or other.release_at is None
     EgnyteGrant.objects.write_to(
         kept,
-        generation=kept.generation + other.generation,
+        generation=total,
         release_at=None if in_use else kept.release_at,
         refresh_refused_at=None,
         next_refresh_at=min(
@@ -133,16 +141,55 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
     rows._raw_delete(rows.db)
 
 
+def _is_newer(grant: EgnyteGrant, other: EgnyteGrant) -> bool:
+    """Whether the newest token of ``grant`` came after that of ``other``.
+
+    A refresh token that is used up is older than what it brought, whenever either was stored.
+    """
+    mine, theirs = newest_of(grant.pk, ""), newest_of(other.pk, "")
+    if mine is None or theirs is None:
+        return mine is not None
+    if _is_used_up(theirs, grant, other):
+        return True
+    return mine.created_at > theirs.created_at and not _is_used_up(mine, grant, other)
+
+
+def _is_used_up(token: EgnyteToken, *known: EgnyteGrant) -> bool:
+    return _was_refreshed(EgnyteToken.objects.filter(grant__in=known), token.refresh_fingerprint)
+
+
+def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: str) -> bool:
+    """Whether one of these was brought by this refresh token, which it replaced."""
+    if not refresh_fingerprint:
+        return False
+    brought = tokens.filter(refreshed_from=refresh_fingerprint)
+    return brought.exclude(refresh_fingerprint=refresh_fingerprint).exists()
+
+
+def twins(grant_id: int) -> set[int]:
+    """Other grants that hold one of its tokens: all of these are one grant at Egnyte.
+
+    Two answers that are stored at the same moment do not see each other.
+    """
+    mine = EgnyteToken.objects.filter(grant=grant_id)
+    rows = mine.values_list("fingerprint", "refresh_fingerprint")
+    names = {name for pair in rows for name in pair} - {""}
+    others = EgnyteToken.objects.exclude(grant=grant_id)
+    same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
+    return set(same.values_list("grant_id", flat=True))
+
+
 def _add(
     grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, refreshed: EgnyteToken | None
 ) -> EgnyteToken:
     """Add to a locked grant. An answer that says nothing new adds at most a copy for this user.
 
-    What a refresh brought is always new.
+    What a refresh brought is new, unless its refresh token is used up already.
     """
     if not answer.complete:
         return _insert(grant, answer, user_ref, generation=0)
-    if refreshed is None and (kept := _kept(grant, answer, user_ref)) is not None:
+    kept = _kept(grant, answer, user_ref, is_refresh=refreshed is not None)
+    if kept is not None:
         _postpone_release(grant)
         return kept
     token = _insert(grant, answer, user_ref, generation=grant.generation + 1, refreshed=refreshed)
@@ -157,7 +204,9 @@ def _add(
     return token
 
 
-def _kept(grant: EgnyteGrant, answer: TokenAnswer, user_ref: str) -> EgnyteToken | None:
+def _kept(
+    grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, *, is_refresh: bool
+) -> EgnyteToken | None:
     """The grant's newest token, for this user, if the answer must not take its place.
 
     ``None`` where no key opens that one: then the answer is all that can be used.
@@ -165,7 +214,7 @@ def _kept(grant: EgnyteGrant, answer: TokenAnswer, user_ref: str) -> EgnyteToken
     newest = newest_of(grant.pk, user_ref)
     if newest is None:
         return None
-    known = _says_nothing_new(newest, answer)
+    known = not is_refresh and _says_nothing_new(newest, answer)
     if not (known or _is_overtaken(grant, answer)) or not _opens(newest):
         return None
     if not known:
@@ -211,11 +260,8 @@ def _outlives(expiry: datetime | None, known: datetime | None) -> bool:
 
 def _is_overtaken(grant: EgnyteGrant, answer: TokenAnswer) -> bool:
     """Whether a refresh has used up this answer's refresh token before the answer was stored."""
-    brought = fingerprint(grant.domain, answer.refresh_token)
-    if not brought:
-        return False
-    tokens = EgnyteToken.objects.filter(grant=grant, refreshed_from=brought)
-    return tokens.exclude(refresh_fingerprint=brought).exists()
+    tokens = EgnyteToken.objects.filter(grant=grant)
+    return _was_refreshed(tokens, fingerprint(grant.domain, answer.refresh_token))
 
 
 def _postpone_release(grant: EgnyteGrant) -> None:

@@ -85,7 +85,7 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
 
 def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
-    if twins := _twins(grant):
+    if twins := grants.twins(grant.pk):
         in_short_transaction(lambda: grants.merged(twins | {grant.pk}))
         return "merged"
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
@@ -102,16 +102,6 @@ def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     except BaseException:
         grants.release_safely(grant.pk, nonce)
         raise
-
-
-def _twins(grant: EgnyteGrant) -> set[int]:
-    """Other grants that hold one of its tokens: all of these are one grant at Egnyte."""
-    mine = EgnyteToken.objects.filter(grant=grant)
-    rows = mine.values_list("fingerprint", "refresh_fingerprint")
-    names = {name for pair in rows for name in pair} - {""}
-    others = EgnyteToken.objects.exclude(grant=grant)
-    same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
-    return set(same.values_list("grant_id", flat=True))
 
 
 @dataclass

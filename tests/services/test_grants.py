@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_egnyte import gateway
 from django_egnyte.choices import LeasedFor, Purpose
 from django_egnyte.conf import IN_FLIGHT, LEASE
-from django_egnyte.exceptions import UnavailableError
+from django_egnyte.exceptions import TokenExpiredError, UnavailableError
 from django_egnyte.managers import GuardedQuerySet
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.oauth import TokenAnswer, fingerprint
@@ -24,7 +24,7 @@ from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import abandon, process_revocations
-from django_egnyte.services.transactions import ago, hence
+from django_egnyte.services.transactions import ago, hence, in_short_transaction
 
 from .conftest import HOST, all_due, arrive, grant_of, orphans, pending, refresh_token_of
 
@@ -252,6 +252,101 @@ def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
     assert process_revocations() == {"merged": 1}
     assert EgnyteGrant.objects.get() == grant_of(egnyte_account)
     assert EgnyteGrant.objects.get().release_at is None
+
+
+def unseen(monkeypatch: pytest.MonkeyPatch, work: Any) -> Any:
+    """As two answers that are stored at the same moment: neither sees the other."""
+    with monkeypatch.context() as patch:
+        patch.setattr(grants, "_grants_with", lambda *given: set())
+        return work()
+
+
+def refreshed(old: EgnyteToken, access: str, refresh: str) -> EgnyteToken:
+    return grants.write_down(
+        answer(access, refresh), host=HOST, user_ref=old.user_ref, refreshed=old
+    )
+
+
+@pytest.mark.parametrize("leased", ["chain", "twin"])
+@pytest.mark.parametrize("twin_first", [True, False])
+def test_a_used_up_token_of_a_twin_does_not_become_the_newest(
+    egnyte_user, make_user, monkeypatch, twin_first, leased
+):
+    def begin_twin() -> EgnyteToken:
+        other = make_user("other")
+        return unseen(monkeypatch, lambda: arrive(other, "second", "b"))
+
+    twin = begin_twin() if twin_first else None
+    chain = arrive(egnyte_user, "first", "a")
+    second = unseen(monkeypatch, lambda: refreshed(chain, "second", "b"))
+    third = unseen(monkeypatch, lambda: refreshed(second, "third", "c"))
+    twin = twin or begin_twin()
+    busy = {"chain": chain, "twin": twin}[leased].grant_id
+    assert grants.lease(busy, LeasedFor.REFRESH)
+    merged = in_short_transaction(lambda: grants.merged({chain.grant_id, twin.grant_id}))
+    assert merged == EgnyteGrant.objects.get() and merged.pk == busy
+    assert grants.newest_of(busy, "") == third
+
+
+@pytest.mark.parametrize("leased", ["earlier", "later"])
+def test_the_later_of_two_tokens_is_the_newest_of_both_grants(egnyte_user, leased):
+    tokens = {"earlier": arrive(egnyte_user, "one", "1"), "later": arrive(egnyte_user, "two", "2")}
+    assert grants.lease(tokens[leased].grant_id, LeasedFor.REFRESH)
+    ids = {token.grant_id for token in tokens.values()}
+    kept = in_short_transaction(lambda: grants.merged(ids))
+    assert kept is not None and kept.pk == tokens[leased].grant_id
+    assert grants.newest_of(kept.pk, "") == tokens["later"]
+    assert refreshed(tokens["later"], "three", "3") == grants.newest_of(kept.pk, "")
+
+
+def test_a_refresh_whose_refresh_token_is_used_up_already_brings_what_came_of_it(
+    egnyte_user, make_user, monkeypatch
+):
+    """Its answer was stored late, and another link had brought the same tokens meanwhile."""
+    chain = arrive(egnyte_user, "first", "a")
+    twin = unseen(monkeypatch, lambda: arrive(make_user("other"), "second", "b"))
+    third = refreshed(twin, "third", "c")
+    late = refreshed(chain, "second", "b")
+    assert late.open() == third.open()
+    assert late.user_ref == str(egnyte_user.pk)
+    assert EgnyteGrant.objects.count() == 1
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_a_token_that_was_stored_twice_at_once_is_refreshed_once(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch, first
+):
+    """Otherwise Egnyte refuses the second, and that user is told to reconnect."""
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = policy.refresh_kills_access = True
+    one = refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    assert grant_of(one) != grant_of(two)
+    assert refresh_token_of(one) == refresh_token_of(two)
+    accounts = {"one": one, "two": two}
+    refresh(accounts.pop(first), actor="task")
+    (last,) = accounts.values()
+    refresh(last, actor="task")
+    assert grant_of(one) == grant_of(two) == EgnyteGrant.objects.get()
+    for account in EgnyteAccount.objects.with_token():
+        assert egnyte_sandbox.is_alive(account.open_token())
+        assert egnyte_sandbox.is_alive(refresh_token_of(account))
+        assert account.status_reason == ""
+
+
+@pytest.mark.parametrize("purpose", [LeasedFor.REFRESH, LeasedFor.REVOKE])
+def test_a_token_whose_twin_is_busy_is_not_refreshed_beside_it(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch, purpose
+):
+    egnyte_sandbox.policy.same_token = True
+    one = refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    assert grants.lease(one.token.grant_id, purpose)
+    with pytest.raises(TokenExpiredError) as caught:
+        refresh(two, actor="task")
+    assert caught.value.retryable and caught.value.retry_after
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert grant_of(two).lease == ""
 
 
 # The lease
