@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import threading
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from django_egnyte.services.revoke import process_revocations
 
 from .conftest import HOST, arrive, grant_of, pending, refresh_token_of, store_token
 from .test_link import code_for, link_by_code
+from .threads import Threads
 
 
 @pytest.mark.parametrize(
@@ -256,6 +258,32 @@ def test_two_first_links_at_once_leave_one_default(egnyte_sandbox, egnyte_user):
     assert failures == []
     assert EgnyteAccount.objects.count() == 2
     assert EgnyteAccount.objects.filter(is_default=True).count() == 1
+
+
+def test_two_users_who_are_given_the_same_tokens_at_once_share_one_grant(
+    egnyte_sandbox, egnyte_user, make_user
+):
+    """Neither is told to try again, and nobody's token is revoked."""
+    egnyte_sandbox.policy.same_token = True
+    users = [egnyte_user, make_user("two"), make_user("three")]
+    codes = [code_for(egnyte_sandbox) for _ in users]
+    barrier = threading.Barrier(len(users))
+
+    def run(user: Any, code: str) -> None:
+        barrier.wait()
+        link_by_code(user, code)
+
+    with Threads() as threads:
+        for user, code in zip(users, codes, strict=True):
+            threads.start(functools.partial(run, user, code))
+    accounts = list(EgnyteAccount.objects.with_token())
+    assert {grant_of(account) for account in accounts} == {EgnyteGrant.objects.get()}
+    assert {account.token.user_ref for account in accounts} == {str(user.pk) for user in users}
+    assert pending() == []
+    for account in accounts[:-1]:
+        account.delete()
+    assert process_revocations() == {"held": 1}
+    assert egnyte_sandbox.is_alive(accounts[-1].open_token())
 
 
 def test_what_is_linked_becomes_the_default_where_that_is_dead(egnyte_account, egnyte_user, link):
