@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from django.db import Error, IntegrityError, models
 from django.db.models import F, Q
@@ -18,6 +18,7 @@ from django.utils import timezone
 from .. import gateway
 from ..choices import LeasedFor, Release
 from ..conf import IN_FLIGHT, LEASE, WRITE_PATIENCE
+from ..exceptions import TokenConflictError
 from ..fields import seal
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
@@ -25,6 +26,9 @@ from . import agenda
 from .transactions import DatabaseNow, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.grants")
+
+# Of looking for the grant of a token while others join grants.
+TRIES: Final = 3
 
 
 def free() -> Q:
@@ -58,12 +62,14 @@ def write_down(
     """
 
     def write() -> EgnyteToken:
-        known = _grants_with(answer, host, refreshed)
-        if refreshed is not None:
-            known |= {refreshed.grant_id}
-        if known:
-            grant = merged(known)
-            if grant is not None:
+        for _ in range(TRIES):
+            known = _grants_with(answer, host, refreshed)
+            if refreshed is not None:
+                known |= {refreshed.grant_id}
+            if not known:
+                break
+            # None is left where all became part of another grant, or were revoked, meanwhile.
+            if (grant := merged(known)) is not None:
                 return _add(grant, answer, user_ref, refreshed)
         grant = EgnyteGrant.objects.create(
             domain=host,
@@ -144,11 +150,14 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
 def _is_newer(grant: EgnyteGrant, other: EgnyteGrant) -> bool:
     """Whether the newest token of ``grant`` came after that of ``other``.
 
-    A refresh token that is used up is older than what it brought, whenever either was stored.
+    A refresh token that is used up is older than what it brought, whenever either was stored. An
+    access token without one is an older one, too: it is in both grants, or they were not one.
     """
     mine, theirs = newest_of(grant.pk, ""), newest_of(other.pk, "")
     if mine is None or theirs is None:
         return mine is not None
+    if bool(mine.refresh_fingerprint) is not bool(theirs.refresh_fingerprint):
+        return bool(mine.refresh_fingerprint)
     if _is_used_up(theirs, grant, other):
         return True
     return mine.created_at > theirs.created_at and not _is_used_up(mine, grant, other)
@@ -169,14 +178,42 @@ def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: st
 def twins(grant_id: int) -> set[int]:
     """Other grants that hold one of its tokens: all of these are one grant at Egnyte.
 
-    Two answers that are stored at the same moment do not see each other.
+    Two answers that are stored at the same moment do not see each other. Who stores one looks for
+    twins afterwards: the later of the two finds the other.
     """
     mine = EgnyteToken.objects.filter(grant=grant_id)
     rows = mine.values_list("fingerprint", "refresh_fingerprint")
     names = {name for pair in rows for name in pair} - {""}
+    return _others_with(names, grant_id)
+
+
+def _others_with(names: Collection[str], grant_id: int) -> set[int]:
     others = EgnyteToken.objects.exclude(grant=grant_id)
     same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
     return set(same.values_list("grant_id", flat=True))
+
+
+def joined(grant_id: int) -> bool:
+    """Join a grant with its twins. ``False`` if one of them is busy, so that some are left."""
+    if found := twins(grant_id):
+        in_short_transaction(lambda: merged(found | {grant_id}))
+        return not twins(grant_id)
+    return True
+
+
+def join_token(token: EgnyteToken) -> None:
+    """Join the grant of a token that has just been stored with others that hold the same token.
+
+    ``TokenConflictError`` while one of them is being revoked: this token is, too, then.
+    """
+    names = {token.fingerprint, token.refresh_fingerprint} - {""}
+    others = _others_with(names, token.grant_id)
+    if not others:
+        return
+    in_short_transaction(lambda: merged(others | {token.grant_id}))
+    revoking = EgnyteGrant.objects.filter(~free(), leased_for=LeasedFor.REVOKE, pk__in=others)
+    if revoking.exists():
+        raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)
 
 
 def _add(

@@ -200,6 +200,7 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     """
     with due_on_failure(token):
         _refuse_borrowed(request, token)
+        grants.join_token(token)
         identity = gateway.oauth(request.host).userinfo(token.open().access_token)
         for _ in range(TRIES):
             try:

@@ -66,6 +66,8 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     if _is_same(newest, lease.token) or newest.is_expired:
         _refuse_hopeless(lease, newest)
         newest = _ask(lease, newest, actor)
+        grants.joined(lease.grant.pk)
+        newest = grants.newest_of(lease.grant.pk, lease.token.user_ref) or newest
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
@@ -78,14 +80,12 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
 
 def _join_twins(lease: leases.Lease) -> None:
     """Where another grant holds the same refresh token, it must not be used twice."""
-    if twins := grants.twins(lease.grant.pk):
-        in_short_transaction(lambda: grants.merged(twins | {lease.grant.pk}))
-        if grants.twins(lease.grant.pk):
-            raise TokenExpiredError(
-                "Another process is refreshing this token.",
-                host=lease.account.domain,
-                retry_after=1.0,
-            )
+    if not grants.joined(lease.grant.pk):
+        raise TokenExpiredError(
+            "Another process is refreshing this token.",
+            host=lease.account.domain,
+            retry_after=1.0,
+        )
 
 
 def _is_same(one: EgnyteToken, other: EgnyteToken) -> bool:

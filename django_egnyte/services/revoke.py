@@ -85,14 +85,16 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
 
 def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
-    if twins := grants.twins(grant.pk):
-        in_short_transaction(lambda: grants.merged(twins | {grant.pk}))
-        return "merged"
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
     if not nonce:
         return "skipped"
     try:
-        # The lease keeps new accounts out, so this holds until it ends.
+        # The lease keeps new accounts out, and whoever stores one of these tokens from now on sees
+        # it. So what is found here holds until it ends.
+        if grants.twins(grant.pk):
+            grants.release(grant.pk, nonce)
+            grants.joined(grant.pk)
+            return "merged"
         if grants.in_use(grant.pk):
             grants.release(grant.pk, nonce, release_at=None, reason="")
             return "held"
@@ -200,6 +202,8 @@ class _Ending:
             # It brought nothing, so it must not count: Egnyte's trouble may last for hours.
             EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
             raise
+        if grants.twins(self.grant.pk):
+            raise ResponseError("Another grant has been given the same token meanwhile.")
         self.tokens.append(token)
         if not self._end_access_token(token):
             raise ResponseError("Egnyte refuses the token that a refresh has just brought.")

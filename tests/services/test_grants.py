@@ -14,10 +14,14 @@ from django.utils import timezone
 from django_egnyte import gateway
 from django_egnyte.choices import LeasedFor, Purpose
 from django_egnyte.conf import IN_FLIGHT, LEASE
-from django_egnyte.exceptions import TokenExpiredError, UnavailableError
+from django_egnyte.exceptions import (
+    TokenConflictError,
+    TokenExpiredError,
+    UnavailableError,
+)
 from django_egnyte.managers import GuardedQuerySet
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
-from django_egnyte.oauth import TokenAnswer, fingerprint
+from django_egnyte.oauth import OAuthClient, TokenAnswer, fingerprint
 from django_egnyte.secret import Secret
 from django_egnyte.services import grants
 from django_egnyte.services.disconnect import disconnect
@@ -254,10 +258,15 @@ def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
     assert EgnyteGrant.objects.get().release_at is None
 
 
-def unseen(monkeypatch: pytest.MonkeyPatch, work: Any) -> Any:
-    """As two answers that are stored at the same moment: neither sees the other."""
+def unseen(monkeypatch: pytest.MonkeyPatch, work: Any, *, until_linked: bool = False) -> Any:
+    """As two answers that are stored at the same moment: neither sees the other.
+
+    Before it is linked the later one sees the earlier, except ``until_linked``.
+    """
     with monkeypatch.context() as patch:
         patch.setattr(grants, "_grants_with", lambda *given: set())
+        if until_linked:
+            patch.setattr(grants, "join_token", lambda token: None)
         return work()
 
 
@@ -312,6 +321,83 @@ def test_a_refresh_whose_refresh_token_is_used_up_already_brings_what_came_of_it
     assert EgnyteGrant.objects.count() == 1
 
 
+def test_a_token_that_was_stored_twice_at_once_is_of_one_grant_when_it_is_linked(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.same_token = True
+    refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    assert grant_of(two) == grant_of(egnyte_account) == EgnyteGrant.objects.get()
+    assert pending() == []
+
+
+def test_a_token_whose_twin_is_being_revoked_is_not_linked(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.same_token = True
+    refresh(egnyte_account, actor="task")
+    grant = grant_of(egnyte_account)
+    egnyte_account.delete()
+    nonce = grants.lease(grant.pk, LeasedFor.REVOKE)
+    with pytest.raises(TokenConflictError):
+        unseen(monkeypatch, lambda: link(make_user("two")))
+    assert not EgnyteAccount.objects.exists()
+    grants.release(grant.pk, nonce)
+    work_off()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not EgnyteGrant.objects.exists()
+
+
+def test_a_token_that_is_linked_with_a_refresh_in_flight_is_of_its_grant(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    """The refresh's answer is stored last, so it is the refresh that finds the other."""
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = policy.refresh_kills_access = True
+    real, others = OAuthClient.refresh, []
+
+    def beaten(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        given = real(client, refresh_token)
+        others.append(link(make_user("two")))
+        return given
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", beaten)
+        new = unseen(monkeypatch, lambda: refresh(egnyte_account, actor="task"))
+    assert grant_of(others[0]) == grant_of(new) == EgnyteGrant.objects.get()
+    for account in EgnyteAccount.objects.with_token():
+        assert account.token.generation == grant_of(new).generation
+        assert egnyte_sandbox.is_alive(account.open_token())
+
+
+def test_an_access_token_without_its_refresh_token_does_not_become_the_newest(
+    egnyte_user, make_user, monkeypatch
+):
+    whole = arrive(egnyte_user, "access", "refresh")
+    bare = unseen(monkeypatch, lambda: arrive(make_user("other"), "other"))
+    EgnyteToken.objects.filter(pk=bare.pk).write(fingerprint=whole.fingerprint)
+    kept = in_short_transaction(lambda: grants.merged({whole.grant_id, bare.grant_id}))
+    assert kept is not None
+    assert grants.newest_of(kept.pk, "") == whole
+
+
+def test_a_grant_that_becomes_part_of_another_meanwhile_is_looked_for_again(
+    egnyte_user, make_user, monkeypatch
+):
+    first = arrive(egnyte_user, "access", "refresh")
+    merged, gone = grants.merged, []
+
+    def late(ids: Any) -> Any:
+        if not gone:
+            gone.append(1)
+            return None  # each is locked too late
+        return merged(ids)
+
+    monkeypatch.setattr(grants, "merged", late)
+    assert arrive(make_user("two"), "access", "refresh").grant_id == first.grant_id
+    assert EgnyteGrant.objects.count() == 1
+
+
 @pytest.mark.parametrize("first", ["one", "two"])
 def test_a_token_that_was_stored_twice_at_once_is_refreshed_once(
     egnyte_sandbox, egnyte_account, make_user, link, monkeypatch, first
@@ -320,7 +406,7 @@ def test_a_token_that_was_stored_twice_at_once_is_refreshed_once(
     policy = egnyte_sandbox.policy
     policy.same_token = policy.refresh_rotates = policy.refresh_kills_access = True
     one = refresh(egnyte_account, actor="task")
-    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    two = unseen(monkeypatch, lambda: link(make_user("two")), until_linked=True)
     assert grant_of(one) != grant_of(two)
     assert refresh_token_of(one) == refresh_token_of(two)
     accounts = {"one": one, "two": two}
@@ -340,7 +426,7 @@ def test_a_token_whose_twin_is_busy_is_not_refreshed_beside_it(
 ):
     egnyte_sandbox.policy.same_token = True
     one = refresh(egnyte_account, actor="task")
-    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    two = unseen(monkeypatch, lambda: link(make_user("two")), until_linked=True)
     assert grants.lease(one.token.grant_id, purpose)
     with pytest.raises(TokenExpiredError) as caught:
         refresh(two, actor="task")
