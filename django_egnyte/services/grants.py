@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import Error, IntegrityError, models
-from django.db.models import F, Q
+from django.db.models import Exists, F, Q
 from django.utils import timezone
 
 from .. import gateway
@@ -188,9 +188,22 @@ def twins(grant_id: int) -> set[int]:
 
 
 def _others_with(names: Collection[str], grant_id: int) -> set[int]:
-    others = EgnyteToken.objects.exclude(grant=grant_id)
-    same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
+    same = EgnyteToken.objects.filter(_named(names)).exclude(grant=grant_id)
     return set(same.values_list("grant_id", flat=True))
+
+
+def _named(names: Collection[str]) -> Q:
+    return Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names)
+
+
+def _names_of(token: EgnyteToken) -> set[str]:
+    return {token.fingerprint, token.refresh_fingerprint} - {""}
+
+
+def alone(token: EgnyteToken) -> Q:
+    """That no grant but this token's own holds one of its tokens."""
+    others = EgnyteToken.objects.filter(_named(_names_of(token))).exclude(grant=token.grant_id)
+    return ~Q(Exists(others))
 
 
 def joined(grant_id: int) -> bool:
@@ -202,15 +215,14 @@ def joined(grant_id: int) -> bool:
 
 
 def join_token(token: EgnyteToken) -> None:
-    """Join the grant of a token that has just been stored with others that hold the same token.
+    """Join a token's grant with others that hold the same token, in the caller's transaction.
 
     ``TokenConflictError`` while one of them is being revoked: this token is, too, then.
     """
-    names = {token.fingerprint, token.refresh_fingerprint} - {""}
-    others = _others_with(names, token.grant_id)
+    others = _others_with(_names_of(token), token.grant_id)
     if not others:
         return
-    in_short_transaction(lambda: merged(others | {token.grant_id}))
+    merged(others | {token.grant_id})
     revoking = EgnyteGrant.objects.filter(~free(), leased_for=LeasedFor.REVOKE, pk__in=others)
     if revoking.exists():
         raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)

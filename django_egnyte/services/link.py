@@ -200,7 +200,6 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     """
     with due_on_failure(token):
         _refuse_borrowed(request, token)
-        grants.join_token(token)
         identity = gateway.oauth(request.host).userinfo(token.open().access_token)
         for _ in range(TRIES):
             try:
@@ -258,13 +257,17 @@ def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> Egny
 def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     """Take the token's grant into use, and return the token to point to: the grant's newest.
 
-    A refresh may have replaced ``token`` while Egnyte was asked whose it is.
-    ``TokenConflictError`` if the revoker was here first.
+    A refresh may have replaced ``token`` while Egnyte was asked whose it is, and another answer
+    with it may have been stored at the same moment. ``TokenConflictError`` if the revoker was here
+    first.
     """
     usable = grants.free() | ~Q(leased_for=LeasedFor.REVOKE)
-    rows = EgnyteGrant.objects.filter(usable, pk=token.grant_id, generation=token.generation)
+    rows = EgnyteGrant.objects.filter(
+        usable, grants.alone(token), pk=token.grant_id, generation=token.generation
+    )
     if rows.write(release_at=None, reason=""):
         return token
+    grants.join_token(token)
     grant = EgnyteGrant.objects.filter(usable, tokens=token.pk).select_for_update().first()
     newest = grants.newest_of(grant.pk, token.user_ref) if grant is not None else None
     if newest is None:
