@@ -62,16 +62,10 @@ def write_down(
     """
 
     def write() -> EgnyteToken:
-        for _ in range(TRIES):
-            known = _grants_with(answer, host, refreshed)
-            if refreshed is not None:
-                known |= {refreshed.grant_id}
-            if not known:
-                break
-            # None is left where all became part of another grant, or were revoked, meanwhile.
-            if (grant := merged(known)) is not None:
-                return _add(grant, answer, user_ref, refreshed)
-        grant = EgnyteGrant.objects.create(
+        grant = _grant_of(answer, host, refreshed)
+        if grant is not None:
+            return _add(grant, answer, user_ref, refreshed)
+        begun = EgnyteGrant.objects.create(
             domain=host,
             key_digest=gateway.key_digest(),
             fingerprint=fingerprint(host, answer.access_token),
@@ -82,13 +76,27 @@ def write_down(
             account_ref=account_ref,
             flow=flow,
         )
-        return _insert(grant, answer, user_ref, generation=1 if answer.complete else 0)
+        return _insert(begun, answer, user_ref, generation=1 if answer.complete else 0)
 
     try:
         return in_short_transaction(write, patience=WRITE_PATIENCE)
     except IntegrityError:
         # The same token arrived twice at once; by now the first is known.
         return in_short_transaction(write, patience=WRITE_PATIENCE)
+
+
+def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> EgnyteGrant | None:
+    """The grant that this answer belongs to, locked; ``None`` if it begins one."""
+    for _ in range(TRIES):
+        known = _grants_with(answer, host, refreshed)
+        if refreshed is not None:
+            known |= {refreshed.grant_id}
+        if not known:
+            return None
+        # None is left where all became part of another grant, or were revoked, meanwhile.
+        if (grant := merged(known)) is not None:
+            return grant
+    return None
 
 
 def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> set[int]:
