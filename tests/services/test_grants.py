@@ -435,6 +435,31 @@ def test_a_token_whose_twin_is_busy_is_not_refreshed_beside_it(
     assert grant_of(two).lease == ""
 
 
+def test_the_revoker_ends_no_token_of_its_own_refresh_that_another_link_was_given(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = True
+    egnyte_account.delete()
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
+    real, linked = OAuthClient.refresh, []
+
+    def beaten(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        given = real(client, refresh_token)
+        linked.append(link(make_user("two")))
+        return given
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", beaten)
+        assert unseen(monkeypatch, process_revocations) == {"failed": 1}
+    all_due()
+    assert process_revocations() == {"merged": 1}
+    work_off()
+    assert grant_of(linked[0]) == EgnyteGrant.objects.get()
+    assert egnyte_sandbox.is_alive(linked[0].open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(linked[0]))
+
+
 # The lease
 
 
