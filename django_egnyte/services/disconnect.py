@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Subquery
 
 from .. import queue
@@ -163,4 +163,8 @@ def make_default(user: Any, account: EgnyteAccount) -> None:
         accounts.exclude(pk=account.pk).write(is_default=False, default_of=None)
         accounts.filter(pk=account.pk).write(is_default=True, default_of=str(user.pk))
 
-    in_short_transaction(work)
+    try:
+        in_short_transaction(work)
+    except IntegrityError:
+        # A new link has become the default at the same moment; by now it can be seen.
+        in_short_transaction(work)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from django.db import Error, IntegrityError
-from django.db.models import F, Q
+from django.db import Error, IntegrityError, models
+from django.db.models import Exists, F, Q
 from django.utils import timezone
 
 from .. import gateway
 from ..choices import LeasedFor, Release
 from ..conf import IN_FLIGHT, LEASE, WRITE_PATIENCE
+from ..exceptions import TokenConflictError
 from ..fields import seal
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
@@ -25,6 +26,9 @@ from . import agenda
 from .transactions import DatabaseNow, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.grants")
+
+# Of looking for the grant of a token while others join grants.
+TRIES: Final = 3
 
 
 def free() -> Q:
@@ -58,14 +62,10 @@ def write_down(
     """
 
     def write() -> EgnyteToken:
-        known = _grants_with(answer, host)
-        if refreshed is not None:
-            known |= {refreshed.grant_id}
-        if known:
-            grant = merged(known)
-            if grant is not None:
-                return _add(grant, answer, user_ref, refreshed)
-        grant = EgnyteGrant.objects.create(
+        grant = _grant_of(answer, host, refreshed)
+        if grant is not None:
+            return _add(grant, answer, user_ref, refreshed)
+        begun = EgnyteGrant.objects.create(
             domain=host,
             key_digest=gateway.key_digest(),
             fingerprint=fingerprint(host, answer.access_token),
@@ -76,7 +76,7 @@ def write_down(
             account_ref=account_ref,
             flow=flow,
         )
-        return _insert(grant, answer, user_ref, generation=1 if answer.complete else 0)
+        return _insert(begun, answer, user_ref, generation=1 if answer.complete else 0)
 
     try:
         return in_short_transaction(write, patience=WRITE_PATIENCE)
@@ -85,12 +85,30 @@ def write_down(
         return in_short_transaction(write, patience=WRITE_PATIENCE)
 
 
-def _grants_with(answer: TokenAnswer, host: str) -> set[int]:
+def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> EgnyteGrant | None:
+    """The grant that this answer belongs to, locked; ``None`` if it begins one."""
+    for _ in range(TRIES):
+        known = _grants_with(answer, host, refreshed)
+        if refreshed is not None:
+            known |= {refreshed.grant_id}
+        if not known:
+            return None
+        # None is left where all became part of another grant, or were revoked, meanwhile.
+        if (grant := merged(known)) is not None:
+            return grant
+    return None
+
+
+def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> set[int]:
     known = Q(fingerprint=fingerprint(host, answer.access_token))
     if answer.refresh_token:
         known |= Q(refresh_fingerprint=fingerprint(host, answer.refresh_token))
-    tokens = EgnyteToken.objects.filter(known)
-    return set(tokens.values_list("grant_id", flat=True))
+    if refreshed is not None:
+        known |= Q(pk=refreshed.pk)  # its grant may have become another since it was read
+    tokens = EgnyteToken.objects.filter(known).values_list("grant_id", flat=True)
+    # A grant keeps the name of the token it began with, even when that has expired and is gone.
+    begun = EgnyteGrant.objects.filter(fingerprint=fingerprint(host, answer.access_token))
+    return set(tokens.union(begun.values_list("pk", flat=True)))
 
 
 def merged(ids: Collection[int]) -> EgnyteGrant | None:
@@ -114,13 +132,19 @@ def merged(ids: Collection[int]) -> EgnyteGrant | None:
 
 
 def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
+    stays_newest = _is_newer(kept, other)
+    total = kept.generation + other.generation
     tokens = EgnyteToken.objects.filter(grant=other)
     tokens.exclude(generation=0).write(generation=F("generation") + kept.generation)
+    if stays_newest:
+        newest = EgnyteToken.objects.filter(grant=kept, generation=kept.generation)
+        total += 1
+        newest.write(generation=total)
     tokens.write(grant=kept)
     in_use = kept.release_at is None or other.release_at is None
     EgnyteGrant.objects.write_to(
         kept,
-        generation=kept.generation + other.generation,
+        generation=total,
         release_at=None if in_use else kept.release_at,
         refresh_refused_at=None,
         next_refresh_at=min(
@@ -131,20 +155,100 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
     rows._raw_delete(rows.db)
 
 
+def _is_newer(grant: EgnyteGrant, other: EgnyteGrant) -> bool:
+    """Whether the newest token of ``grant`` came after that of ``other``.
+
+    A refresh token that is used up is older than what it brought, whenever either was stored. An
+    access token without one is an older one, too: it is in both grants, or they were not one.
+    """
+    mine, theirs = newest_of(grant.pk, ""), newest_of(other.pk, "")
+    if mine is None or theirs is None:
+        return mine is not None
+    if bool(mine.refresh_fingerprint) is not bool(theirs.refresh_fingerprint):
+        return bool(mine.refresh_fingerprint)
+    if _is_used_up(theirs, grant, other):
+        return True
+    return mine.created_at > theirs.created_at and not _is_used_up(mine, grant, other)
+
+
+def _is_used_up(token: EgnyteToken, *known: EgnyteGrant) -> bool:
+    return _was_refreshed(EgnyteToken.objects.filter(grant__in=known), token.refresh_fingerprint)
+
+
+def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: str) -> bool:
+    """Whether one of these was brought by this refresh token, which it replaced."""
+    if not refresh_fingerprint:
+        return False
+    brought = tokens.filter(refreshed_from=refresh_fingerprint)
+    return brought.exclude(refresh_fingerprint=refresh_fingerprint).exists()
+
+
+def twins(grant_id: int) -> set[int]:
+    """Other grants that hold one of its tokens: all of these are one grant at Egnyte.
+
+    Two answers that are stored at the same moment do not see each other. Who stores one looks for
+    twins afterwards: the later of the two finds the other.
+    """
+    mine = EgnyteToken.objects.filter(grant=grant_id)
+    rows = mine.values_list("fingerprint", "refresh_fingerprint")
+    names = {name for pair in rows for name in pair} - {""}
+    return _others_with(names, grant_id)
+
+
+def _others_with(names: Collection[str], grant_id: int) -> set[int]:
+    same = EgnyteToken.objects.filter(_named(names)).exclude(grant=grant_id)
+    return set(same.values_list("grant_id", flat=True))
+
+
+def _named(names: Collection[str]) -> Q:
+    return Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names)
+
+
+def _names_of(token: EgnyteToken) -> set[str]:
+    return {token.fingerprint, token.refresh_fingerprint} - {""}
+
+
+def alone(token: EgnyteToken) -> Q:
+    """That no grant but this token's own holds one of its tokens."""
+    others = EgnyteToken.objects.filter(_named(_names_of(token))).exclude(grant=token.grant_id)
+    return ~Q(Exists(others))
+
+
+def joined(grant_id: int) -> bool:
+    """Join a grant with its twins. ``False`` if one of them is busy, so that some are left."""
+    if found := twins(grant_id):
+        in_short_transaction(lambda: merged(found | {grant_id}))
+        return not twins(grant_id)
+    return True
+
+
+def join_token(token: EgnyteToken) -> None:
+    """Join a token's grant with others that hold the same token, in the caller's transaction.
+
+    ``TokenConflictError`` while one of them is being revoked: this token is, too, then.
+    """
+    others = _others_with(_names_of(token), token.grant_id)
+    if not others:
+        return
+    merged(others | {token.grant_id})
+    revoking = EgnyteGrant.objects.filter(~free(), leased_for=LeasedFor.REVOKE, pk__in=others)
+    if revoking.exists():
+        raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)
+
+
 def _add(
     grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, refreshed: EgnyteToken | None
 ) -> EgnyteToken:
-    """Add to a locked grant. An answer that says nothing new adds at most a copy for this user."""
+    """Add to a locked grant. An answer that says nothing new adds at most a copy for this user.
+
+    What a refresh brought is new, unless its refresh token is used up already.
+    """
     if not answer.complete:
         return _insert(grant, answer, user_ref, generation=0)
-    newest = EgnyteToken.objects.filter(grant=grant, generation=grant.generation).first()
-    if newest is not None and _is_repeated(newest, answer):
+    kept = _kept(grant, answer, user_ref, is_refresh=refreshed is not None)
+    if kept is not None:
         _postpone_release(grant)
-        return copied(newest, user_ref)
-    if newest is not None and _is_overtaken(grant, answer):
-        _insert(grant, answer, user_ref, generation=0)
-        _postpone_release(grant)
-        return copied(newest, user_ref)
+        return kept
     token = _insert(grant, answer, user_ref, generation=grant.generation + 1, refreshed=refreshed)
     EgnyteGrant.objects.write_to(
         grant,
@@ -157,21 +261,64 @@ def _add(
     return token
 
 
-def _is_repeated(newest: EgnyteToken, answer: TokenAnswer) -> bool:
+def _kept(
+    grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, *, is_refresh: bool
+) -> EgnyteToken | None:
+    """The grant's newest token, for this user, if the answer must not take its place.
+
+    ``None`` where no key opens that one: then the answer is all that can be used.
+    """
+    newest = newest_of(grant.pk, user_ref)
+    if newest is None:
+        return None
+    known = not is_refresh and _says_nothing_new(newest, answer)
+    if not (known or _is_overtaken(grant, answer)) or not _opens(newest):
+        return None
+    if not known:
+        _insert(grant, answer, user_ref, generation=0)
+    return copied(newest, user_ref)
+
+
+def _opens(token: EgnyteToken) -> bool:
+    try:
+        token.open()
+    except Exception:
+        # A site's own cipher may raise anything, and the answer must be stored all the same.
+        return False
+    return True
+
+
+def _says_nothing_new(newest: EgnyteToken, answer: TokenAnswer) -> bool:
+    """Whether the grant holds this access token already, and the answer gives it neither another
+    refresh token nor a longer life.
+
+    Without a refresh token it never replaces one that has it: anybody may post an access token,
+    even one that has ended.
+    """
     brought = fingerprint(newest.domain, answer.refresh_token)
-    return newest.fingerprint == fingerprint(newest.domain, answer.access_token) and brought in (
-        "",
-        newest.refresh_fingerprint,
+    if not brought and newest.refresh_fingerprint:
+        return True
+    same = EgnyteToken.objects.filter(
+        grant_id=newest.grant_id,
+        generation__gt=0,
+        fingerprint=fingerprint(newest.domain, answer.access_token),
     )
+    if brought:
+        same = same.filter(refresh_fingerprint=brought)
+    return same.exists() and not _outlives(_expiry(answer), newest.expires_at)
+
+
+def _outlives(expiry: datetime | None, known: datetime | None) -> bool:
+    """Egnyte tells what is left of a life in whole seconds, and the answer was on its way."""
+    if known is None or expiry is None:
+        return known is not None
+    return expiry - known > timedelta(minutes=1)
 
 
 def _is_overtaken(grant: EgnyteGrant, answer: TokenAnswer) -> bool:
     """Whether a refresh has used up this answer's refresh token before the answer was stored."""
-    brought = fingerprint(grant.domain, answer.refresh_token)
-    if not brought:
-        return False
-    tokens = EgnyteToken.objects.filter(grant=grant, refreshed_from=brought)
-    return tokens.exclude(refresh_fingerprint=brought).exists()
+    tokens = EgnyteToken.objects.filter(grant=grant)
+    return _was_refreshed(tokens, fingerprint(grant.domain, answer.refresh_token))
 
 
 def _postpone_release(grant: EgnyteGrant) -> None:

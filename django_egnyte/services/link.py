@@ -199,6 +199,7 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     If anything fails, the token's grant becomes due for revocation.
     """
     with due_on_failure(token):
+        _refuse_borrowed(request, token)
         identity = gateway.oauth(request.host).userinfo(token.open().access_token)
         for _ in range(TRIES):
             try:
@@ -215,6 +216,7 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
 
 def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:
     token = _take_into_use(token)
+    _refuse_borrowed(request, token)
     mine = list(EgnyteAccount.objects.select_related("token").filter(user_id=request.user.pk))
     account = next(
         (e for e in mine if (e.domain, e.egnyte_user_id) == (request.host, identity.id)), None
@@ -255,19 +257,29 @@ def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> Egny
 def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     """Take the token's grant into use, and return the token to point to: the grant's newest.
 
-    A refresh may have replaced ``token`` while Egnyte was asked whose it is.
-    ``TokenConflictError`` if the revoker was here first.
+    A refresh may have replaced ``token`` while Egnyte was asked whose it is, and another answer
+    with it may have been stored at the same moment. ``TokenConflictError`` if the revoker was here
+    first.
     """
     usable = grants.free() | ~Q(leased_for=LeasedFor.REVOKE)
-    rows = EgnyteGrant.objects.filter(usable, pk=token.grant_id, generation=token.generation)
+    rows = EgnyteGrant.objects.filter(
+        usable, grants.alone(token), pk=token.grant_id, generation=token.generation
+    )
     if rows.write(release_at=None, reason=""):
         return token
+    grants.join_token(token)
     grant = EgnyteGrant.objects.filter(usable, tokens=token.pk).select_for_update().first()
     newest = grants.newest_of(grant.pk, token.user_ref) if grant is not None else None
     if newest is None:
         raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)
     EgnyteGrant.objects.filter(pk=newest.grant_id).write(release_at=None, reason="")
     return grants.copied(newest, token.user_ref)
+
+
+def _refuse_borrowed(request: LinkRequest, token: EgnyteToken) -> None:
+    """An implicit token that another link has brought, too, gives no right to its refresh token."""
+    if request.flow == Flow.IMPLICIT and token.refresh_fingerprint:
+        raise LinkError("This token belongs to a link of another flow.", host=request.host)
 
 
 def _refuse_replacement(request: LinkRequest, account: EgnyteAccount | None) -> None:

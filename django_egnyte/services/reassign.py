@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError
 
@@ -12,38 +12,63 @@ from ..models import EgnyteAccount
 from . import grants, history
 from .transactions import in_short_transaction, refuse_in_transaction
 
+# Of a conflict with a refresh or a new connection at the same moment.
+TRIES: Final = 3
+
+
+class _Overtaken(Exception):
+    """The account was given another token or user since it was read."""
+
 
 def reassign(account: EgnyteAccount, user: Any, *, actor: str = "reassign") -> EgnyteAccount:
     """Give the account to ``user``, with its tokens sealed anew for them; returns it.
 
-    It stops being a default account. Raises ``LinkError`` if ``user`` has linked the same Egnyte
-    user, ``NotLinkedError`` if the account is gone, ``DecryptionError`` if no key opens its token,
-    and ``InTransactionError`` inside a transaction.
+    It stops being a default account, unless it is ``user``'s already: then nothing changes. Raises
+    ``LinkError`` if ``user`` has linked the same Egnyte user or is gone, ``NotLinkedError`` if the
+    account is gone or changes all the time, ``DecryptionError`` if no key opens its token, and
+    ``InTransactionError`` inside a transaction.
     """
     refuse_in_transaction()
+    for _ in range(TRIES):
+        try:
+            return in_short_transaction(lambda: _give(account, user, actor))
+        except _Overtaken:
+            continue
+        except IntegrityError:
+            raise _refusal(account, user) from None
+    raise NotLinkedError("The account was changed meanwhile.", host=account.domain)
 
-    def work() -> EgnyteAccount:
-        found = EgnyteAccount.objects.with_token().filter(pk=account.pk).first()
-        if found is None:
-            raise NotLinkedError("The account is no longer linked.", host=account.domain)
-        values: dict[str, Any] = {"user": user, "is_default": False, "default_of": None}
-        if found.token is not None:
-            grant = grants.merged({found.token.grant_id})
-            newest = grants.newest_of(grant.pk, str(user.pk)) if grant is not None else None
-            if newest is None:
-                raise NotLinkedError("The account is no longer linked.", host=account.domain)
-            values["token"] = grants.copied(newest, str(user.pk))
-        same = EgnyteAccount.objects.filter(user=found.user_id, token=found.token_id)
-        if not same.write_to(found, **values):
-            raise NotLinkedError("The account was changed meanwhile.", host=account.domain)
-        history.record(EventKind.REASSIGNED, found, actor=actor, reason=f"from {account.user_id}")
+
+def _give(account: EgnyteAccount, user: Any, actor: str) -> EgnyteAccount:
+    found = EgnyteAccount.objects.with_token().filter(pk=account.pk).first()
+    if found is None:
+        raise NotLinkedError("The account is no longer linked.", host=account.domain)
+    if found.user_id == user.pk:
         return found
+    values: dict[str, Any] = {"user": user, "is_default": False, "default_of": None}
+    if found.token is not None:
+        # Locked, so that no refresh brings another token before this is committed.
+        grant = grants.merged({found.token.grant_id})
+        newest = grants.newest_of(grant.pk, str(user.pk)) if grant is not None else None
+        if newest is None:
+            raise _Overtaken
+        values["token"] = grants.copied(newest, str(user.pk))
+    old = found.user_id
+    same = EgnyteAccount.objects.filter(user=old, token=found.token_id)
+    if not same.write_to(found, **values):
+        raise _Overtaken
+    history.record(EventKind.REASSIGNED, found, actor=actor, reason=f"from {old}")
+    return found
 
-    try:
-        return in_short_transaction(work)
-    except IntegrityError:
-        raise LinkError(
-            "That user has linked the same Egnyte user.",
-            host=account.domain,
-            hint="Disconnect one of the two accounts.",
-        ) from None
+
+def _refusal(account: EgnyteAccount, user: Any) -> LinkError:
+    theirs = EgnyteAccount.objects.filter(
+        user=user.pk, domain=account.domain, egnyte_user_id=account.egnyte_user_id
+    )
+    if not theirs.exists():
+        return LinkError("That user of the site is gone.", host=account.domain)
+    return LinkError(
+        "That user has linked the same Egnyte user.",
+        host=account.domain,
+        hint="Disconnect one of the two accounts.",
+    )

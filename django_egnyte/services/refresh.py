@@ -62,10 +62,13 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
+    _join_twins(lease)
     newest = _newest(lease)
-    if newest.generation == lease.token.generation or newest.is_expired:
+    if _is_same(newest, lease.token) or newest.is_expired:
         _refuse_hopeless(lease, newest)
         newest = _ask(lease, newest, actor)
+        grants.joined(lease.grant.pk)
+        newest = grants.newest_of(lease.grant.pk, lease.token.user_ref) or newest
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
@@ -74,6 +77,23 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     if refreshed is None:
         raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
     return refreshed
+
+
+def _join_twins(lease: leases.Lease) -> None:
+    """Where another grant holds the same refresh token, it must not be used twice."""
+    if not grants.joined(lease.grant.pk):
+        raise TokenExpiredError(
+            "Another process is refreshing this token.",
+            host=lease.account.domain,
+            retry_after=1.0,
+        )
+
+
+def _is_same(one: EgnyteToken, other: EgnyteToken) -> bool:
+    return (one.fingerprint, one.refresh_fingerprint) == (
+        other.fingerprint,
+        other.refresh_fingerprint,
+    )
 
 
 def _newest(lease: leases.Lease) -> EgnyteToken:

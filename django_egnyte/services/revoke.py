@@ -85,14 +85,16 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
 
 def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
-    if twins := _twins(grant):
-        in_short_transaction(lambda: grants.merged(twins | {grant.pk}))
-        return "merged"
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
     if not nonce:
         return "skipped"
     try:
-        # The lease keeps new accounts out, so this holds until it ends.
+        # The lease keeps new accounts out, and whoever stores one of these tokens from now on sees
+        # it. So what is found here holds until it ends.
+        if grants.twins(grant.pk):
+            grants.release(grant.pk, nonce)
+            grants.joined(grant.pk)
+            return "merged"
         if grants.in_use(grant.pk):
             grants.release(grant.pk, nonce, release_at=None, reason="")
             return "held"
@@ -102,16 +104,6 @@ def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     except BaseException:
         grants.release_safely(grant.pk, nonce)
         raise
-
-
-def _twins(grant: EgnyteGrant) -> set[int]:
-    """Other grants that hold one of its tokens: all of these are one grant at Egnyte."""
-    mine = EgnyteToken.objects.filter(grant=grant)
-    rows = mine.values_list("fingerprint", "refresh_fingerprint")
-    names = {name for pair in rows for name in pair} - {""}
-    others = EgnyteToken.objects.exclude(grant=grant)
-    same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
-    return set(same.values_list("grant_id", flat=True))
 
 
 @dataclass
@@ -218,6 +210,8 @@ class _Ending:
             # It brought nothing, so it must not count: Egnyte's trouble may last for hours.
             EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
             raise
+        if grants.twins(self.grant.pk):
+            raise ResponseError("Another grant has been given the same token meanwhile.")
         self.tokens.append(token)
         if not self._end_access_token(token):
             raise ResponseError("Egnyte refuses the token that a refresh has just brought.")

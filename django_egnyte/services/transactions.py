@@ -50,12 +50,19 @@ def refuse_in_transaction() -> None:
 
 @contextmanager
 def locking_transaction(*, durable: bool = False) -> Iterator[None]:
-    """A transaction that takes the write lock at its start where the database locks no rows."""
+    """A transaction that takes the write lock at its start where the database locks no rows.
+
+    It is READ COMMITTED, whatever isolation level the site has chosen, unless it is part of another
+    transaction: what it reads after it has waited for a lock must not be older than the lock.
+    """
     connection: Any = connections[alias()]
-    # SQLite's transaction mode is known to a connection only once it is made.
+    # What follows is known to a connection only once it is made.
     connection.ensure_connection()
     if connection.vendor != "sqlite" or connection.in_atomic_block:
+        outermost = not connection.in_atomic_block
         with transaction.atomic(using=alias(), durable=durable):
+            if outermost:
+                _read_committed(connection)
             yield
         return
     mode, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
@@ -64,6 +71,15 @@ def locking_transaction(*, durable: bool = False) -> Iterator[None]:
             yield
     finally:
         connection.transaction_mode = mode
+
+
+def _read_committed(connection: Any) -> None:
+    """Django says of MariaDB's level its name, or ``None`` for the server's own."""
+    level = getattr(connection, "isolation_level", "read committed")
+    name = getattr(level, "name", level) or ""
+    if name.lower().replace("_", " ") != "read committed":
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
 
 def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T:

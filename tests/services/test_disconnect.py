@@ -3,11 +3,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.test.utils import CaptureQueriesContext
 
 from django_egnyte.choices import EventKind
+from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect, make_default, revoke
@@ -157,6 +158,31 @@ def test_one_account_is_the_default(egnyte_account, egnyte_user, link):
     assert (egnyte_account.is_default, other.is_default) == (True, False)
     make_default(egnyte_user, other)
     assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
+
+
+def test_a_default_that_a_new_link_takes_meanwhile_is_taken_back(
+    egnyte_account, egnyte_user, link, monkeypatch
+):
+    other = link(egnyte_user, username="bdoe")
+    write, met = EgnyteAccountQuerySet.write, []
+
+    def meeting(self, **values):
+        if values.get("is_default") and not met:
+            met.append(1)
+            raise IntegrityError("default_of is not unique")
+        return write(self, **values)
+
+    monkeypatch.setattr(EgnyteAccountQuerySet, "write", meeting)
+    make_default(egnyte_user, other)
+    assert met
+    assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
+
+
+def test_the_choice_of_a_default_is_one_users(egnyte_account, egnyte_user, make_user, link):
+    stranger = make_user("stranger")
+    make_default(stranger, egnyte_account)
+    assert list(EgnyteAccount.objects.filter(is_default=True)) == [egnyte_account]
+    assert EgnyteAccount.objects.get().default_of == str(egnyte_user.pk)
 
 
 def test_a_deletion_that_comes_second_is_not_in_the_history(egnyte_account, monkeypatch):

@@ -14,17 +14,21 @@ from django.utils import timezone
 from django_egnyte import gateway
 from django_egnyte.choices import LeasedFor, Purpose
 from django_egnyte.conf import IN_FLIGHT, LEASE
-from django_egnyte.exceptions import UnavailableError
+from django_egnyte.exceptions import (
+    TokenConflictError,
+    TokenExpiredError,
+    UnavailableError,
+)
 from django_egnyte.managers import GuardedQuerySet
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
-from django_egnyte.oauth import TokenAnswer, fingerprint
+from django_egnyte.oauth import OAuthClient, TokenAnswer, fingerprint
 from django_egnyte.secret import Secret
 from django_egnyte.services import grants
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import abandon, process_revocations
-from django_egnyte.services.transactions import ago, hence
+from django_egnyte.services.transactions import ago, hence, in_short_transaction
 
 from .conftest import HOST, all_due, arrive, grant_of, orphans, pending, refresh_token_of
 
@@ -154,6 +158,57 @@ def test_a_refresh_token_that_was_used_up_meanwhile_does_not_become_the_newest(e
     assert (stored.grant_id, stored.generation) == (old.grant_id, 0)
 
 
+def test_an_old_token_that_arrives_again_does_not_become_the_newest(egnyte_user, make_user):
+    """Anybody may post an access token, even one that has ended."""
+    old = arrive(egnyte_user, "old", "shared")
+    new = grants.write_down(
+        answer("new", "shared"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
+    )
+    for refresh_token in ("", "shared"):
+        assert arrive(egnyte_user, "old", refresh_token) == new
+        posted = arrive(make_user(f"other{refresh_token}"), "old", refresh_token)
+        assert posted.open() == new.open()
+    assert EgnyteGrant.objects.get().generation == new.generation == 2
+
+
+def test_a_token_whose_row_is_gone_is_still_known_by_its_grant(egnyte_user):
+    old = arrive(egnyte_user, "old", "first")
+    new = grants.write_down(
+        answer("new", "second"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
+    )
+    EgnyteToken.objects.filter(pk=old.pk).delete()
+    assert arrive(egnyte_user, "old") == new
+    assert EgnyteGrant.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "is_news"),
+    [(3600, 3600, False), (3600, 3570, False), (3600, 7200, True), (3600, None, True),
+     (None, None, False), (None, 3600, False)],
+)  # fmt: skip
+def test_a_longer_life_of_the_same_token_is_news(egnyte_user, first, again, is_news):
+    tokens = [
+        grants.write_down(
+            TokenAnswer(Secret("access"), Secret("refresh"), life), host=HOST, user_ref="7"
+        )
+        for life in (first, again)
+    ]
+    assert (tokens[0] != tokens[1]) is is_news
+    assert (tokens[1].expires_at is None) is (again is None or first is None)
+    assert EgnyteGrant.objects.get().generation == 1 + is_news
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_token_that_no_key_opens_is_stored_anew_when_it_arrives_again(
+    egnyte_user, make_user, settings, own
+):
+    first = arrive(egnyte_user, "access", "refresh")
+    settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
+    again = arrive(egnyte_user if own else make_user("other"), "access", "refresh")
+    assert again.open().access_token == Secret("access")
+    assert (again.grant_id, again.generation) == (first.grant_id, 2)
+
+
 # Two grants turn out to be one
 
 
@@ -201,6 +256,208 @@ def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
     assert process_revocations() == {"merged": 1}
     assert EgnyteGrant.objects.get() == grant_of(egnyte_account)
     assert EgnyteGrant.objects.get().release_at is None
+
+
+def unseen(monkeypatch: pytest.MonkeyPatch, work: Any, *, until_linked: bool = False) -> Any:
+    """As two answers that are stored at the same moment: neither sees the other.
+
+    Before it is linked the later one sees the earlier, except ``until_linked``.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(grants, "_grants_with", lambda *given: set())
+        if until_linked:
+            patch.setattr(grants, "join_token", lambda token: None)
+        return work()
+
+
+def refreshed(old: EgnyteToken, access: str, refresh: str) -> EgnyteToken:
+    return grants.write_down(
+        answer(access, refresh), host=HOST, user_ref=old.user_ref, refreshed=old
+    )
+
+
+@pytest.mark.parametrize("leased", ["chain", "twin"])
+@pytest.mark.parametrize("twin_first", [True, False])
+def test_a_used_up_token_of_a_twin_does_not_become_the_newest(
+    egnyte_user, make_user, monkeypatch, twin_first, leased
+):
+    def begin_twin() -> EgnyteToken:
+        other = make_user("other")
+        return unseen(monkeypatch, lambda: arrive(other, "second", "b"))
+
+    twin = begin_twin() if twin_first else None
+    chain = arrive(egnyte_user, "first", "a")
+    second = unseen(monkeypatch, lambda: refreshed(chain, "second", "b"))
+    third = unseen(monkeypatch, lambda: refreshed(second, "third", "c"))
+    twin = twin or begin_twin()
+    busy = {"chain": chain, "twin": twin}[leased].grant_id
+    assert grants.lease(busy, LeasedFor.REFRESH)
+    merged = in_short_transaction(lambda: grants.merged({chain.grant_id, twin.grant_id}))
+    assert merged == EgnyteGrant.objects.get() and merged.pk == busy
+    assert grants.newest_of(busy, "") == third
+
+
+@pytest.mark.parametrize("leased", ["earlier", "later"])
+def test_the_later_of_two_tokens_is_the_newest_of_both_grants(egnyte_user, leased):
+    tokens = {"earlier": arrive(egnyte_user, "one", "1"), "later": arrive(egnyte_user, "two", "2")}
+    assert grants.lease(tokens[leased].grant_id, LeasedFor.REFRESH)
+    ids = {token.grant_id for token in tokens.values()}
+    kept = in_short_transaction(lambda: grants.merged(ids))
+    assert kept is not None and kept.pk == tokens[leased].grant_id
+    assert grants.newest_of(kept.pk, "") == tokens["later"]
+    assert refreshed(tokens["later"], "three", "3") == grants.newest_of(kept.pk, "")
+
+
+def test_a_refresh_whose_refresh_token_is_used_up_already_brings_what_came_of_it(
+    egnyte_user, make_user, monkeypatch
+):
+    """Its answer was stored late, and another link had brought the same tokens meanwhile."""
+    chain = arrive(egnyte_user, "first", "a")
+    twin = unseen(monkeypatch, lambda: arrive(make_user("other"), "second", "b"))
+    third = refreshed(twin, "third", "c")
+    late = refreshed(chain, "second", "b")
+    assert late.open() == third.open()
+    assert late.user_ref == str(egnyte_user.pk)
+    assert EgnyteGrant.objects.count() == 1
+
+
+def test_a_token_that_was_stored_twice_at_once_is_of_one_grant_when_it_is_linked(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.same_token = True
+    refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")))
+    assert grant_of(two) == grant_of(egnyte_account) == EgnyteGrant.objects.get()
+    assert pending() == []
+
+
+def test_a_token_whose_twin_is_being_revoked_is_not_linked(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.same_token = True
+    refresh(egnyte_account, actor="task")
+    grant = grant_of(egnyte_account)
+    egnyte_account.delete()
+    nonce = grants.lease(grant.pk, LeasedFor.REVOKE)
+    with pytest.raises(TokenConflictError):
+        unseen(monkeypatch, lambda: link(make_user("two")))
+    assert not EgnyteAccount.objects.exists()
+    grants.release(grant.pk, nonce)
+    work_off()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not EgnyteGrant.objects.exists()
+
+
+def test_a_token_that_is_linked_with_a_refresh_in_flight_is_of_its_grant(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    """The refresh's answer is stored last, so it is the refresh that finds the other."""
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = policy.refresh_kills_access = True
+    real, others = OAuthClient.refresh, []
+
+    def beaten(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        given = real(client, refresh_token)
+        others.append(link(make_user("two")))
+        return given
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", beaten)
+        new = unseen(monkeypatch, lambda: refresh(egnyte_account, actor="task"))
+    assert grant_of(others[0]) == grant_of(new) == EgnyteGrant.objects.get()
+    for account in EgnyteAccount.objects.with_token():
+        assert account.token.generation == grant_of(new).generation
+        assert egnyte_sandbox.is_alive(account.open_token())
+
+
+def test_an_access_token_without_its_refresh_token_does_not_become_the_newest(
+    egnyte_user, make_user, monkeypatch
+):
+    whole = arrive(egnyte_user, "access", "refresh")
+    bare = unseen(monkeypatch, lambda: arrive(make_user("other"), "other"))
+    EgnyteToken.objects.filter(pk=bare.pk).write(fingerprint=whole.fingerprint)
+    kept = in_short_transaction(lambda: grants.merged({whole.grant_id, bare.grant_id}))
+    assert kept is not None
+    assert grants.newest_of(kept.pk, "") == whole
+
+
+def test_a_grant_that_becomes_part_of_another_meanwhile_is_looked_for_again(
+    egnyte_user, make_user, monkeypatch
+):
+    first = arrive(egnyte_user, "access", "refresh")
+    merged, gone = grants.merged, []
+
+    def late(ids: Any) -> Any:
+        if not gone:
+            gone.append(1)
+            return None  # each is locked too late
+        return merged(ids)
+
+    monkeypatch.setattr(grants, "merged", late)
+    assert arrive(make_user("two"), "access", "refresh").grant_id == first.grant_id
+    assert EgnyteGrant.objects.count() == 1
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_a_token_that_was_stored_twice_at_once_is_refreshed_once(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch, first
+):
+    """Otherwise Egnyte refuses the second, and that user is told to reconnect."""
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = policy.refresh_kills_access = True
+    one = refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")), until_linked=True)
+    assert grant_of(one) != grant_of(two)
+    assert refresh_token_of(one) == refresh_token_of(two)
+    accounts = {"one": one, "two": two}
+    refresh(accounts.pop(first), actor="task")
+    (last,) = accounts.values()
+    refresh(last, actor="task")
+    assert grant_of(one) == grant_of(two) == EgnyteGrant.objects.get()
+    for account in EgnyteAccount.objects.with_token():
+        assert egnyte_sandbox.is_alive(account.open_token())
+        assert egnyte_sandbox.is_alive(refresh_token_of(account))
+        assert account.status_reason == ""
+
+
+@pytest.mark.parametrize("purpose", [LeasedFor.REFRESH, LeasedFor.REVOKE])
+def test_a_token_whose_twin_is_busy_is_not_refreshed_beside_it(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch, purpose
+):
+    egnyte_sandbox.policy.same_token = True
+    one = refresh(egnyte_account, actor="task")
+    two = unseen(monkeypatch, lambda: link(make_user("two")), until_linked=True)
+    assert grants.lease(one.token.grant_id, purpose)
+    with pytest.raises(TokenExpiredError) as caught:
+        refresh(two, actor="task")
+    assert caught.value.retryable and caught.value.retry_after
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert grant_of(two).lease == ""
+
+
+def test_the_revoker_ends_no_token_of_its_own_refresh_that_another_link_was_given(
+    egnyte_sandbox, egnyte_account, make_user, link, monkeypatch
+):
+    policy = egnyte_sandbox.policy
+    policy.same_token = policy.refresh_rotates = True
+    egnyte_account.delete()
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
+    real, linked = OAuthClient.refresh, []
+
+    def beaten(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        given = real(client, refresh_token)
+        linked.append(link(make_user("two")))
+        return given
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", beaten)
+        assert unseen(monkeypatch, process_revocations) == {"failed": 1}
+    all_due()
+    assert process_revocations() == {"merged": 1}
+    work_off()
+    assert grant_of(linked[0]) == EgnyteGrant.objects.get()
+    assert egnyte_sandbox.is_alive(linked[0].open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(linked[0]))
 
 
 # The lease

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import threading
 from datetime import timedelta
 from typing import Any
@@ -9,15 +10,18 @@ from django.db import connection
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Release, Status
-from django_egnyte.exceptions import InvalidGrantError, OAuthError
+from django_egnyte.exceptions import InvalidGrantError, LinkError, OAuthError
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
-from django_egnyte.oauth import OAuthClient, UserInfo
+from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
+from django_egnyte.secret import Secret
 from django_egnyte.services import link as linking
 from django_egnyte.services.disconnect import revoke
 from django_egnyte.services.refresh import refresh
+from django_egnyte.services.revoke import process_revocations
 
 from .conftest import HOST, arrive, grant_of, pending, refresh_token_of, store_token
 from .test_link import code_for, link_by_code
+from .threads import Threads
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,64 @@ def test_a_refresh_in_progress_keeps_its_lease(
     assert (grant_of(stored).lease == "somebody's") is goes_on
 
 
+# What a browser posts
+
+
+def post(user: Any, access: str) -> EgnyteAccount:
+    answer = TokenAnswer(Secret(access), expires_in=10**6)
+    return linking.link_with_token(user, answer, host=HOST, scopes=())
+
+
+@pytest.mark.parametrize("kills", [True, False])
+def test_a_posted_token_of_another_link_gives_nothing_and_breaks_nothing(
+    egnyte_sandbox, egnyte_account, make_user, kills
+):
+    """Neither the refresh token to whoever knows an access token, nor an old token to the link."""
+    egnyte_sandbox.policy.refresh_kills_access = kills
+    mallory = make_user("mallory")
+    old = egnyte_account.open_token()
+    new = refresh(egnyte_account, actor="task")
+    for access in (old, new.open_token()):
+        with pytest.raises(LinkError):
+            post(mallory, access)
+    assert EgnyteAccount.objects.get() == new
+    assert process_revocations() == {"held": 1}
+    again = refresh(EgnyteAccount.objects.get(), actor="task")
+    assert again.token_id != new.token_id
+    assert egnyte_sandbox.is_alive(again.open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(again))
+
+
+def test_a_posted_token_that_a_code_brings_meanwhile_gives_no_refresh_token(
+    egnyte_sandbox, egnyte_user, make_user, meanwhile
+):
+    issued = egnyte_sandbox.issue("acme", "jsmith")
+    meanwhile(lambda: arrive(make_user("other"), issued.access_token, issued.refresh_token))
+    with pytest.raises(LinkError):
+        post(egnyte_user, issued.access_token)
+    assert not EgnyteAccount.objects.exists()
+
+
+def test_a_token_that_is_posted_again_is_no_other(egnyte_sandbox, egnyte_user):
+    access = egnyte_sandbox.issue("acme", "jsmith").access_token
+    first, again = post(egnyte_user, access), post(egnyte_user, access)
+    assert first.token_id == again.token_id
+    assert pending() == []
+
+
+def test_a_link_whose_key_was_lost_is_mended_by_the_same_token(
+    egnyte_sandbox, egnyte_user, make_user, link, settings
+):
+    egnyte_sandbox.policy.style, egnyte_sandbox.policy.same_token = "legacy", True
+    lost = link(egnyte_user)
+    token = lost.open_token()
+    settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
+    for user in (make_user("other"), egnyte_user):
+        assert link(user).open_token() == token
+    process_revocations()
+    assert egnyte_sandbox.is_alive(token)
+
+
 # What others do while Egnyte is asked whose a token is
 
 
@@ -198,6 +260,32 @@ def test_two_first_links_at_once_leave_one_default(egnyte_sandbox, egnyte_user):
     assert EgnyteAccount.objects.filter(is_default=True).count() == 1
 
 
+def test_two_users_who_are_given_the_same_tokens_at_once_share_one_grant(
+    egnyte_sandbox, egnyte_user, make_user
+):
+    """Neither is told to try again, and nobody's token is revoked."""
+    egnyte_sandbox.policy.same_token = True
+    users = [egnyte_user, make_user("two"), make_user("three")]
+    codes = [code_for(egnyte_sandbox) for _ in users]
+    barrier = threading.Barrier(len(users))
+
+    def run(user: Any, code: str) -> None:
+        barrier.wait()
+        link_by_code(user, code)
+
+    with Threads() as threads:
+        for user, code in zip(users, codes, strict=True):
+            threads.start(functools.partial(run, user, code))
+    accounts = list(EgnyteAccount.objects.with_token())
+    assert {grant_of(account) for account in accounts} == {EgnyteGrant.objects.get()}
+    assert {account.token.user_ref for account in accounts} == {str(user.pk) for user in users}
+    assert pending() == []
+    for account in accounts[:-1]:
+        account.delete()
+    assert process_revocations() == {"held": 1}
+    assert egnyte_sandbox.is_alive(accounts[-1].open_token())
+
+
 def test_what_is_linked_becomes_the_default_where_that_is_dead(egnyte_account, egnyte_user, link):
     """Or connecting another account would lead to the connect page again, for ever."""
     revoke(egnyte_account, actor="admin:1", reason="a test")
@@ -211,7 +299,7 @@ def test_the_user_of_a_link_may_be_deleted_meanwhile(egnyte_sandbox, make_user, 
     user = make_user("gone")
     token = arrive(user, "access")
     meanwhile(type(user).objects.get(pk=user.pk).delete)
-    with pytest.raises(linking.LinkError):
+    with pytest.raises(LinkError):
         store_token(user, token)
     assert [grant.reason for grant in pending()] == [Release.FAILED]
     assert not AccountEvent.objects.filter(kind=EventKind.CONNECTED, domain=HOST).exists()

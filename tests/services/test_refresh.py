@@ -119,6 +119,27 @@ def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
     assert len(tokens) == 10 and len(set(tokens)) == 1
 
 
+def test_a_refresh_that_brings_the_same_tokens_prolongs_them(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    """Otherwise it would stay due, and be made again by every sweep."""
+    access, refresh_token = egnyte_account.opened_token()
+    calls: list[int] = []
+
+    def repeat(client: OAuthClient, given: Secret) -> TokenAnswer:
+        calls.append(1)
+        return TokenAnswer(access, refresh_token, 3600)
+
+    monkeypatch.setattr(OAuthClient, "refresh", repeat)
+    EgnyteToken.objects.write(expires_at=timezone.now())
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
+    for _ in range(3):
+        sweep.refresh_due(actor="task")
+    assert len(calls) == 1
+    assert not stored().token.is_expired
+    assert grant_of(egnyte_account).next_refresh_at > timezone.now()
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -305,6 +326,14 @@ def test_a_connection_that_is_lost_during_the_call_costs_no_token(
 
 # Meanwhile
 
+# What a refresh answers besides the access token.
+BRINGS = ["a new refresh token", "the same refresh token", "no refresh token"]
+
+
+def refresh_brings(sandbox: Any, what: str) -> None:
+    sandbox.policy.refresh_rotates = what == BRINGS[0]
+    sandbox.policy.refresh_repeats = what == BRINGS[1]
+
 
 class Slow:
     """A refresh that stops at Egnyte's door until it is told to go on."""
@@ -339,12 +368,12 @@ class Slow:
         return self.outcome
 
 
-@pytest.mark.parametrize("rotates", [False, True])
+@pytest.mark.parametrize("brings", BRINGS)
 def test_a_relink_that_brings_the_same_tokens_during_a_refresh(
-    egnyte_sandbox, egnyte_account, egnyte_user, link, monkeypatch, rotates
+    egnyte_sandbox, egnyte_account, egnyte_user, link, monkeypatch, brings
 ):
     egnyte_sandbox.policy.same_token = True
-    egnyte_sandbox.policy.refresh_rotates = rotates
+    refresh_brings(egnyte_sandbox, brings)
     slow = Slow(monkeypatch, egnyte_account)
     assert link(egnyte_user).token_id == egnyte_account.token_id
     with pytest.raises(TokenExpiredError):
@@ -367,12 +396,14 @@ def test_a_relink_with_other_tokens_during_a_refresh_is_no_end_of_the_link(
     assert orphans(egnyte_sandbox) == set()
 
 
-@pytest.mark.parametrize("rotates", [False, True])
+@pytest.mark.parametrize("kills", [False, True])
+@pytest.mark.parametrize("brings", BRINGS)
 def test_a_disconnect_during_a_refresh_leaves_no_token(
-    egnyte_sandbox, egnyte_account, monkeypatch, rotates
+    egnyte_sandbox, egnyte_account, monkeypatch, brings, kills
 ):
     """Where Egnyte repeats the refresh token, nothing may go round in a circle."""
-    egnyte_sandbox.policy.refresh_rotates = rotates
+    refresh_brings(egnyte_sandbox, brings)
+    egnyte_sandbox.policy.refresh_kills_access = kills
     slow = Slow(monkeypatch, egnyte_account)
     disconnect(egnyte_account.pk, actor="user:1")
     assert process_revocations() == {}  # the refresh has the lease
@@ -383,15 +414,20 @@ def test_a_disconnect_during_a_refresh_leaves_no_token(
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
 
-@pytest.mark.parametrize("rotates", [False, True])
+@pytest.mark.parametrize("revoker_comes", [False, True])
+@pytest.mark.parametrize("brings", BRINGS)
 def test_two_users_disconnect_with_a_refresh_between(
-    egnyte_sandbox, egnyte_account, make_user, link, rotates
+    egnyte_sandbox, egnyte_account, make_user, link, brings, revoker_comes
 ):
     egnyte_sandbox.policy.same_token = True
-    egnyte_sandbox.policy.refresh_rotates = rotates
+    refresh_brings(egnyte_sandbox, brings)
     other = link(make_user("other"))
     disconnect(egnyte_account.pk, actor="user:1")
-    refresh(EgnyteAccount.objects.with_token().get(pk=other.pk), actor="task")
+    if revoker_comes:
+        assert process_revocations() == {"held": 1}
+    new = refresh(EgnyteAccount.objects.with_token().get(pk=other.pk), actor="task")
+    process_revocations()
+    assert is_well(egnyte_sandbox, new)
     disconnect(other.pk, actor="user:2")
     for _ in range(3):
         process_revocations()
