@@ -50,7 +50,7 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
     try:
         if not needs_refresh(account):
             try:
-                gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
+                gateway.oauth(account.domain).userinfo(account.opened_access_token())
             except UnauthorizedError:
                 refused = time.monotonic()
             else:
@@ -104,7 +104,7 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
         return "paused"
     if refused is None:
         try:
-            gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
+            gateway.oauth(account.domain).userinfo(account.opened_access_token())
         except UnauthorizedError:
             refused = time.monotonic()
         else:
