@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=models.Model)
 
 # Columns of a token that no call reads. A refresh reads the row anew.
-UNCALLED: Final = ("refresh_token", "fingerprint", "refreshed_from", "created_at")
+UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
 
 
 class AppQuerySet(models.QuerySet[_Row]):
