@@ -24,23 +24,43 @@ INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, 
 SELECT '!', false, 'user' || n, 'First', 'Last', 'user' || n || '@example.com', false, true, now()
 FROM generate_series(1, %(accounts)s) AS n;
 
-INSERT INTO django_egnyte_egnyteaccount
-  (domain, egnyte_user_id, username, first_name, last_name, email, scopes, flow, seal_id,
-   access_token, refresh_token, expires_at, token_version, token_fingerprint, refresh_fingerprint,
-   grant_id, status, status_reason, is_default, created_at, connected_at, last_validated_at,
-   last_used_at, next_attempt_at, next_refresh_at, attempts, lease, leased_until, user_id)
-SELECT 'company' || (sqrt(random()) * 400)::int || '.egnyte.com', n, 'jsmith' || n, 'Jane', 'Smith',
-   'jsmith' || n || '@company.example', 'Egnyte.filesystem', 'authorization_code', md5('s' || n),
-   repeat('x', 160), repeat('y', 160), now() + random() * interval '30 days', 1,
-   encode(sha256(('a' || n)::bytea), 'hex'), encode(sha256(('r' || n)::bytea), 'hex'),
-   md5('g' || n),
-   CASE WHEN n %% 50 = 0 THEN 'revoked' WHEN n %% 500 = 1 THEN 'suspect' ELSE 'active' END, '',
-   true, now() - random() * interval '400 days', now() - random() * interval '200 days',
-   now() - random() * CASE WHEN n %% 40 = 0 THEN interval '30 days' ELSE interval '1 day' END,
-   now() - random() * interval '10 days', now() + random() * interval '1 day',
-   now() + random() * interval '23 days', 0, '', NULL, id
+INSERT INTO django_egnyte_egnytegrant
+  (id, domain, key_digest, fingerprint, generation, next_refresh_at, refresh_attempts, lease,
+   leased_for, reason, revoke_attempts, revoke_refreshes, last_error, user_ref, account_ref,
+   username, flow, created_at)
+OVERRIDING SYSTEM VALUE
+SELECT n, 'company' || (sqrt(random()) * 400)::int || '.egnyte.com', md5('k'),
+   encode(sha256(('a' || n)::bytea), 'hex'), 1, now() + random() * interval '23 days', 0, '', '',
+   '', 0, 0, '', id, n, '', 'authorization_code', now() - random() * interval '400 days'
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM auth_user) AS users
 WHERE n <= %(accounts)s;
+
+INSERT INTO django_egnyte_egnytetoken
+  (id, grant_id, domain, user_ref, seal_id, access_token, refresh_token, fingerprint,
+   refresh_fingerprint, refreshed_from, generation, expires_at, created_at)
+OVERRIDING SYSTEM VALUE
+SELECT id, id, domain, user_ref, md5('s' || id), repeat('x', 160), repeat('y', 160), fingerprint,
+   encode(sha256(('r' || id)::bytea), 'hex'), '', 1, now() + random() * interval '30 days',
+   created_at
+FROM django_egnyte_egnytegrant;
+
+INSERT INTO django_egnyte_egnyteaccount
+  (domain, egnyte_user_id, username, first_name, last_name, email, scopes, flow, token_id, status,
+   status_reason, is_default, default_of, created_at, connected_at, last_validated_at,
+   last_used_at, next_validation_at, validation_attempts, user_id)
+SELECT domain, id, 'jsmith' || id, 'Jane', 'Smith',
+   'jsmith' || id || '@company.example', 'Egnyte.filesystem', flow,
+   CASE WHEN id %% 50 = 0 THEN NULL ELSE id END,
+   CASE WHEN id %% 50 = 0 THEN 'revoked' WHEN id %% 500 = 1 THEN 'suspect' ELSE 'active' END, '',
+   true, user_ref, created_at, now() - random() * interval '200 days',
+   now() - random() * CASE WHEN id %% 40 = 0 THEN interval '30 days' ELSE interval '1 day' END,
+   now() - random() * interval '10 days', now() + random() * interval '1 day', 0, user_ref::int
+FROM django_egnyte_egnytegrant;
+
+UPDATE django_egnyte_egnytegrant
+SET release_at = now(), reason = 'disconnected', revoke_attempts = id %% 9,
+   created_at = now() - random() * interval '9 days'
+WHERE id %% 50 = 0;
 
 INSERT INTO django_egnyte_accountevent
   (created_at, kind, actor, account_ref, user_ref, domain, username, reason)
@@ -49,15 +69,6 @@ SELECT now() - random() * interval '90 days',
           'reconnected'])[1 + n %% 7],
    'task', n, n, 'company' || n %% 400 || '.egnyte.com', 'jsmith' || n, ''
 FROM generate_series(1, 2 * %(accounts)s) AS n;
-
-INSERT INTO django_egnyte_pendingrevocation
-  (user_ref, account_ref, domain, username, seal_id, access_token, refresh_token, fingerprint,
-   refresh_fingerprint, grant_id, expires_at, reason, created_at, not_before, claim, claimed_until,
-   attempts, last_error)
-SELECT n, n, 'company' || n %% 400 || '.egnyte.com', 'jsmith' || n, md5('p' || n), repeat('x', 160),
-   '', md5('f' || n), '', md5('q' || n), NULL, 'disconnected', now() - random() * interval '9 days',
-   now(), '', NULL, n %% 9, ''
-FROM generate_series(1, %(accounts)s / 100) AS n;
 """
 
 
@@ -130,7 +141,9 @@ def measure() -> None:
         "account": reverse("admin:django_egnyte_egnyteaccount_change", args=[middle.pk]),
         "health": reverse("admin:django_egnyte_egnyteaccount_health"),
         "events": reverse("admin:django_egnyte_accountevent_changelist"),
-        "revocations": reverse("admin:django_egnyte_pendingrevocation_changelist"),
+        "grants": reverse("admin:django_egnyte_egnytegrant_changelist"),
+        "grants to be revoked": reverse("admin:django_egnyte_egnytegrant_changelist")
+        + "?state=waiting",
     }
     print(f"{'page':32} {'queries':>7} {'first ms':>9} {'best ms':>8}")
     for name, url in pages.items():

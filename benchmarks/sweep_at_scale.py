@@ -35,19 +35,32 @@ LEAST_RATIO = 0.8
 HOST = "acme.egnyte.com"
 
 FILL = """
+INSERT INTO django_egnyte_egnytegrant
+  (id, domain, key_digest, fingerprint, generation, next_refresh_at, refresh_attempts, lease,
+   leased_for, reason, revoke_attempts, revoke_refreshes, last_error, user_ref, username, flow,
+   created_at)
+OVERRIDING SYSTEM VALUE
+SELECT -n, 'company' || n %% 100 || '.egnyte.com', md5('k'),
+   encode(sha256(('a' || n)::bytea), 'hex'), 1, now() + random() * interval '23 days', 0, '', '',
+   '', 0, 0, '', %(user)s, '', 'authorization_code', now()
+FROM generate_series(1, %(accounts)s) AS n;
+
+INSERT INTO django_egnyte_egnytetoken
+  (id, grant_id, domain, user_ref, seal_id, access_token, refresh_token, fingerprint,
+   refresh_fingerprint, refreshed_from, generation, expires_at, created_at)
+OVERRIDING SYSTEM VALUE
+SELECT id, id, domain, user_ref, md5('s' || id), repeat('x', 160), repeat('y', 160), fingerprint,
+   encode(sha256(('r' || id)::bytea), 'hex'), '', 1, now() + random() * interval '30 days', now()
+FROM django_egnyte_egnytegrant WHERE id < 0;
+
 INSERT INTO django_egnyte_egnyteaccount
-  (domain, egnyte_user_id, username, first_name, last_name, email, scopes, flow, seal_id,
-   access_token, refresh_token, expires_at, token_version, token_fingerprint, refresh_fingerprint,
-   grant_id, status, status_reason, is_default, created_at, connected_at, last_validated_at,
-   last_used_at, next_attempt_at, next_refresh_at, attempts, lease, leased_until, user_id)
-SELECT 'company' || n %% 100 || '.egnyte.com', n, 'jsmith' || n, 'Jane', 'Smith', '',
-   'Egnyte.filesystem', 'authorization_code', md5('s' || n), repeat('x', 160), repeat('y', 160),
-   now() + random() * interval '30 days', 1, encode(sha256(('a' || n)::bytea), 'hex'),
-   encode(sha256(('r' || n)::bytea), 'hex'), md5('g' || n),
-   CASE WHEN n %% 1000 = 1 THEN 'suspect' ELSE 'active' END, '', true, now(), now(),
-   now() - interval '1 day', now(), now() - random() * interval '1 hour',
-   now() + random() * interval '23 days', 0, '', NULL, %(user)s
-FROM generate_series(1, %(accounts)s) AS n
+  (domain, egnyte_user_id, username, first_name, last_name, email, scopes, flow, token_id, status,
+   status_reason, is_default, default_of, created_at, connected_at, last_validated_at,
+   last_used_at, next_validation_at, validation_attempts, user_id)
+SELECT domain, -id, 'jsmith' || -id, 'Jane', 'Smith', '', 'Egnyte.filesystem', flow, id,
+   CASE WHEN id %% 1000 = -1 THEN 'suspect' ELSE 'active' END, '', false, NULL, now(), now(),
+   now() - interval '1 day', now(), now() - random() * interval '1 hour', 0, %(user)s
+FROM django_egnyte_egnytegrant WHERE id < 0
 """
 
 
@@ -71,7 +84,7 @@ def measure_claim(accounts: int, broker: str) -> None:
     started = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute(FILL, {"accounts": accounts, "user": user.pk})
-        cursor.execute("VACUUM ANALYZE django_egnyte_egnyteaccount")
+        cursor.execute("VACUUM ANALYZE")
     print(f"{accounts:,} due accounts made in {time.perf_counter() - started:.0f} s")
     explain()
 
@@ -123,8 +136,8 @@ def explain() -> None:
     from django_egnyte.services import sweep
 
     rows = EgnyteAccount.objects.filter(
-        status=Status.ACTIVE, next_attempt_at__lte=timezone.now()
-    ).order_by("next_attempt_at")
+        status=Status.ACTIVE, next_validation_at__lte=timezone.now()
+    ).order_by("next_validation_at")
     sql, params = rows.values_list("pk", "domain")[: sweep.CHUNK].query.sql_with_params()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {sql} FOR UPDATE SKIP LOCKED", params)
@@ -175,7 +188,7 @@ def measure_validation(base_url: str, accounts: int, rounds: int) -> None:
         for number in range(accounts)
     ]
     print(f"{accounts:,} accounts linked in {time.perf_counter() - started:.0f} s")
-    tokens = [account.access_token for account in linked]
+    tokens = [account.open_token() for account in linked]
     keys = [account.pk for account in linked]
     url = base_url.replace("{domain}", "acme") + "/pubapi/v1/userinfo"
 

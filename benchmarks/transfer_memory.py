@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django_egnyte.api import Credentials, EgnyteClient
+from django_egnyte.secret import Secret
 
 SERVER = """
 import sys
@@ -37,7 +38,7 @@ class Line:
 
     def __init__(self, base_url: str, token: str) -> None:
         self.base_url = base_url
-        self._token = token
+        self._token = Secret(token)
 
     def credentials(self) -> Credentials:
         return Credentials(self._token, 1)
@@ -46,6 +47,11 @@ class Line:
         return None
 
     def accepted(self, used: Credentials) -> None:
+        pass
+
+    def observed(
+        self, method: str, status: int | None, seconds: float, request_id: str | None
+    ) -> None:
         pass
 
 

@@ -128,7 +128,7 @@ class AccountConnection:
         account = self.account
         if account.token_id is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
-        return Credentials(account.opened_token().access_token, account.token_id)
+        return Credentials(account.opened_access_token(), account.token_id)
 
     def _suspect(self, *, acting: bool) -> None:
         self._note_transaction(acting=acting)
@@ -298,7 +298,7 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
     A default that is dead is not replaced by another: that could be another company's files.
     """
     candidates = (
-        EgnyteAccount.objects.with_token()
+        EgnyteAccount.objects.for_calls()
         .for_user(user)
         .filter(Q(is_default=True) | Q(status__in=LIVE))
     )

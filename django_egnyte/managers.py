@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from django.core.exceptions import FieldError
 from django.db import models, router, transaction
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .models import EgnyteAccount  # noqa: F401 - named in a base class
 
 _Row = TypeVar("_Row", bound=models.Model)
+
+# Columns of a token that no call reads. A refresh reads the row anew.
+UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
 
 
 class AppQuerySet(models.QuerySet[_Row]):
@@ -125,3 +128,7 @@ class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
     def with_token(self) -> Self:
         """Each with its token and grant, in the same query."""
         return self.select_related("token__grant")
+
+    def for_calls(self) -> Self:
+        """Each with what calls need of its token, in the same query: not the refresh token."""
+        return self.select_related("token").defer(*(f"token__{name}" for name in UNCALLED))

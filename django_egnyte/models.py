@@ -232,6 +232,10 @@ class EgnyteToken(GuardedModel):
             unseal(self.refresh_token, self.seal_context("refresh_token")),
         )
 
+    def open_access_token(self) -> Secret:
+        """Decrypt the access token alone; ``DecryptionError`` if no key fits."""
+        return unseal(self.access_token, self.seal_context("access_token"))
+
     @property
     def is_expired(self) -> bool:
         """Whether the access token has expired, as Egnyte announced when it issued the token."""
@@ -383,14 +387,21 @@ class EgnyteAccount(GuardedModel):
         Raises ``DecryptionError`` if no key opens it, or if the account has no token of its own
         user and domain.
         """
-        return self.opened_token().access_token.reveal()
+        return self.opened_access_token().reveal()
+
+    def opened_access_token(self) -> Secret:
+        """As ``open_token()``, as a ``Secret``."""
+        return self._own_token().open_access_token()
 
     def opened_token(self) -> TokenPair:
-        """As ``open_token()``, both tokens, each as a ``Secret``."""
+        """As ``opened_access_token()``, both tokens."""
+        return self._own_token().open()
+
+    def _own_token(self) -> EgnyteToken:
         token = self.known_token
         if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
             raise DecryptionError("The account has no token that was sealed for it.")
-        return token.open()
+        return token
 
     @property
     def client(self) -> LinkedClient:

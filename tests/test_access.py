@@ -73,6 +73,8 @@ def test_first_use_makes_one_query_and_no_more_follow(
         assert client
         assert client.account == egnyte_account
         assert client.account is client.account
+        # Debug pages and error reports show it, in coroutines and broken transactions, too.
+        assert repr(client.account.token).startswith("<EgnyteToken: ")
 
 
 def test_the_client_follows_the_user_until_first_use(

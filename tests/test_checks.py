@@ -180,6 +180,11 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         [timedelta(seconds=1), timedelta(days=365)],
     ),
     ("EGNYTE_REFRESH_BEFORE", TIMES, [timedelta(0), timedelta(days=365)]),
+    (
+        "EGNYTE_REVOKE_INACTIVE_AFTER",
+        [*TIMES[1:], timedelta(0), False],
+        [None, timedelta(seconds=1), timedelta(days=365)],
+    ),
     ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", [*COUNTS, 0, 1_000_001], [1, 100, 1_000_000]),
 ]
 

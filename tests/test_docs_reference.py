@@ -17,12 +17,13 @@ from django.core.management import get_commands
 
 from django_egnyte import exceptions, schedules, signals, tasks, urls
 from django_egnyte.api import Download, EgnyteClient, Files
-from django_egnyte.choices import EventKind, Scope, Status
+from django_egnyte.choices import EventKind, Purpose, Scope, Status
 from django_egnyte.conf import conf
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.sandbox import Sandbox, SandboxServer, Settings, TokenPolicy
 from django_egnyte.sandbox.control import HANDLERS
 from django_egnyte.sandbox.faults import Faults, Rule
+from django_egnyte.secret import Secret
 from django_egnyte.services.status import Overview
 
 from .docpages import (
@@ -65,7 +66,9 @@ def test_the_defaults_are_the_ones_that_the_reference_names(settings: Any) -> No
         value = eval(default, {"timedelta": timedelta})
         if name == "ENCRYPTION_KEYS":
             assert value is None
-            assert conf.encryption_keys == [settings.SECRET_KEY]
+            assert conf.encryption_keys == [Secret(settings.SECRET_KEY)]
+        elif name == "CLIENT_SECRET":
+            assert conf.client_secret == Secret(value)
         elif name == "CIPHER":
             assert conf.ciphers == [value]
         else:
@@ -191,8 +194,7 @@ def test_every_field_of_the_contract_is_in_the_reference() -> None:
     fields = {field.name for field in EgnyteAccount._meta.concrete_fields}
     properties = {n for n, v in vars(EgnyteAccount).items() if isinstance(v, property)}
     bookkeeping = {
-        "id", "seal_id", "refresh_fingerprint", "grant_id", "next_validation_at", "next_refresh_at",
-        "attempts", "lease", "leased_until",
+        "id", "default_of", "known_token", "next_validation_at", "validation_attempts",
     }  # fmt: skip
     assert said == (fields | properties) - bookkeeping
 
@@ -355,11 +357,37 @@ def test_every_record_carries_its_event() -> None:
         assert "event" in [ast.literal_eval(key) for key in extra.keys if key], ast.unparse(call)
 
 
+def assert_limits(scale: str) -> None:
+    """The ledger's limits for the default of 100 requests an hour are those that the page says."""
+    from django_egnyte.services import ledger
+
+    def most(purpose: Purpose, **charge: str) -> list[int]:
+        limits = ledger._limits(ledger.Charge(purpose, "acme.egnyte.com", **charge), False)
+        return sorted(limit.requests for limit in limits)
+
+    # Failures of the user, the user, failures at the host, all but refreshes, the key.
+    assert most(Purpose.LINK, user_ref="1") == [4, 10, 25, 40, 100]
+    assert "Everything but refreshes may take 40 % of the key's hour" in scale
+    assert "may take a quarter of those 40 %, and may fail five times" in scale
+    assert "A quarter of the hour may fail at one host." in scale
+    assert most(Purpose.REFRESH) == [25, 100]
+    assert "refreshes, which may use all of it" in scale
+    assert most(Purpose.REVOKE) == [10, 25, 40, 100]
+    assert "may take a tenth" in scale
+    assert ledger.PER_USERNAME == 10
+    assert "five failures and ten requests" in scale
+    assert ledger.SEVERAL_HOSTS == 3
+    assert "until three hosts say so" in scale
+
+
+@pytest.mark.django_db
 def test_numbers_said_are_those_of_the_code() -> None:
     from django_egnyte import conf as limits
-    from django_egnyte.services import breaker, budget, sweep
+    from django_egnyte.services import agenda, keys, runner, sweep
 
-    scale, architecture = page("guides/scale.rst"), page("architecture.rst")
+    scale, architecture = (
+        " ".join(page(name).split()) for name in ("guides/scale.rst", "architecture.rst")
+    )
     assert (sweep.CHUNK, sweep.BATCH, sweep.THREADS, sweep.PER_DOMAIN) == (500, 250, 8, 20_000)
     assert "chunks of 500" in scale
     assert "batches of 250" in scale
@@ -367,15 +395,18 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert "20,000 accounts of one domain" in scale
     assert sweep.SLICE == 120
     assert "nothing new after two minutes" in scale
-    assert budget.SHARE_FOR_LINKING == 0.4
-    assert "may take 40 %" in scale
+    assert_limits(scale)
+    assert runner.Pass("x", seconds=120, put_off=print)._share == 30
+    assert "no host more than a quarter" in scale
     assert f"{tasks.INTERACTIVE['soft_time_limit']} and {tasks.INTERACTIVE['time_limit']}" in scale
     assert f"{tasks.SWEEP['soft_time_limit']} and {tasks.SWEEP['time_limit']}" in scale
-    assert f"{100 * 24 * 30:,} accounts" in " ".join(scale.split())
-    assert (breaker.MOST_DEATHS, breaker.MOST_SHARE) == (20, 0.05)
-    assert "more than 20 deaths" in page("guides/administration.rst")
-    assert breaker.GOOD_ANSWERS == 20
-    assert "lots of twenty or more" in page("guides/administration.rst")
+    assert f"{100 * 24 * 30:,} accounts" in scale
+    assert keys.WITNESSES == 3
+    assert "up to three other accounts" in page("guides/administration.rst")
+    assert (agenda.FIRST_WAIT, agenda.HOUR) == (60, 3600)
+    assert "tried again after a minute, then two, up to an hour" in scale
+    assert limits.IN_FLIGHT == 15 * 60
+    assert "15 minutes ahead" in architecture
     for value in (
         limits.TOKEN_DEADLINE,
         limits.LONGEST_TOKEN_CALL,

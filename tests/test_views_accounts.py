@@ -58,13 +58,13 @@ def test_disconnect_deletes_the_account_and_ends_its_token(
     assert "was disconnected" in browser.get(response["Location"]).content.decode()
 
 
-def test_disconnect_makes_at_most_seven_queries(
+def test_disconnect_makes_at_most_six_queries(
     browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
     with walk.Queries() as queries:
         response = browser.post(disconnect_url(egnyte_account))
     assert response.status_code == 302
-    assert len(queries.made) <= 7, queries.made
+    assert len(queries.made) <= 6, queries.made
 
 
 @pytest.mark.parametrize("name", ["disconnect", "default"])

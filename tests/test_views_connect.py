@@ -39,6 +39,17 @@ def test_get_asks_and_begins_nothing(browser: Client, egnyte_sandbox: Any) -> No
     assert_private(response)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_starting_to_connect_makes_at_most_four_queries(
+    browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    for data in ({"domain": "acme"}, {"domain": "acme", "account": str(egnyte_account.pk)}):
+        with walk.Queries() as queries:
+            response = browser.post(CONNECT, data)
+        assert response.status_code == 302
+        assert len(queries.made) <= 4, queries.made
+
+
 def test_post_sends_the_browser_to_the_domain(browser: Client, settings: Any) -> None:
     settings.EGNYTE_CLIENT_ID = "the-key"
     response = browser.post(CONNECT, {"domain": "ACME "}, secure=True)

@@ -70,6 +70,12 @@ VALUES: Final[Sequence[tuple[str, str, str, Callable[[Any], bool]]]] = (
         _is_time,
     ),
     (
+        "EGNYTE_REVOKE_INACTIVE_AFTER",
+        f"None, or a timedelta above zero and of {LONGEST.days} days at most",
+        "timedelta(days=90)",
+        lambda value: value is None or (_is_time(value) and value > timedelta(0)),
+    ),
+    (
         "EGNYTE_TOKEN_REQUESTS_PER_HOUR",
         f"a whole number from 1 to {MOST_REQUESTS:,}",
         "100",

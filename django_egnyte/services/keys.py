@@ -117,7 +117,7 @@ def _ask_witnesses(grant: EgnyteGrant) -> str:
     for account in witnesses:
         try:
             client = _probing(account.domain)
-            client.userinfo(account.opened_token().access_token)
+            client.userinfo(account.opened_access_token())
         except EgnyteError:
             continue
         return account.domain

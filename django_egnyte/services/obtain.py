@@ -113,20 +113,19 @@ def due_on_failure(token: EgnyteToken) -> Iterator[None]:
 
 
 def _end_unwritten(client: OAuthClient, answer: TokenAnswer, *, is_refresh: bool) -> None:
-    extra = {"event": "token_unwritable", "domain": client.host}
     if is_refresh and not answer.refresh_token:
         # Its refresh token is the account's: to revoke the one would end the other.
         logger.critical(
             "The database did not take a refreshed access token of %s. Its account keeps the "
             "refresh token, so the access token is not revoked; it expires by itself.",
             client.host,
-            extra=extra,
+            extra={"event": "token_unwritable", "domain": client.host},
         )
         return
     logger.critical(
         "The database did not take a token that %s had just issued; revoking the token.",
         client.host,
-        extra=extra,
+        extra={"event": "token_unwritable", "domain": client.host},
     )
     try:
         client.revoke(answer.access_token)

@@ -172,7 +172,7 @@ def _ask(
         return _Answer(word="expired")
     started = time.monotonic()
     try:
-        client(host).userinfo(account.opened_token().access_token)
+        client(host).userinfo(account.opened_access_token())
     except Exception as error:
         if isinstance(error, EgnyteError):
             this.failures.note(host, error)

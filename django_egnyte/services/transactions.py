@@ -24,6 +24,8 @@ TRIES: Final = 6
 # Seconds.
 FIRST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 1.0
+# SQLite's transactions that begin with the write lock.
+WITH_LOCK: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 
 def alias() -> str:
@@ -108,8 +110,14 @@ def take_write_lock() -> None:
     """In a transaction that others began on SQLite: take the write lock before anything is read.
 
     SQLite refuses a write that follows a read when another connection has written in between.
+    A transaction that began as ``IMMEDIATE`` has the lock.
     """
-    if connections[alias()].vendor == "sqlite":
+    connection: Any = connections[alias()]
+    if connection.vendor != "sqlite":
+        return
+    # Where Django does not commit, it did not begin the transaction either.
+    has_lock = connection.commit_on_exit and connection.transaction_mode in WITH_LOCK
+    if not has_lock:
         EgnyteAccount.objects.filter(pk=0).write(status_reason="")
 
 

@@ -51,7 +51,7 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
     try:
         if not needs_refresh(account):
             try:
-                gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
+                gateway.oauth(account.domain).userinfo(account.opened_access_token())
             except UnauthorizedError:
                 refused = time.monotonic()
             else:
@@ -113,7 +113,7 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
     if refused is None:
         asked = time.monotonic()
         try:
-            gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
+            gateway.oauth(account.domain).userinfo(account.opened_access_token())
         except UnauthorizedError:
             refused = time.monotonic()
         else:

@@ -306,14 +306,14 @@ def test_any_exception_in_one_row_puts_it_off_and_the_batch_goes_on(
 
 def test_any_exception_in_a_thread_puts_its_row_off(many, monkeypatch):
     bad, *others = many(3)
-    opened = EgnyteAccount.opened_token
+    opened = EgnyteAccount.opened_access_token
 
     def failing(self):
         if self.pk == bad.pk:
             raise RecursionError("too deep")
         return opened(self)
 
-    monkeypatch.setattr(EgnyteAccount, "opened_token", failing)
+    monkeypatch.setattr(EgnyteAccount, "opened_access_token", failing)
     ids = [bad.pk, *[each.pk for each in others]]
     assert sweep.validate_batch(ids, actor="task") == {"failed": 1, "alive": 2}
     assert EgnyteAccount.objects.get(pk=bad.pk).validation_attempts == 1

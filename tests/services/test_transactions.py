@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_egnyte.exceptions import InTransactionError
@@ -142,6 +143,33 @@ def test_sqlite_takes_the_write_lock_at_once_and_for_this_alone(monkeypatch, mod
     with pytest.raises(ZeroDivisionError):
         in_short_transaction(lambda: 1 / 0)
     assert own.transaction_mode == mode
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows")
+@pytest.mark.parametrize(
+    ("mode", "managed", "writes"),
+    [
+        (None, True, 1),
+        ("DEFERRED", True, 1),
+        ("IMMEDIATE", True, 0),
+        ("EXCLUSIVE", True, 0),
+        ("IMMEDIATE", False, 1),  # begun by hand, as nobody knows
+    ],
+)
+def test_a_transaction_without_the_write_lock_takes_it(monkeypatch, mode, managed, writes):
+    own = connections[connection.alias]
+    own.ensure_connection()
+    monkeypatch.setattr(own, "transaction_mode", mode)
+    if not managed:
+        own.set_autocommit(False)
+    try:
+        with transaction.atomic(), CaptureQueriesContext(own) as queries:
+            transactions.take_write_lock()
+    finally:
+        if not managed:
+            own.rollback()
+            own.set_autocommit(True)
+    assert [each["sql"].split()[0] for each in queries.captured_queries] == ["UPDATE"] * writes
 
 
 class Connection:

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_egnyte.access import LinkedClient
+from django_egnyte.accounts import reassign
+from django_egnyte.exceptions import LinkError
 from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import (
     AccountEvent,
@@ -25,6 +27,18 @@ from django_egnyte.models import (
 
 # Where "connect" leads, besides to Egnyte.
 PAGES = {"enhanced": "egnyte:domain", "implicit": "egnyte:implicit", "password": "egnyte:password"}
+
+
+def merge(old: User, new: User) -> int:
+    """Give the accounts of one user to another; how many."""
+    given = 0
+    for account in EgnyteAccount.objects.for_user(old):
+        try:
+            assert_type(reassign(account, new), EgnyteAccount)
+            given += 1
+        except LinkError:
+            account.delete()
+    return given
 
 
 def export(account: EgnyteAccount) -> dict[str, object]:

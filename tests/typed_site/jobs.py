@@ -14,6 +14,8 @@ from django_egnyte.tasks import (
     purge,
     refresh_account,
     refresh_accounts,
+    release_forgotten,
+    revoke_inactive,
     validate_account,
     validate_accounts,
     validate_batch,
@@ -66,5 +68,7 @@ def sweep() -> dict[str, object]:
             list(EgnyteAccount.objects.live().values_list("pk", flat=True))
         ),
         "revoked": process_revocations(),
+        "left behind": release_forgotten(),
+        "of deactivated users": revoke_inactive(),
         "forgotten": purge(),
     }

@@ -148,6 +148,19 @@ def test_accounts_are_exported(egnyte_user: User, egnyte_account: EgnyteAccount)
     assert accounts.forget(timezone.now() + timedelta(days=1)) > 0
 
 
+def test_users_are_merged(
+    egnyte_user: User,
+    egnyte_account: EgnyteAccount,
+    django_user_model: type[User],
+    django_username_field: str,
+) -> None:
+    other = django_user_model.objects.create(**{django_username_field: "other@example.com"})
+    assert accounts.merge(egnyte_user, other) == 1
+    account = EgnyteAccount.objects.get()
+    assert account.user == other
+    assert account.client.userinfo()["username"] == "jsmith"
+
+
 def test_jobs_use_the_account_s_client(
     egnyte_sandbox: Sandbox, egnyte_account: EgnyteAccount, egnyte_client: LinkedClient
 ) -> None:
