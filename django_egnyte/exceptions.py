@@ -6,6 +6,7 @@ exception may be logged, shown and pickled as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 RateLimitKind = Literal["qps", "daily", "token_endpoint"]
@@ -143,12 +144,31 @@ class ForbiddenError(APIError):
     """403 without a throttle's header: this user, or this token's scope, may not do this."""
 
     status = 403
+    scope: str | None = None
+    """The scope that this part of the API needs. The token may have it: then the user may not."""
 
 
 class NotFoundError(APIError):
     """404: there is no such file, folder or resource, or the user may not see it."""
 
     status = 404
+
+
+class EventsExpiredError(NotFoundError):
+    """404 to a request for events: those after the given id are no longer kept (30 days).
+
+    Begin again at the `oldest_event_id` of `client.events.cursor()`; what lies between is lost.
+    """
+
+
+class PartialFailureError(APIError):
+    """207: Egnyte did a part of what was asked. `failures` says why not the rest, by id."""
+
+    status = 207
+
+    def __init__(self, message: str = "", *, failures: Mapping[str, str], **kw: Any) -> None:
+        super().__init__(message, **kw)
+        self.failures: dict[str, str] = dict(failures)
 
 
 class ConflictError(APIError):

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from django_egnyte import answers, http
 from django_egnyte.api import flows
+from django_egnyte.api.areas import Areas
 from django_egnyte.api.files import Files
 from django_egnyte.api.paths import api_path
 from django_egnyte.api.rate import Rate
@@ -111,7 +112,7 @@ class Connection(Protocol):
         ...
 
 
-class EgnyteClient:
+class EgnyteClient(Areas):
     """Calls the API of one Egnyte domain with the token of one connection.
 
     Every call has an asynchronous twin: `aget` for `get`. Raw calls return the answer whatever its
