@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from . import consent, control, files, limits, oauth, pages, refusals
+from . import areas, consent, control, files, limits, oauth, pages, refusals
 from .addressing import SERVICES, locate
 from .authorization import AUTHORIZE, ENHANCED
 from .faults import Rule
@@ -27,19 +27,17 @@ from .tree import TreeError
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
-API = "/pubapi/v1/"
+API = "/pubapi/"
 FS = "/pubapi/v1/fs"
 CONTENT = "/pubapi/v1/fs-content"
 CHUNKED = "/pubapi/v1/fs-content-chunked"
 REVOKE = "/pubapi/v1/tokens/revoke"
 USERINFO = "/pubapi/v1/userinfo"
-SEARCH = "/pubapi/v1/search"
 FILESYSTEM = "Egnyte.filesystem"
 ENDPOINTS = {
     consent.DECISION: "authorize",
     ENHANCED: "enhanced",
     REVOKE: "revoke",
-    SEARCH: "search",
     USERINFO: "userinfo",
 }
 _REASONS = {int(status): status.phrase for status in HTTPStatus}
@@ -108,6 +106,8 @@ class App:
             if request.method == "POST":
                 return oauth.token(sandbox, request)
             return consent.authorize(sandbox, request)
+        if path.startswith(areas.ADDRESS):
+            return areas.arrive(sandbox, request.label, path.removeprefix(areas.ADDRESS))
         if path == consent.DECISION:
             return consent.decision(sandbox, request)
         return html_answer(pages.error("There is nothing at this address"), 404)
@@ -149,13 +149,14 @@ class App:
             return oauth.userinfo(sandbox, user)
         if path == REVOKE and request.method == "POST":
             return oauth.revoke(sandbox, request, token)
+        answer = areas.respond(sandbox, request, user, token)
+        if answer is not None:
+            return answer
         for start, endpoint in ((FS, files.fs), (CONTENT, files.content), (CHUNKED, files.chunked)):
             if path == start or path.startswith(f"{start}/"):
                 if not self._covers(token):
                     return Response(403)
                 return endpoint(sandbox, request, user, path[len(start) :] or "/")
-        if path == SEARCH and request.method == "GET":
-            return files.search(sandbox, request, user) if self._covers(token) else Response(403)
         return json_answer({"errorCode": "NOT_FOUND", "message": "No such resource"}, 404)
 
     def _suspended(self, token: Token) -> bool:
@@ -222,6 +223,8 @@ def endpoint_of(method: str, path: str) -> str:
         return "fs-content-chunked"
     if path.startswith(f"{CONTENT}/"):
         return "fs-content:upload" if method == "POST" else "fs-content:download"
+    if (found := areas.route_of(method, path)) is not None:
+        return found[0].endpoint
     if path == FS or path.startswith(f"{FS}/"):
         return {"GET": "fs:list", "DELETE": "fs:delete"}.get(method, "fs")
     if path == AUTHORIZE:

@@ -1,4 +1,4 @@
-"""The file API: `/pubapi/v1/fs`, `fs-content`, `fs-content-chunked` and `search`."""
+"""The file API: `/pubapi/v1/fs`, `fs-content` and `fs-content-chunked`."""
 
 from __future__ import annotations
 
@@ -120,23 +120,6 @@ def chunked(sandbox: Sandbox, request: Request, user: User, path: str) -> Respon
     response = _store(sandbox, request, user, path, made)
     response.headers += answered
     return response
-
-
-def search(sandbox: Sandbox, request: Request, user: User) -> Response:
-    """Files whose name contains `query`."""
-    args = request.args
-    words = args.get("query", "").strip("*").casefold()
-    with sandbox.lock:
-        found = [
-            _file(path, node)
-            for path, node in sandbox.tree(request.label).walk(user)
-            if words and words in node.name.casefold()
-        ]
-    found.sort(key=lambda item: str(item["path"]))
-    offset, count = _page(args, 20)
-    page = found[offset : offset + count]
-    answer = {"results": page, "total_count": len(found), "offset": offset, "count": len(page)}
-    return json_answer(answer)
 
 
 def _describe(sandbox: Sandbox, request: Request, user: User, path: str) -> Response:

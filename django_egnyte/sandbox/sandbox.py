@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from wsgiref.types import WSGIApplication
 
-from . import authorization
+from . import areas, authorization
 from .app import App
 from .content import Content
 from .faults import Faults
@@ -77,6 +78,8 @@ class Sandbox:
         self.grants = GrantBook(self.now)
         self._keys: dict[str, Key] = {}
         self._trees: dict[str, Tree] = {}
+        self.started = self.now()
+        self._shelves: defaultdict[tuple[str, str], areas.Shelf] = defaultdict(dict)
         self._log: deque[LoggedRequest] = deque(maxlen=LOG_LENGTH)
         self._counts: Counter[str] = Counter()
         if self._seeded:
@@ -88,7 +91,7 @@ class Sandbox:
         """Add a customer by its label, `acme`."""
         with self.lock:
             domain = self.domains[label] = Domain(label)
-            self._trees[label] = Tree(self.now())
+            self._trees[label] = Tree(self.now(), partial(areas.watch, self, label))
             return domain
 
     def add_user(
@@ -214,6 +217,34 @@ class Sandbox:
         with self.lock:
             owner = self.user(domain, username)
             self.tree(domain).put(path, content, owner, self.now())
+
+    # The other areas
+
+    def shelf(self, domain: str, name: str) -> areas.Shelf:
+        """What an area keeps for a domain; hold `lock` while using it."""
+        return self._shelves[domain, name]
+
+    def notifications(self, domain: str) -> list[dict[str, Any]]:
+        """What Egnyte would send to webhooks: url, headers and event of each, taken by this call.
+
+        The sandbox sends nothing by itself. Egnyte sends an array of such events.
+        """
+        with self.lock:
+            waiting = self.shelf(domain, "notifications")
+            taken = [*waiting.values()]
+            waiting.clear()
+            return taken
+
+    def forget_events(self, domain: str, before: int) -> None:
+        """Let events with smaller ids be too old, as they are after 30 days."""
+        with self.lock:
+            areas.forget(self, domain, before)
+
+    def map_salesforce(self, domain: str, record_id: str, path: str) -> None:
+        """Give a Salesforce record a folder."""
+        with self.lock:
+            self.tree(domain).get(path, None)
+            self.shelf(domain, "salesforce")[record_id] = {"path": path}
 
     # Time
 

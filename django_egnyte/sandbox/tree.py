@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .content import Content
@@ -43,6 +43,17 @@ class Node:
     versions: list[Version] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a node: create, delete, move, copy or restore. `source` is the old path."""
+
+    action: str
+    path: str
+    node: Node
+    user: User | None
+    source: str | None = None
+
+
 def _new_id() -> str:
     return str(uuid.uuid4())
 
@@ -50,7 +61,9 @@ def _new_id() -> str:
 class Tree:
     """Folders and files under `/Shared` and `/Private`; a private folder is its owner's only."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, watch: Callable[[Change], None] = lambda change: None) -> None:
+        """`watch` is told of each change after it was made."""
+        self._watch = watch
         self._root = Node("", _new_id(), now, is_folder=True)
         for name in TOP:
             self._root.children[name.casefold()] = Node(name, _new_id(), now, is_folder=True)
@@ -79,7 +92,9 @@ class Tree:
         if self.find(path) is not None:
             # The words are those the official SDK looks for when it ignores this error.
             raise TreeError(403, "Folder already exists at this location")
-        return self._folder(segments(path), now)
+        node = self._folder(segments(path), now)
+        self._watch(Change("create", _plain(path), node, user))
+        return node
 
     def put(self, path: str, content: Content, user: User, now: float) -> tuple[Node, Version]:
         """Store a version of a file, making folders above it. Raises TreeError."""
@@ -95,6 +110,7 @@ class Tree:
         version = Version(content, _new_id(), now, user.username)
         node.versions.append(version)
         node.modified = now
+        self._watch(Change("create", _plain(path), node, user))
         return node, version
 
     def remove(self, path: str, user: User, entry_id: str | None = None) -> None:
@@ -110,6 +126,14 @@ class Tree:
                 return
         parent, name = self._place(path)
         del parent.children[name.casefold()]
+        self._watch(Change("delete", _plain(path), node, user))
+
+    def put_back(self, path: str, node: Node, user: User, now: float) -> None:
+        """Restore a deleted node at its path. Raises TreeError 409 when that is taken."""
+        if self.find(path) is not None:
+            raise TreeError(409, "File or folder already exists at this location")
+        self._attach(path, node, now)
+        self._watch(Change("restore", path, node, user))
 
     def move(self, path: str, destination: str, user: User, now: float) -> Node:
         """Move a node to a path that is free. Raises TreeError."""
@@ -119,6 +143,7 @@ class Tree:
         self._attach(destination, node, now)
         del parent.children[name.casefold()]
         node.name = segments(destination)[-1]
+        self._watch(Change("move", _plain(destination), node, user, _plain(path)))
         return node
 
     def copy(self, path: str, destination: str, user: User, now: float) -> Node:
@@ -126,6 +151,7 @@ class Tree:
         twin = _clone(self._source(path, destination, user), now)
         twin.name = segments(destination)[-1]
         self._attach(destination, twin, now)
+        self._watch(Change("copy", _plain(destination), twin, user, _plain(path)))
         return twin
 
     def walk(self, user: User) -> Iterator[tuple[str, Node]]:
@@ -175,6 +201,10 @@ class Tree:
                 raise TreeError(403, "A file exists at this location")
             node = child
         return node
+
+
+def _plain(path: str) -> str:
+    return "/" + "/".join(segments(path))
 
 
 def segments(path: str) -> list[str]:

@@ -1,0 +1,80 @@
+"""`/pubapi/v2/perms` and `/pubapi/v1/perms`: levels are kept and shown, and not enforced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..messages import Response, json_answer
+from ..tree import TreeError, segments
+from . import events
+from .routing import Call, routes
+
+LEVELS = ("None", "Nav", "Viewer Only", "Viewer", "Editor", "Full", "Owner")
+
+
+def get(call: Call) -> Response:
+    return json_answer(_kept(call, _folder(call, call.parts[0])))
+
+
+def change(call: Call) -> Response:
+    path, body = _folder(call, call.parts[0]), call.body
+    if not call.user.admin:
+        raise TreeError(403, "Only an owner may change permissions")
+    levels = [
+        level for name in ("userPerms", "groupPerms") for level in body.get(name, {}).values()
+    ]
+    if any(level not in LEVELS for level in levels):
+        return json_answer({"formErrors": [{"code": "INVALID", "msg": "Unknown permission"}]}, 400)
+    if "keepParentPermissions" in body and body.get("inheritsPermissions") is not False:
+        return json_answer({"formErrors": [{"code": "INVALID", "msg": "Still inherits"}]}, 400)
+    kept = _kept(call, path)
+    for name in ("userPerms", "groupPerms"):
+        merged = {**kept[name], **body.get(name, {})}
+        kept[name] = {who: level for who, level in merged.items() if level != "None"}
+    if "inheritsPermissions" in body:
+        kept["inheritsPermissions"] = bool(body["inheritsPermissions"])
+    call.shelf("permissions")[path.casefold()] = kept
+    data = {"target_path": path, "is_folder": False}
+    events.note(call.sandbox, call.request.label, call.user, "permission_change", "change", data)
+    return Response(200)
+
+
+def effective(call: Call) -> Response:
+    path = _folder(call, call.args.get("folder", ""))
+    name = call.parts[0] if call.parts else call.user.username
+    user = call.users.get(name)
+    if user is None:
+        raise TreeError(404, "User not found")
+    if user.admin:
+        return json_answer({"permission": "Owner"})
+    names = segments(path)
+    for depth in range(len(names), 0, -1):
+        kept = call.shelf("permissions").get("/" + "/".join(names[:depth]).casefold(), {})
+        if name in kept.get("userPerms", {}):
+            return json_answer({"permission": kept["userPerms"][name]})
+        if kept.get("inheritsPermissions") is False:
+            return json_answer({"permission": "None"})
+    # What every user of the sandbox may do below /Shared.
+    return json_answer({"permission": "Full"})
+
+
+def _folder(call: Call, path: str) -> str:
+    if not segments(path) or segments(path)[0].casefold() != "shared":
+        raise TreeError(400, "Permissions exist below /Shared only")
+    if not call.tree.get(path, call.user).is_folder:
+        raise TreeError(400, "Not a folder")
+    return "/" + "/".join(segments(path))
+
+
+def _kept(call: Call, path: str) -> dict[str, Any]:
+    kept = call.shelf("permissions").get(path.casefold(), {})
+    return {"userPerms": {}, "groupPerms": {}, "inheritsPermissions": True, **kept}
+
+
+ROUTES = routes(
+    "Egnyte.permission",
+    ("GET", "/v2/perms/**", "perms:get", get),
+    ("POST", "/v2/perms/**", "perms:set", change),
+    ("GET", "/v1/perms/user", "perms:effective", effective),
+    ("GET", "/v1/perms/user/*", "perms:effective", effective),
+)
