@@ -205,7 +205,7 @@ class Paged(Area):
 def _page_of(
     value: Mapping[str, Any], paging: Paging, kind: Callable[[Any], _T], offset: int, size: int
 ) -> Page[_T]:
-    found = value.get(paging.items) or []
+    found = value.get(paging.items, [])
     if not isinstance(found, list):
         raise ResponseError("Egnyte sent a list in a form that is not known.")
     items = tuple(kind(item) for item in found)

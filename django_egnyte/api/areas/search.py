@@ -116,7 +116,7 @@ class Search(Paged):
             raise ValueError("a query or a condition is needed")
         conditions = [condition.as_json() for condition in where] or None
         body = {
-            **present(query=query and _query(query), custom_metadata=conditions),
+            **present(query=None if query is None else _query(query), custom_metadata=conditions),
             **_params(options, milliseconds),
         }
         size = options.get("page_size")
