@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from . import attributes
 from .content import Content, ContentTooLargeError, ContentWriter
 from .messages import Request, Response, json_answer
 from .refusals import failure
@@ -37,8 +38,13 @@ def fs(sandbox: Sandbox, request: Request, user: User, path: str) -> Response:
         return _describe(sandbox, request, user, path)
     if request.method == "DELETE":
         with sandbox.lock:
+            attributes.require_unlocked(sandbox, request.label, user, path)
             sandbox.tree(request.label).remove(path, user, request.args.get("entry_id"))
         return json_answer({})
+    if request.method == "PATCH":
+        body = request.json()
+        with sandbox.lock:
+            return attributes.change(sandbox, request, user, path, body)
     if request.method != "POST":
         return failure(405, "Method not allowed")
     return _act(sandbox, request, user, path)
@@ -127,9 +133,10 @@ def _describe(sandbox: Sandbox, request: Request, user: User, path: str) -> Resp
     with sandbox.lock:
         node = sandbox.tree(request.label).get(path, user)
         shown = path.rstrip("/") or "/"
+        more = attributes.described(sandbox, request, node)
         if not node.is_folder:
-            return json_answer(_file(shown, node))
-        answer = _folder(shown, node)
+            return json_answer(_file(shown, node) | more)
+        answer = _folder(shown, node) | more
         if args.get("list_content", "true").lower() != "false":
             base = "" if shown == "/" else shown
             children = sorted(
@@ -152,6 +159,10 @@ def _act(sandbox: Sandbox, request: Request, user: User, path: str) -> Response:
     body = request.json()
     action = body.get("action")
     now = sandbox.now()
+    if action in ("lock", "unlock"):
+        request.endpoint = f"fs:{action}"
+        with sandbox.lock:
+            return attributes.lock(sandbox, request, user, path, body)
     if action == "add_folder":
         request.endpoint = "fs:add_folder"
         with sandbox.lock:
@@ -164,6 +175,7 @@ def _act(sandbox: Sandbox, request: Request, user: User, path: str) -> Response:
     if not destination.startswith("/"):
         return failure(400, "The destination must be an absolute path")
     with sandbox.lock:
+        attributes.require_unlocked(sandbox, request.label, user, path)
         tree = sandbox.tree(request.label)
         node = (tree.move if action == "move" else tree.copy)(path, destination, user, now)
         kind = "folder_id" if node.is_folder else "group_id"
@@ -200,6 +212,7 @@ def _download(sandbox: Sandbox, request: Request, user: User, path: str) -> Resp
 
 def _store(sandbox: Sandbox, request: Request, user: User, path: str, made: Content) -> Response:
     with sandbox.lock:
+        attributes.require_unlocked(sandbox, request.label, user, path)
         node, version = sandbox.tree(request.label).put(path, made, user, sandbox.now())
     answer = {"checksum": made.checksum, "group_id": node.id, "entry_id": version.entry_id}
     return json_answer(answer, 200, *_identity(version))

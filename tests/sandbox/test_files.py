@@ -292,7 +292,7 @@ def test_an_administrators_upload_under_another_name_is_the_others(
 
 def test_wrong_methods(call: Caller) -> None:
     for path in ("fs/Shared", "fs-content/Shared/x", "fs-content-chunked/Shared/x"):
-        assert call("PATCH", path).status_code == 405
+        assert call("PUT", path).status_code == 405
 
 
 def test_a_climbing_path_reaches_where_it_climbs_to(

@@ -13,6 +13,7 @@ from . import (
     links,
     notes,
     permissions,
+    places,
     properties,
     search,
     session,
@@ -32,6 +33,7 @@ ROUTES: list[Route] = [
     *links.ROUTES,
     *notes.ROUTES,
     *permissions.ROUTES,
+    *places.ROUTES,
     *properties.ROUTES,
     *search.ROUTES,
     *session.ROUTES,
@@ -63,8 +65,10 @@ def respond(sandbox: World, request: Request, user: User, token: Token) -> Respo
     if route.admin and not user.admin:
         return failure(403, "You do not have permission to do this")
     # Read before the lock is taken: a body may be slow.
-    body = request.json()
+    body = {} if route.raw else request.json()
     call = Call(sandbox, request, user, scopes, token.grant.client_id, body, parts)
+    if route.raw:
+        return route.handler(call)
     with sandbox.lock:
         return route.handler(call)
 

@@ -89,13 +89,20 @@ class Route:
     scope: str
     handler: Handler
     admin: bool = False
+    raw: bool = False
+    """The handler reads the body and locks the sandbox itself."""
 
 
-def routes(scope: str, *rows: tuple[str, str, str, Handler], admin: bool = False) -> list[Route]:
+def routes(
+    scope: str,
+    *rows: tuple[str, str, str, Handler],
+    admin: bool = False,
+    raw: bool = False,
+) -> list[Route]:
     """Rows of one scope: method, path below /pubapi with `*` for a segment and `**` for more,
     endpoint, handler."""
     return [
-        Route(method, _pattern(path), endpoint, scope, handler, admin)
+        Route(method, _pattern(path), endpoint, scope, handler, admin, raw)
         for method, path, endpoint, handler in rows
     ]
 
