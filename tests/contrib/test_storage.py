@@ -297,11 +297,12 @@ def test_reading_goes_on_after_a_broken_connection(
 ) -> None:
     data = bytes(range(256)) * 20_000
     egnyte_sandbox.add_file("acme", f"{ROOT}/big.bin", data)
-    egnyte_sandbox.faults.add(path="big.bin", times=3, truncate=1_000_000)
+    breaks = egnyte_sandbox.faults.add(path="big.bin", times=3, truncate=1_000_000)
     with storage.open("big.bin") as file:
         assert file.read() == data
+    assert egnyte_sandbox.faults.hits(breaks) == 3
     egnyte_sandbox.faults.add(path="big.bin", times=1, truncate=1_000_000)
-    egnyte_sandbox.faults.add(path="big.bin", reset=True)
+    egnyte_sandbox.faults.add(path="big.bin", times=None, reset=True)
     with storage.open("big.bin") as file, pytest.raises((ResponseError, UnavailableError)):
         file.read()
 
