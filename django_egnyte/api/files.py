@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, overload
 from django_egnyte import answers, http
 from django_egnyte.api import flows
 from django_egnyte.api.aio import AsyncDownload
+from django_egnyte.api.areas.places import Places
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing, Page, entry_of, page_of
 from django_egnyte.api.paths import clean_path, fs_path
 from django_egnyte.api.transfers import Content, Download, Source, require_binary
@@ -21,7 +22,6 @@ from django_egnyte.exceptions import InvalidPathError, NotFoundError, ResponseEr
 if TYPE_CHECKING:
     import requests
 
-    from django_egnyte.api.client import EgnyteClient
     from django_egnyte.api.flows import Flow
 
 PAGE_SIZE = 100
@@ -31,16 +31,10 @@ UPLOAD_CHUNK = 10 * 1024 * 1024
 """Bytes of a chunk of a larger upload. Two of them are in memory at a time."""
 
 
-class Files:
+class Files(Places):
     """`client.files`. Each method has an asynchronous twin: `alist` for `list`."""
 
-    __slots__ = ("_client",)
-
-    def __init__(self, client: EgnyteClient) -> None:
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+    __slots__ = ()
 
     def list(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
         """What is in a folder. The first page is fetched now, the others as you come to them."""
@@ -194,13 +188,8 @@ class Files:
     async def adelete(self, path: str, *, entry_id: str | None = None) -> None:
         await flows.arun(self._delete(path, entry_id), self._client)
 
-    def _call(self, method: str, url: str, **kw: Any) -> Flow[requests.Response]:
-        response = yield from self._client._request(method, url, **kw)
-        answers.raise_for_status(response)
-        return response
-
     def _describe(self, path: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-        response = yield from self._call("GET", f"/pubapi/v1/fs{fs_path(path)}", params=params)
+        response = yield from self._send("GET", f"/pubapi/v1/fs{fs_path(path)}", params=params)
         return answers.json_of(response)
 
     def _page(self, path: str, offset: int, count: int) -> Flow[Page]:
@@ -218,7 +207,7 @@ class Files:
         return entry_of({"path": plain, "name": plain.rpartition("/")[2], **value})
 
     def _open(self, path: str, entry_id: str | None) -> Flow[Download]:
-        response = yield from self._call(
+        response = yield from self._send(
             "GET",
             f"/pubapi/v1/fs-content{_named(path)}",
             params={"entry_id": entry_id} if entry_id else None,
@@ -258,7 +247,7 @@ class Files:
             "Content-Type": "application/octet-stream",
             "X-Sha512-Checksum": checksum,
         }
-        response = yield from self._call(
+        response = yield from self._send(
             "POST", f"/pubapi/v1/fs-content{where}", data=body, headers=headers
         )
         return _stored(path, size, checksum, response)
@@ -279,7 +268,7 @@ class Files:
             if not following:
                 headers["X-Egnyte-Last-Chunk"] = "true"
                 headers["X-Sha512-Checksum"] = source.checksum
-            response = yield from self._call(
+            response = yield from self._send(
                 "POST",
                 f"/pubapi/v1/fs-content-chunked{where}",
                 data=piece,
@@ -298,7 +287,7 @@ class Files:
             number += 1
 
     def _create_folder(self, path: str) -> Flow[Folder]:
-        response = yield from self._call(
+        response = yield from self._send(
             "POST", f"/pubapi/v1/fs{_named(path)}", json={"action": "add_folder"}
         )
         plain = clean_path(path)
@@ -309,14 +298,14 @@ class Files:
 
     def _act(self, action: str, path: str, destination: str) -> Flow[None]:
         _named(destination)
-        yield from self._call(
+        yield from self._send(
             "POST",
             f"/pubapi/v1/fs{_named(path)}",
             json={"action": action, "destination": clean_path(destination)},
         )
 
     def _delete(self, path: str, entry_id: str | None) -> Flow[None]:
-        yield from self._call(
+        yield from self._send(
             "DELETE",
             f"/pubapi/v1/fs{_named(path)}",
             params={"entry_id": entry_id} if entry_id else None,

@@ -42,7 +42,8 @@ _T = TypeVar("_T")
 class Caller(flows.Runner, Protocol):
     """What an area needs of a client."""
 
-    def _request(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]: ...
+    @property
+    def _request(self) -> Callable[..., Flow[requests.Response]]: ...
 
 
 class Area:

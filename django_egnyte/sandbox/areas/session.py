@@ -31,8 +31,7 @@ def navigate(call: Call) -> Response:
     call.tree.get(path, call.user)
     key = secrets.token_urlsafe(24)
     call.shelf("web_sessions")[key] = {"path": path, "username": call.user.username, "at": call.now}
-    here = call.request.prefix or f"http://{call.request.host}"
-    return json_answer({"redirect": f"{here}{ADDRESS}{key}"})
+    return json_answer({"redirect": f"{call.request.prefix}{ADDRESS}{key}"})
 
 
 def arrive(sandbox: World, request: Request) -> Response:

@@ -1,0 +1,1 @@
+"""Bridges to other parts of Django, each imported only where it is used."""
