@@ -235,8 +235,13 @@ def section_of(name: str, kind: type) -> str:
 def test_the_sandboxs_handle_is_in_the_reference(kind: type) -> None:
     section = re.sub(r" \\\n\s+", " ", section_of("reference/sandbox.rst", kind))
     said = dict(re.findall(r"\.\. py:method:: (\w+)\((.*)\)", section))
-    public = {name: value for name, value in vars(kind).items() if name[0] != "_"}
-    internal = {"record", "take", "tree"}  # for the sandbox's own application
+    public = {
+        name: value
+        for each in reversed(kind.__mro__[:-1])
+        for name, value in vars(each).items()
+        if name[0] != "_"
+    }
+    internal = {"record", "shelf", "take", "tree"}  # for the sandbox's own application
     assert said == {
         name: parameters_of(value)
         for name, value in public.items()

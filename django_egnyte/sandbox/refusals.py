@@ -96,6 +96,11 @@ def over_token_requests(retry_after: int) -> Response:
     return json_answer(body, 409, ("Retry-After", str(retry_after)))
 
 
+def lacking(method: str, path: str) -> str:
+    """What is said, with 501, where Egnyte may have something and the sandbox has not."""
+    return f"{method} {path} is not in the sandbox"
+
+
 def failure(status: int, message: str) -> Response:
     """An error of the file API: `errorMessage`, as the official SDK expects it."""
     return json_answer({"errorMessage": message}, status)

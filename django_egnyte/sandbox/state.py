@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .content import Content
+
 FlowKind = Literal["code", "implicit", "internal"]
 TokenKind = Literal["access", "refresh"]
 ErrorShape = Literal["errorCode", "error", "Errors", "inputErrors", "html"]
@@ -19,6 +21,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "style": get_args(Style),
     "token_throttle": get_args(TokenThrottle),
 }
+
+Shelf = dict[str, dict[str, Any]]
+"""What an area keeps for a domain: JSON by id, in the order in which it was made."""
 
 DAY = 86_400
 HOUR = 3_600
@@ -169,6 +174,16 @@ class Code:
     scopes: tuple[str, ...]
     expires_at: float
     spent: bool = False
+
+
+@dataclass(slots=True)
+class ChunkedUpload:
+    """An upload in chunks, on its way. Chunks may be sent again, and in any order."""
+
+    domain: str
+    path: str
+    username: str
+    chunks: dict[int, Content] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

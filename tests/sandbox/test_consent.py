@@ -240,7 +240,7 @@ def test_the_enhanced_service_knows_no_other_domains(server: SandboxServer) -> N
 
 
 def test_the_enhanced_service_is_not_at_a_customers_host(acme: str) -> None:
-    assert get(enhanced_url(acme)).status_code == 404
+    assert get(enhanced_url(acme)).status_code == 501
 
 
 def test_pages_have_a_style_sheet_for_light_and_dark(server: SandboxServer, acme: str) -> None:

@@ -290,11 +290,6 @@ def test_an_administrators_upload_under_another_name_is_the_others(
     assert admin("GET", "fs/Private/bdoe/x").json()["uploaded_by"] == "bdoe"
 
 
-def test_wrong_methods(call: Caller) -> None:
-    for path in ("fs/Shared", "fs-content/Shared/x", "fs-content-chunked/Shared/x"):
-        assert call("PUT", path).status_code == 405
-
-
 def test_a_climbing_path_reaches_where_it_climbs_to(
     server: SandboxServer, sandbox: Sandbox, acme: str
 ) -> None:

@@ -300,7 +300,9 @@ def test_an_administrator_acts_as_others(sandbox: Sandbox, acme: str) -> None:
     as_jane = userinfo(acme, token, **{"X-Egnyte-Act-As": "jsmith"})
     as_bob = userinfo(acme, token, **{"X-Egnyte-Act-As-Email": "bdoe@acme.example"})
     assert (as_jane.json()["id"], as_bob.json()["id"]) == (121, 122)
-    assert userinfo(acme, token, **{"X-Egnyte-Act-As": "nobody"}).status_code == 403
+    assert userinfo(acme, token, **{"X-Egnyte-Act-As": "nobody"}).status_code == 400
+    both = {"X-Egnyte-Act-As": "jsmith", "X-Egnyte-Act-As-Email": "bdoe@acme.example"}
+    assert userinfo(acme, token, **both).json()["username"] == "jsmith"
     jane = sandbox.issue("acme", "jsmith").access_token
     refused = userinfo(acme, jane, **{"X-Egnyte-Act-As": "bdoe"})
     assert refused.status_code == 403

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, found, iso, new_id, number, required, routes
 from ..tree import TreeError
-from .routing import Call, found, iso, new_id, number, required, routes
 
 KINDS = ("logins", "files", "permissions", "users", "groups", "workgroup-settings", "workflows")
 TAKES = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, by_id, found, iso, new_id, number, routes
 from ..tree import TreeError
-from .routing import Call, by_id, found, iso, new_id, number, routes
 
 
 def create(call: Call) -> Response:

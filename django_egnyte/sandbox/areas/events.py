@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, iso, number, routes
 from ..state import User
 from ..tree import Change, TreeError, may
+from ..world import World
 from . import webhooks
-from .routing import Call, World, iso, number, routes
 
 FIRST = 1_000
 

@@ -7,7 +7,7 @@ import secrets
 from typing import Any
 
 from ..messages import Response, json_answer
-from .routing import Call, iso, number, routes
+from ..routing import Call, iso, number, routes
 
 KINDS = ("file", "folder", "upload")
 ACCESSIBILITIES = ("anyone", "password", "domain", "recipients")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, found, iso, new_id, number, required, routes
 from ..tree import TreeError, may
 from . import events
-from .routing import Call, found, iso, new_id, number, required, routes
 
 
 def add(call: Call) -> Response:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, routes
 from ..tree import TreeError, segments
 from . import events
-from .routing import Call, routes
 
 LEVELS = ("None", "Nav", "Viewer Only", "Viewer", "Editor", "Full", "Owner")
 

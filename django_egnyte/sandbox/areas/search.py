@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, entries, iso, number, routes
 from ..tree import Node, TreeError
-from .routing import Call, entries, iso, number, routes
 
 Found = list[tuple[str, Node]]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from ..messages import Response, html_answer, json_answer
-from .routing import Call, World, routes
+from ..messages import Request, Response, html_answer, json_answer
+from ..routing import Call, routes
+from ..world import World
 
 ADDRESS = "/sandbox/web-session/"
 SHORT = {"Egnyte.filesystem": "fs"}
@@ -33,10 +34,11 @@ def navigate(call: Call) -> Response:
     return json_answer({"redirect": f"{call.request.prefix}{ADDRESS}{key}"})
 
 
-def arrive(sandbox: World, label: str, key: str) -> Response:
+def arrive(sandbox: World, request: Request) -> Response:
     """The page that a browser sees at the address of a web session, once."""
+    key = request.path.removeprefix(ADDRESS)
     with sandbox.lock:
-        kept = sandbox.shelf(label, "web_sessions").pop(key, None)
+        kept = sandbox.shelf(request.label, "web_sessions").pop(key, None)
     if kept is None or sandbox.now() - kept["at"] > LIFETIME:
         return Response(404)
     name = kept["username"].encode("ascii", "xmlcharrefreplace").decode()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..messages import Response, json_answer
+from ..routing import Call, entries, found, routes
 from ..tree import TreeError, may
-from .routing import Call, entries, found, routes
 
 MOST = 10
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, new_id, number, routes
 from ..tree import Change, TreeError
-from .routing import Call, World, new_id, number, routes
+from ..world import World
 
 KEPT = 30 * 86_400
 AT_ONCE = 10

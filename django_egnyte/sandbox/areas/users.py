@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..messages import Response, json_answer
+from ..routing import Call, found, iso, new_id, number, required, routes
 from ..state import User
 from ..tree import TreeError
-from .routing import Call, found, iso, new_id, number, required, routes
 
 FILTER = re.compile(r'(\w+) (eq|sw|co) "([^"]*)"', re.IGNORECASE)
 FLAT = ("email", "role", "language", "externalId", "authType", "userType", "active")

@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..messages import Response, json_answer
+from ..routing import Call, found, new_id, required, routes
 from ..state import User
-from .routing import Call, World, found, new_id, required, routes
+from ..world import World
 
 MOST = 10
 """Webhooks of one key at a domain; Egnyte's number is not known."""

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
-from .. import files
 from ..messages import Response, json_answer
+from ..routing import Call, Handler, by_id, routes
 from ..tree import Node, TreeError, segments
-from .routing import Call, by_id, routes
-
-
-def place(call: Call) -> Response:
-    return _delegate(call, files.fs)
-
-
-def content(call: Call) -> Response:
-    return _delegate(call, files.content)
-
-
-def chunked(call: Call) -> Response:
-    return _delegate(call, files.chunked)
+from . import attributes, changes, chunks, downloads, listing, uploads
 
 
 def stats(call: Call) -> Response:
+    """How much is below a folder."""
     _, node = by_id(call, call.parts[0], folder=True)
     inside = list(_below(node))
     kept = [each for each in inside if not each.is_folder]
@@ -41,6 +31,7 @@ def stats(call: Call) -> Response:
 
 
 def parents(call: Call) -> Response:
+    """The folders above a folder, from the nearest on."""
     path, node = by_id(call, call.parts[0], folder=True)
     names = segments(path)
     above = []
@@ -51,13 +42,18 @@ def parents(call: Call) -> Response:
     return json_answer({"self": {"path": path, "folder_id": node.id}, "parents": above})
 
 
-def _delegate(call: Call, endpoint: Callable[..., Response]) -> Response:
-    kind, its_id = call.parts
-    if kind not in ("file", "folder"):
-        raise TreeError(404, "File or folder not found")
-    with call.sandbox.lock:
-        path, _ = by_id(call, its_id, folder=kind == "folder")
-    return endpoint(call.sandbox, call.request, call.user, path)
+def _by_path(handler: Handler) -> Handler:
+    """The same for an id."""
+
+    def answer(call: Call) -> Response:
+        kind, its_id = call.parts
+        if kind not in ("file", "folder"):
+            raise TreeError(404, "File or folder not found")
+        with call.sandbox.lock:
+            path, _ = by_id(call, its_id, folder=kind == "folder")
+        return handler(replace(call, parts=(path,)))
+
+    return answer
 
 
 def _below(node: Node) -> Iterator[Node]:
@@ -73,17 +69,17 @@ ROUTES = [
         "Egnyte.filesystem",
         ("GET", "/v1/fs/ids/folder/*/stats", "fs:stats", stats),
         ("GET", "/v1/fs/ids/folder/*/parents", "fs:parents", parents),
+        ("GET", FS, "fs:list", _by_path(listing.describe)),
+        ("POST", FS, "fs", _by_path(changes.act)),
+        ("DELETE", FS, "fs:delete", _by_path(changes.delete)),
+        ("PATCH", FS, "fs:options", _by_path(attributes.change)),
     ),
     *routes(
         "Egnyte.filesystem",
-        ("GET", FS, "fs:list", place),
-        ("POST", FS, "fs", place),
-        ("DELETE", FS, "fs:delete", place),
-        ("PATCH", FS, "fs", place),
-        ("GET", CONTENT, "fs-content:download", content),
-        ("HEAD", CONTENT, "fs-content:download", content),
-        ("POST", CONTENT, "fs-content:upload", content),
-        ("POST", "/v1/fs-content-chunked/ids/*/*", "fs-content-chunked", chunked),
-        raw=True,
+        ("GET", CONTENT, "fs-content:download", _by_path(downloads.download)),
+        ("HEAD", CONTENT, "fs-content:download", _by_path(downloads.download)),
+        ("POST", CONTENT, "fs-content:upload", _by_path(uploads.upload)),
+        ("POST", "/v1/fs-content-chunked/ids/*/*", "fs-content-chunked", _by_path(chunks.chunked)),
+        streams=True,
     ),
 ]

@@ -1,78 +1,73 @@
-"""How an area of the sandbox is written: rows of a table, and a function for each."""
+"""How an API of the sandbox is written: rows of a table, and a function for each."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from ..messages import Request, Response
-from ..state import Domain, User
-from ..tree import Node, Tree, TreeError, may
-
-Shelf = dict[str, dict[str, Any]]
-"""What an area keeps for a domain: JSON by id, in the order in which it was made."""
-
-
-class World(Protocol):
-    """What the areas need of the sandbox."""
-
-    domains: dict[str, Domain]
-    started: float
-    """When it began, in seconds."""
-
-    @property
-    def lock(self) -> AbstractContextManager[Any]: ...
-    def now(self) -> float: ...
-    def shelf(self, domain: str, name: str) -> Shelf: ...
-    def tree(self, domain: str) -> Tree: ...
-    def add_user(
-        self,
-        domain: str,
-        username: str,
-        *,
-        first_name: str,
-        last_name: str,
-        email: str | None,
-        admin: bool,
-        user_type: str,
-    ) -> User: ...
-    def remove_user(self, domain: str, username: str) -> int: ...
+from .messages import Request, Response
+from .state import Settings, Shelf, Token, User
+from .tree import Node, Tree, TreeError, may
+from .world import World
 
 
 @dataclass(slots=True)
 class Call:
-    """A request to an area, its JSON `body`, and the `parts` that the row leaves open."""
+    """An API request: who asks, with what token, its JSON `body`, and what `*` and `**` matched."""
 
     sandbox: World
     request: Request
     user: User
-    scopes: tuple[str, ...]
-    client_id: str
+    token: Token
     body: dict[str, Any]
     parts: tuple[str, ...]
 
     @property
     def args(self) -> dict[str, str]:
+        """The query's parameters."""
         return self.request.args
 
     @property
+    def label(self) -> str:
+        """The domain."""
+        return self.request.label
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The token's; none means every API."""
+        return self.token.grant.scopes
+
+    @property
+    def client_id(self) -> str:
+        """The key that the token belongs to."""
+        return self.token.grant.client_id
+
+    @property
+    def settings(self) -> Settings:
+        """The sandbox's, of this moment."""
+        return self.sandbox.settings
+
+    @property
     def tree(self) -> Tree:
+        """The domain's files; hold the sandbox's lock while using it."""
         return self.sandbox.tree(self.request.label)
 
     @property
     def users(self) -> dict[str, User]:
+        """The domain's users by name."""
         return self.sandbox.domains[self.request.label].users
 
     @property
     def now(self) -> float:
+        """Seconds since the epoch, by the sandbox's clock."""
         return self.sandbox.now()
 
     def shelf(self, name: str) -> Shelf:
+        """What an area keeps for this domain."""
         return self.sandbox.shelf(self.request.label, name)
 
 
@@ -81,38 +76,62 @@ Handler = Callable[[Call], Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row: `pattern` matches a whole path; the sandbox is locked while `handler` runs."""
+    """A row of the API: `pattern` matches a whole path below the host.
+
+    The sandbox is locked while `handler` runs, and the JSON body has been read before. A handler
+    that `streams` reads the body and takes the lock by itself.
+    """
 
     method: str
+    path: str
     pattern: re.Pattern[str]
     endpoint: str
     scope: str
     handler: Handler
     admin: bool = False
-    raw: bool = False
-    """The handler reads the body and locks the sandbox itself."""
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A row of what needs no bearer. A `path` that ends with a slash matches what is below it."""
+
+    method: str
+    path: str
+    endpoint: str
+    handler: Callable[[World, Request], Response]
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it answers such a request."""
+        if method != self.method:
+            return False
+        return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
 
 def routes(
     scope: str,
     *rows: tuple[str, str, str, Handler],
     admin: bool = False,
-    raw: bool = False,
+    streams: bool = False,
 ) -> list[Route]:
-    """Rows of one scope: method, path below /pubapi with `*` for a segment and `**` for more,
-    endpoint, handler."""
+    """Rows that need the same scope ("": none).
+
+    A row is a method, a path below /pubapi with `*` for one segment and `**` for what is left, the
+    endpoint's name in `Sandbox.counts`, and a handler.
+    """
     return [
-        Route(method, _pattern(path), endpoint, scope, handler, admin, raw)
+        Route(method, path, _pattern(path), endpoint, scope, handler, admin, streams)
         for method, path, endpoint, handler in rows
     ]
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    escaped = re.escape(path).replace(r"\*\*", "(.*)").replace(r"\*", "([^/]+)")
-    return re.compile(f"/pubapi{escaped}")
+    escaped = re.escape(path).replace(r"/\*\*", "(|/.*)").replace(r"\*", "([^/]+)")
+    return re.compile(f"/pubapi{escaped}", re.DOTALL)
 
 
 def new_id() -> str:
+    """An id as Egnyte makes them."""
     return str(uuid.uuid4())
 
 
