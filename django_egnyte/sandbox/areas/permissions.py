@@ -39,6 +39,26 @@ def change(call: Call) -> Response:
     return Response(200)
 
 
+def get_v1(call: Call) -> Response:
+    """The older form: lists of subjects, of those asked for."""
+    kept = _kept(call, _folder(call, call.parts[0]))
+    answer = {}
+    for name, levels in (("users", kept["userPerms"]), ("groups", kept["groupPerms"])):
+        asked = call.args[name].split("|") if call.args.get(name) else list(levels)
+        answer[name] = [
+            {"subject": who, "permission": level} for who, level in levels.items() if who in asked
+        ]
+    return json_answer(answer)
+
+
+def change_v1(call: Call) -> Response:
+    """The older form: one level for many. Unknown names are no error."""
+    level = call.body.get("permission")
+    names = {"userPerms": call.body.get("users"), "groupPerms": call.body.get("groups")}
+    call.body = {name: dict.fromkeys(whom or [], level) for name, whom in names.items()}
+    return change(call)
+
+
 def effective(call: Call) -> Response:
     path = _folder(call, call.args.get("folder", ""))
     name = call.parts[0] if call.parts else call.user.username
@@ -75,6 +95,8 @@ ROUTES = routes(
     "Egnyte.permission",
     ("GET", "/v2/perms/**", "perms:get", get),
     ("POST", "/v2/perms/**", "perms:set", change),
+    ("GET", "/v1/perms/folder/**", "perms:get", get_v1),
+    ("POST", "/v1/perms/folder/**", "perms:set", change_v1),
     ("GET", "/v1/perms/user", "perms:effective", effective),
     ("GET", "/v1/perms/user/*", "perms:effective", effective),
 )

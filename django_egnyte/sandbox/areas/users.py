@@ -114,7 +114,7 @@ def patch_group(call: Call) -> Response:
 
 def delete_group(call: Call) -> Response:
     del _groups(call)[_one_group(call)["id"]]
-    return Response(204)
+    return Response(200)
 
 
 def _page(call: Call, items: list[dict[str, Any]]) -> Response:
