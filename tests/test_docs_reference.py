@@ -20,7 +20,7 @@ from django_egnyte.api import Download, EgnyteClient, Files
 from django_egnyte.choices import EventKind, Scope, Status
 from django_egnyte.conf import conf
 from django_egnyte.models import EgnyteAccount
-from django_egnyte.sandbox import Sandbox, SandboxServer, Settings, TokenPolicy
+from django_egnyte.sandbox import Sandbox, SandboxServer, Settings, TokenPolicy, table
 from django_egnyte.sandbox.control import HANDLERS
 from django_egnyte.sandbox.faults import Faults, Rule
 from django_egnyte.services.status import Overview
@@ -267,6 +267,13 @@ def test_every_field_of_a_fault_is_in_the_reference() -> None:
     rows = re.findall(r"\* - (``.*)\n", section.split("code-block")[0])
     said = {name for row in rows for name in re.findall(r"``(\w+)``", row)}
     assert said == {field.name for field in fields(Rule)} - {"id", "hits"}
+
+
+def test_every_address_of_the_sandbox_is_in_the_reference() -> None:
+    said = re.findall(r"``([A-Z]+) (/\S+)``", page("reference/sandbox.rst"))
+    assert len(said) == len(set(said))
+    rows = [(row.method, row.path) for row in (*table.ROUTES, *table.DOORS)]
+    assert sorted(said) == sorted(set(rows))
 
 
 def test_every_command_to_a_running_sandbox_is_in_the_reference() -> None:
