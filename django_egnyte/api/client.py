@@ -423,7 +423,7 @@ class _Call:
         return http.send(
             self.method,
             self._url,
-            bearer=credentials.access_token.reveal(),
+            bearer=credentials.access_token,
             headers=self._headers,
             params=self._params,
             data=self._data,

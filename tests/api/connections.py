@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django_egnyte.api import Credentials
+from django_egnyte.secret import Secret
 
 
 class Line:
@@ -27,14 +28,14 @@ class Line:
         self.seen: list[tuple[str, int | None, str | None]] = []
 
     def credentials(self) -> Credentials:
-        return Credentials(self.token, 1)
+        return Credentials(Secret(self.token), 1)
 
     def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
-        self.told.append(("rejected", used.version, acting))
-        return Credentials(self.refreshed, 2) if self.refreshed else None
+        self.told.append(("rejected", used.token_id, acting))
+        return Credentials(Secret(self.refreshed), 2) if self.refreshed else None
 
     def accepted(self, used: Credentials) -> None:
-        self.told.append(("accepted", used.version, False))
+        self.told.append(("accepted", used.token_id, False))
 
     def observed(
         self, method: str, status: int | None, seconds: float, request_id: str | None

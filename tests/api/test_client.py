@@ -20,6 +20,7 @@ from django_egnyte.exceptions import (
     UnauthorizedError,
     UnavailableError,
 )
+from django_egnyte.secret import Secret
 from tests.api.connections import Line
 from tests.rawserver import Visitor, always, answer, serving
 
@@ -180,7 +181,7 @@ def test_a_subclass_stays_one_when_it_acts() -> None:
 
 
 def test_nothing_shows_the_token() -> None:
-    credentials = Credentials("s3cr3t", 4)
+    credentials = Credentials(Secret("s3cr3t"), 4)
     client = EgnyteClient(Line("http://127.0.0.1:9", "s3cr3t"))
     assert "s3cr3t" not in repr(credentials) + repr(client) + repr(client.files)
     assert "acme.egnyte.com" in repr(client)
