@@ -81,11 +81,14 @@ class RawServer:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        try:
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)
                 self._open.append(sock)
             self.script(Visitor(sock, self.requests))
+        except OSError:
+            pass
+        finally:
             sock.close()
 
     def close(self) -> None:

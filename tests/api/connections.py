@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django_egnyte.api import Credentials
+from django_egnyte.api import Connection, Credentials
 from django_egnyte.secret import Secret
 
 
-class Line:
+class Line(Connection):
     host = "acme.egnyte.com"
     timeout = (2.0, 5.0)
 
@@ -18,12 +18,14 @@ class Line:
         refreshed: str | None = None,
         max_retries: int = 2,
         max_throttle_wait: float = 5.0,
+        pace_calls: bool = False,
     ) -> None:
         self.base_url = base_url
         self.token = token
         self.refreshed = refreshed
         self.max_retries = max_retries
         self.max_throttle_wait = max_throttle_wait
+        self.pace_calls = pace_calls
         self.told: list[tuple[str, int, bool]] = []
         self.seen: list[tuple[str, int | None, str | None]] = []
 
