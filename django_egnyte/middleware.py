@@ -82,5 +82,4 @@ def _settle_again(error: EgnyteError) -> None:
 
 def _is_own(request: HttpRequest, error: EgnyteError) -> bool:
     """Whether it is the user's own link that has ended, or that there never was."""
-    owner = getattr(error, "_egnyte_user_id", None)
-    return owner is None or owner == request.user.pk
+    return error.used is None or error.used.user_id == request.user.pk

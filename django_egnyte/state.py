@@ -19,6 +19,7 @@ from django.core import signing
 from .conf import STATE_LIFETIME, STATES_AT_MOST
 from .exceptions import DecryptionError, StateError
 from .fields import seal, unseal
+from .secret import Secret
 
 PREFIX: Final = "egnyte_state_"
 SALT: Final = "django_egnyte.state"
@@ -106,7 +107,7 @@ def park(session: MutableMapping[str, Any], attempt: Attempt, code: str) -> str:
     back with. The code never leaves the server, and is sealed while it waits there."""
     state = secrets.token_urlsafe(32)
     _make_room(session)
-    values = asdict(attempt) | {"code": str(seal(code, _code_context(state)))}
+    values = asdict(attempt) | {"code": str(seal(Secret(code), _code_context(state)))}
     session[_key(state)] = signing.dumps(values, salt=SALT)
     return state
 
@@ -116,7 +117,7 @@ def take_back(session: MutableMapping[str, Any], state: str, *, user: str) -> tu
     attempt, values = _recall(session, state, user, parked=True)
     attempt.refuse_if_late()
     try:
-        return attempt, unseal(values["code"], _code_context(state))
+        return attempt, unseal(values["code"], _code_context(state)).reveal()
     except DecryptionError:
         raise StateError("The parked code cannot be read.", reason="missing") from None
 

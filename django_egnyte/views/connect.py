@@ -18,7 +18,7 @@ from ..conf import conf
 from ..exceptions import InvalidDomainError, TooManyFailuresError
 from ..forms import domain_form
 from ..models import EgnyteAccount
-from ..services import budget
+from ..services import ledger
 from .pages import asked_scopes, egnyte_page, error_page, refusal, safe_next
 
 logger = logging.getLogger("django_egnyte.views")
@@ -48,11 +48,10 @@ def connect(request: HttpRequest) -> HttpResponse:
         form = domain_form(data, initial=given.get("domain", ""))
     if request.method == "POST" and (form is None or form.is_valid()):
         host = host or (form.cleaned_data["domain"] if form else "")
-        budget.prepare()
         if conf.flow == Flow.IMPLICIT:
             # Egnyte issues that token whether it is taken afterwards or not.
             try:
-                budget.refuse_without_attempts(str(request.user.pk))
+                ledger.refuse_without_allowance(str(request.user.pk))
             except TooManyFailuresError as error:
                 return error_page(request, error, domain=host, next_path=next_path)
         started = state.begin(

@@ -24,6 +24,7 @@ from ..exceptions import (
 from ..forms import DomainForm, PasswordForm, domain_form
 from ..models import EgnyteAccount
 from ..oauth import browser_answer
+from ..secret import Secret
 from ..services import link
 from .pages import asked_scopes, egnyte_page, error_page, refuse_callback_error, safe_next
 
@@ -108,7 +109,7 @@ def password(request: HttpRequest) -> HttpResponse:
                 account = link.link_with_password(
                     request.user,
                     username=form.cleaned_data["username"],
-                    password=form.cleaned_data["password"],
+                    password=Secret(form.cleaned_data["password"]),
                     host=host,
                     scopes=scopes,
                 )
@@ -133,7 +134,7 @@ def exchanged(request: HttpRequest, attempt: state.Attempt, code: str, host: str
     """Exchange the code of an attempt whose state is spent, and go on. Raises what linking does."""
     account = link.link_with_code(
         request.user,
-        code=code,
+        code=Secret(code),
         host=host,
         redirect_uri=attempt.redirect_uri,
         scopes=attempt.scopes,

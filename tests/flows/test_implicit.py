@@ -54,8 +54,8 @@ def test_the_fragment_page_posts_with_a_csrf_token(
     assert response["Location"] == ACCOUNTS
     account = EgnyteAccount.objects.get()
     assert (account.user, account.username, account.flow) == (egnyte_user, "jsmith", "implicit")
-    assert account.access_token == fragment["access_token"]
-    assert account.refresh_token == ""
+    assert account.open_token() == fragment["access_token"]
+    assert account.opened_token().refresh_token.reveal() == ""
     assert account.expires_at is not None
     assert account.client.userinfo()["username"] == "jsmith"
     assert walk.orphans(implicit) == []
@@ -113,7 +113,7 @@ def test_a_token_comes_once(browser: Client, implicit: Any) -> None:
     fragment = granted(browser, implicit)
     assert posted(browser, fragment).status_code == 302
     assert_page(posted(browser, fragment), 400, "already used")
-    assert EgnyteAccount.objects.get().token_version == 1
+    assert EgnyteAccount.objects.get().token_id == 1
     assert implicit.is_alive(fragment["access_token"])
     assert walk.orphans(implicit) == []
 
@@ -270,10 +270,10 @@ def test_a_token_of_another_egnyte_user_than_the_one_to_relink_is_not_kept(
     fragment = granted(browser, implicit, "bdoe", account=account.pk)
     assert_page(posted(browser, fragment), 409, "signed in at Egnyte as somebody else")
     stored = EgnyteAccount.objects.get()
-    assert (stored.username, stored.access_token) == ("jsmith", account.access_token)
+    assert (stored.username, stored.open_token()) == ("jsmith", account.open_token())
     assert walk.orphans(implicit) == []
     assert not implicit.is_alive(fragment["access_token"])
-    assert implicit.is_alive(stored.access_token)
+    assert implicit.is_alive(stored.open_token())
 
 
 def test_a_relink_replaces_an_implicit_token(browser: Client, implicit: Any) -> None:
@@ -282,9 +282,9 @@ def test_a_relink_replaces_an_implicit_token(browser: Client, implicit: Any) -> 
     response = posted(browser, granted(browser, implicit, account=first.pk))
     assert response.status_code == 302
     second = EgnyteAccount.objects.get()
-    assert (second.pk, second.token_version) == (first.pk, 2)
+    assert (second.pk, second.token_id) == (first.pk, 2)
     assert walk.orphans(implicit) == []
-    assert not implicit.is_alive(first.access_token)
+    assert not implicit.is_alive(first.open_token())
 
 
 @pytest.mark.parametrize("relink", [False, True])
@@ -297,11 +297,11 @@ def test_an_implicit_token_never_replaces_one_of_another_flow(
     fragment = granted(browser, implicit, **data)
     assert_page(posted(browser, fragment), 400, "disconnect the account and connect it again")
     stored = EgnyteAccount.objects.get()
-    assert (stored.flow, stored.access_token, stored.token_version) == (
-        "authorization_code", account.access_token, 1,
+    assert (stored.flow, stored.open_token(), stored.token_id) == (
+        "authorization_code", account.open_token(), 1,
     )  # fmt: skip
     assert walk.orphans(implicit) == []
-    assert implicit.is_alive(account.access_token)
+    assert implicit.is_alive(account.open_token())
     assert not implicit.is_alive(fragment["access_token"])
 
 
@@ -391,7 +391,7 @@ def test_a_posted_token_is_in_no_log_and_on_no_page(
     implicit.faults.add(path="/userinfo", status=500)
     pages = [posted(browser, fragment), posted(browser, fragment)]
     pages.append(posted(browser, granted(browser, implicit)))
-    token = EgnyteAccount.objects.get().access_token
+    token = EgnyteAccount.objects.get().open_token()
     pages.append(browser.get(ACCOUNTS))
     for secret in (fragment["access_token"], token):
         assert not [each for each in pages if secret in each.content.decode()]

@@ -159,7 +159,7 @@ def test_no_token_is_written_to_the_terminal(run, accounts, egnyte_sandbox) -> N
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, status=503)
     ran = run("egnyte_revoke", "--all", "--no-input")
     for account in accounts:
-        for token in (account.access_token, account.refresh_token):
+        for token in (account.open_token(), account.opened_token().refresh_token.reveal()):
             assert token not in ran.out + ran.err + ran.error
 
 

@@ -43,7 +43,7 @@ def test_a_dry_run_only_counts(run, rows, settings) -> None:
         0, "3 rows: 6 values to seal anew, 0 replaced meanwhile, 0 unreadable.\n",
     )  # fmt: skip
     settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
-    assert all(account.access_token for account in EgnyteAccount.objects.all())
+    assert all(account.open_token() for account in EgnyteAccount.objects.all())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"]])

@@ -70,13 +70,15 @@ def test_json_holds_the_same_and_no_secret(run, accounts, seen) -> None:
     assert found["verdicts_paused"] is False
     assert found["hosts_held_off"] == []
     assert found["problems"] == []
-    assert accounts[0].access_token not in run("egnyte_status", "--json").out
+    assert accounts[0].open_token() not in run("egnyte_status", "--json").out
 
 
 def test_what_is_due_and_late_is_told(run, accounts, seen) -> None:
     now = timezone.now()
-    EgnyteAccount.objects.filter(pk=accounts[0].pk).update(next_attempt_at=now - timedelta(hours=2))
-    EgnyteAccount.objects.filter(pk=accounts[1].pk).update(next_attempt_at=now)
+    EgnyteAccount.objects.filter(pk=accounts[0].pk).update(
+        next_validation_at=now - timedelta(hours=2)
+    )
+    EgnyteAccount.objects.filter(pk=accounts[1].pk).update(next_validation_at=now)
     EgnyteAccount.objects.filter(pk=accounts[2].pk).update(next_refresh_at=now)
     found = seen()
     assert (found["validations_due"], found["validations_late"]) == (2, 1)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from django_egnyte import queue
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
 from django_egnyte.services.transactions import DatabaseNow
@@ -70,7 +70,7 @@ def legacy(
 
 def due_now() -> None:
     """Let all accounts be due for a validation."""
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
 
 
 def all_due() -> None:
@@ -82,6 +82,6 @@ def orphans(sandbox: Sandbox) -> set[str]:
     """Grants alive at Egnyte that no live account holds."""
     held = set()
     for account in EgnyteAccount.objects.live():
-        held |= {account.access_token, account.refresh_token}
+        held |= {account.open_token(), account.opened_token().refresh_token.reveal()}
     grants = {token.grant_id for token in sandbox.live_tokens() if token.value in held}
     return {token.grant_id for token in sandbox.live_tokens()} - grants

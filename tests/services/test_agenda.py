@@ -23,7 +23,7 @@ def jitter(request, monkeypatch):
 def test_a_validation_comes_within_the_last_tenth(jitter, settings):
     settings.EGNYTE_VALIDATE_EVERY = 10 * DAY
     expected = {"earliest": 9 * DAY, "latest": 10 * DAY}[jitter]
-    assert agenda.after_validation(NOW) == {"next_attempt_at": NOW + expected}
+    assert agenda.after_validation(NOW) == {"next_validation_at": NOW + expected}
 
 
 @pytest.mark.parametrize(

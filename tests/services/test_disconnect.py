@@ -43,7 +43,7 @@ def as_in_a_migration(model):
 def test_however_an_account_goes_its_token_dies(
     egnyte_sandbox, egnyte_account, egnyte_user, hurried, how
 ):
-    token, pk = egnyte_account.access_token, egnyte_account.pk
+    token, pk = egnyte_account.open_token(), egnyte_account.pk
     if how == "service":
         assert disconnect(pk, actor="user:1", user=egnyte_user)
     elif how == "instance":
@@ -64,7 +64,7 @@ def test_however_an_account_goes_its_token_dies(
     assert hurried == [("process_revocations",)]
     row = PendingRevocation.objects.get()
     assert (row.account_ref, row.username, row.domain) == (pk, "jsmith", "acme.egnyte.com")
-    assert row.access_token == token
+    assert row.open_token() == token
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
     kinds = list(AccountEvent.objects.order_by("pk").values_list("kind", flat=True))
@@ -77,7 +77,7 @@ def test_a_stale_instance_queues_the_token_of_now(
     stale = EgnyteAccount.objects.get()
     link(egnyte_user)
     process_revocations()
-    current = EgnyteAccount.objects.get().access_token
+    current = EgnyteAccount.objects.get().open_token()
     stale.delete()
     assert PendingRevocation.objects.get().access_token == current
     process_revocations()
@@ -115,7 +115,7 @@ def test_the_signal_comes_after_the_commit_and_without_tokens(egnyte_account):
 
     def receiver(account, reason, **kwargs):
         seen.append(
-            (EgnyteAccount.objects.exists(), account.access_token, account.username, reason)
+            (EgnyteAccount.objects.exists(), account.open_token(), account.username, reason)
         )
 
     account_disconnected.connect(receiver)

@@ -44,7 +44,7 @@ def account(egnyte_account):
         refresh_token=fields.seal(SECRET, egnyte_account.seal_context("refresh_token")),
     )
     found = EgnyteAccount.objects.get()
-    assert found.access_token == found.refresh_token == SECRET
+    assert found.open_token() == found.opened_token().refresh_token.reveal() == SECRET
     return found
 
 
@@ -177,7 +177,7 @@ def shown_of(error):
 def test_a_row_that_no_key_opens_shows_no_key(egnyte_account):
     EgnyteAccount.objects.write(access_token=fields.seal("a token", "of elsewhere"))
     with pytest.raises(DecryptionError) as caught:
-        _ = EgnyteAccount.objects.get().access_token
+        _ = EgnyteAccount.objects.get().open_token()
     assert fields.conf.encryption_keys[0] not in shown_of(caught.value)
 
 
@@ -185,5 +185,5 @@ def test_keys_that_cannot_be_used_are_not_shown(egnyte_account, settings):
     old = fields.conf.encryption_keys[0]
     settings.EGNYTE_ENCRYPTION_KEYS = ["short", old]
     with pytest.raises(ImproperlyConfigured) as caught:
-        _ = EgnyteAccount.objects.get().access_token
+        _ = EgnyteAccount.objects.get().open_token()
     assert old not in shown_of(caught.value)

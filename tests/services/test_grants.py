@@ -61,7 +61,7 @@ def test_a_relink_releases_what_was_superseded_in_the_old_grant(
     work_off()
     assert not PendingRevocation.objects.exists()
     assert {token.value for token in egnyte_sandbox.live_tokens()} == {
-        again.access_token, again.refresh_token
+        again.open_token(), again.opened_token().refresh_token.reveal()
     }  # fmt: skip
 
 
@@ -72,8 +72,8 @@ def test_a_failed_twin_of_a_token_that_was_refreshed_meanwhile_kills_no_grant(
     egnyte_sandbox.policy.refresh_rotates = rotates
     new = refresh(egnyte_account, actor="task")
     work_off()
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert egnyte_sandbox.is_alive(new.open_token())
+    assert egnyte_sandbox.is_alive(new.opened_token().refresh_token.reveal())
     disconnect(new.pk, actor="user:1")
     work_off()
     assert egnyte_sandbox.live_tokens() == []
@@ -94,7 +94,7 @@ def test_a_relink_with_what_a_killed_refresh_brought_is_the_same_grant(
     egnyte_sandbox, egnyte_account, egnyte_user, link
 ):
     egnyte_sandbox.policy.refresh_rotates = egnyte_sandbox.policy.same_token = True
-    old = egnyte_account.refresh_token
+    old = egnyte_account.opened_token().refresh_token.reveal()
     obtain(
         lambda client: client.refresh(old),
         host=HOST,
@@ -107,8 +107,8 @@ def test_a_relink_with_what_a_killed_refresh_brought_is_the_same_grant(
     again = link(egnyte_user)
     assert again.grant_id == egnyte_account.grant_id
     work_off()
-    assert egnyte_sandbox.is_alive(again.access_token)
-    assert egnyte_sandbox.is_alive(again.refresh_token)
+    assert egnyte_sandbox.is_alive(again.open_token())
+    assert egnyte_sandbox.is_alive(again.opened_token().refresh_token.reveal())
 
 
 def test_what_waits_for_its_grant_does_not_hold_up_the_same_token(egnyte_sandbox, egnyte_account):
@@ -192,16 +192,20 @@ def test_a_refresh_token_that_no_account_holds_is_not_forgotten_with_a_held_acce
         user_ref=str(egnyte_user.pk),
         domain=HOST,
         seal_id=egnyte_account.seal_id,
-        access_token=egnyte_account.access_token,
-        refresh_token=other.refresh_token,
+        access_token=egnyte_account.open_token(),
+        refresh_token=other.opened_token().refresh_token.reveal(),
         fingerprint=egnyte_account.token_fingerprint,
-        refresh_fingerprint=fingerprint(HOST, other.refresh_token),
+        refresh_fingerprint=fingerprint(HOST, other.opened_token().refresh_token.reveal()),
         grant_id=egnyte_account.grant_id,
         expires_at=egnyte_account.expires_at,
     )
     row.save()
     assert process_revocations() == {"waiting": 1}
-    for dead in (egnyte_account.access_token, egnyte_account.refresh_token, other.access_token):
+    for dead in (
+        egnyte_account.open_token(),
+        egnyte_account.opened_token().refresh_token.reveal(),
+        other.open_token(),
+    ):
         egnyte_sandbox.expire_token(dead)
     disconnect(egnyte_account.pk, actor="user:1")
     work_off()
@@ -239,7 +243,7 @@ def test_twins_that_are_refreshed_leave_one_row(egnyte_sandbox, egnyte_account, 
     link(make_user("twin"))
     refresh(egnyte_account, actor="task")
     assert PendingRevocation.objects.count() == 1
-    assert set(EgnyteAccount.objects.values_list("token_version", flat=True)) == {2}
+    assert set(EgnyteAccount.objects.values_list("token_id", flat=True)) == {2}
 
 
 def test_a_lease_is_given_back_after_a_deadlock_and_without_reading_the_whole_table(

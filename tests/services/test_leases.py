@@ -84,7 +84,7 @@ def test_the_lease_comes_free_while_somebody_waits(egnyte_account, clock, monkey
 
 @pytest.mark.parametrize(
     ("changes", "left"),
-    [({"token_version": 2}, True), ({"status": Status.REVOKED}, False)],
+    [({"token_id": 2}, True), ({"status": Status.REVOKED}, False)],
 )
 def test_who_moved_is_not_leased(egnyte_account, changes, left):
     EgnyteAccount.objects.write(**changes)

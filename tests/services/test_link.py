@@ -64,8 +64,8 @@ def test_a_code_becomes_an_account_and_the_outbox_is_empty(egnyte_sandbox, egnyt
     stored = EgnyteAccount.objects.get()
     assert stored == account
     assert (stored.username, stored.egnyte_user_id, stored.status) == ("jsmith", 121, "active")
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert stored.is_default and stored.token_version == 1 and stored.expires_at is not None
+    assert egnyte_sandbox.is_alive(stored.open_token())
+    assert stored.is_default and stored.token_id == 1 and stored.expires_at is not None
     assert not PendingRevocation.objects.exists()
     event = AccountEvent.objects.get()
     assert (event.kind, event.actor) == (EventKind.CONNECTED, f"user:{egnyte_user.pk}")
@@ -200,8 +200,8 @@ def test_a_write_that_fails_ends_no_token_that_an_account_holds(
         ask()
     assert "an account holds its grant, so it is not revoked" in caplog.text
     account = EgnyteAccount.objects.get()
-    assert egnyte_sandbox.is_alive(account.access_token)
-    assert egnyte_sandbox.is_alive(account.refresh_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
+    assert egnyte_sandbox.is_alive(account.opened_token().refresh_token.reveal())
 
 
 def test_the_same_access_token_with_another_refresh_token_forgets_neither(
@@ -218,9 +218,9 @@ def test_the_same_access_token_with_another_refresh_token_forgets_neither(
         linking.prove_and_store(
             egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
         )
-    assert EgnyteAccount.objects.get().refresh_token == "second"
+    assert EgnyteAccount.objects.get().opened_token().refresh_token.reveal() == "second"
     row = PendingRevocation.objects.get()
-    assert (row.access_token, row.refresh_token) == ("access", "first")
+    assert (row.open_token(), row.opened_token().refresh_token.reveal()) == ("access", "first")
     process_revocations()
     assert PendingRevocation.objects.get().refresh_token == "first"  # it waits: the token is held
 
@@ -292,14 +292,14 @@ def test_a_409_holds_all_token_calls_off(egnyte_sandbox, egnyte_user):
 
 def test_a_relink_replaces_the_token_and_revokes_the_old_one(egnyte_sandbox, egnyte_user, hurried):
     first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
-    old = first.access_token
+    old = first.open_token()
     second = link_by_code(egnyte_user, code_for(egnyte_sandbox), relink=first.pk)
-    assert second.pk == first.pk and second.token_version == 2
+    assert second.pk == first.pk and second.token_id == 2
     assert egnyte_sandbox.is_alive(old)
     assert ("process_revocations",) in hurried
     assert process_revocations() == {"revoked": 1}
     assert not egnyte_sandbox.is_alive(old)
-    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().access_token)
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().open_token())
     assert orphans(egnyte_sandbox) == set()
 
 
@@ -308,11 +308,11 @@ def test_a_relink_with_the_same_token_revokes_nothing(egnyte_sandbox, egnyte_use
     egnyte_sandbox.policy.same_token = True
     first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
     second = link_by_code(egnyte_user, code_for(egnyte_sandbox))
-    assert second.access_token == first.access_token
+    assert second.open_token() == first.open_token()
     assert second.grant_id == first.grant_id
     assert not PendingRevocation.objects.exists()
     assert process_revocations() == {}
-    assert egnyte_sandbox.is_alive(second.access_token)
+    assert egnyte_sandbox.is_alive(second.open_token())
     assert second.expires_at is None and second.next_refresh_at is None
 
 
@@ -323,8 +323,8 @@ def test_a_token_that_two_users_hold_lives_until_both_let_go(
     egnyte_sandbox.policy.same_token = True
     mine = link_by_code(egnyte_user, code_for(egnyte_sandbox))
     theirs = link_by_code(make_user("colleague"), code_for(egnyte_sandbox))
-    token = mine.access_token
-    assert theirs.access_token == token and theirs.grant_id == mine.grant_id
+    token = mine.open_token()
+    assert theirs.open_token() == token and theirs.grant_id == mine.grant_id
     mine.delete()
     assert process_revocations() == {"held": 1}
     assert egnyte_sandbox.is_alive(token)
@@ -384,7 +384,7 @@ def test_another_egnyte_user_does_not_take_the_account_over(egnyte_sandbox, egny
     assert EgnyteAccount.objects.get().username == "jsmith"
     assert process_revocations() == {"revoked": 1}
     assert orphans(egnyte_sandbox) == set()
-    assert egnyte_sandbox.is_alive(first.access_token)
+    assert egnyte_sandbox.is_alive(first.open_token())
 
 
 def test_an_implicit_token_replaces_no_token_of_another_flow(egnyte_sandbox, egnyte_user, link):
@@ -402,7 +402,7 @@ def test_an_implicit_token_replaces_no_token_of_another_flow(egnyte_sandbox, egn
             egnyte_user, obtained, host=HOST, scopes=(), flow=Flow.IMPLICIT, relink=None
         )
     stored = EgnyteAccount.objects.get()
-    assert stored.access_token == account.access_token and stored.flow == "authorization_code"
+    assert stored.open_token() == account.open_token() and stored.flow == "authorization_code"
 
 
 def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
@@ -426,10 +426,10 @@ def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
         thread.join()
     assert failures == []
     account = EgnyteAccount.objects.get()
-    assert account.token_version == 3
+    assert account.token_id == 3
     process_revocations()
     assert orphans(egnyte_sandbox) == set()
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
 
 
 def test_a_revoked_account_comes_back_by_a_relink(egnyte_sandbox, egnyte_user):
@@ -439,12 +439,12 @@ def test_a_revoked_account_comes_back_by_a_relink(egnyte_sandbox, egnyte_user):
     assert revoke(account, actor="admin:1", reason="asked to")
     assert not revoke(account, actor="admin:1", reason="asked to")
     account.refresh_from_db()
-    assert (account.status, account.access_token, account.token_fingerprint) == ("revoked", "", "")
+    assert (account.status, account.open_token(), account.token_fingerprint) == ("revoked", "", "")
     again = link_by_code(egnyte_user, code_for(egnyte_sandbox), relink=account.pk)
     assert (again.pk, again.status) == (account.pk, Status.ACTIVE)
     assert process_revocations() == {"revoked": 1}
     assert orphans(egnyte_sandbox) == set()
-    assert egnyte_sandbox.is_alive(again.access_token)
+    assert egnyte_sandbox.is_alive(again.open_token())
 
 
 def test_trouble_at_egnyte_uses_up_no_attempts_at_a_password(egnyte_sandbox, egnyte_user, settings):
@@ -471,15 +471,15 @@ def test_the_same_token_without_its_refresh_token_leaves_that_with_the_account(
 ):
     egnyte_sandbox.policy.same_token = True
     first = link_by_code(egnyte_user, code_for(egnyte_sandbox))
-    token = first.refresh_token
-    answer = {"access_token": first.access_token, "token_type": "bearer", "expires_in": 3600}
+    token = first.opened_token().refresh_token.reveal()
+    answer = {"access_token": first.open_token(), "token_type": "bearer", "expires_in": 3600}
     egnyte_sandbox.faults.add(
         path="^/puboauth/token", method="POST", acted=True, status=200, body=answer
     )
     again = link_by_code(egnyte_user, code_for(egnyte_sandbox))
-    assert again.access_token == first.access_token
+    assert again.open_token() == first.open_token()
     stored = EgnyteAccount.objects.get()
-    assert stored.refresh_token == token
+    assert stored.opened_token().refresh_token.reveal() == token
     assert stored.next_refresh_at is not None
     stored.delete()
     process_revocations()

@@ -67,15 +67,15 @@ def test_all_that_a_link_writes(egnyte_sandbox, egnyte_user, settings, known):
     for account in (returned, stored):
         assert (account.status, account.status_reason, account.attempts) == ("active", "", 0)
         assert (account.lease, account.leased_until) == ("", None)
-        assert (account.token_version, account.is_default) == ((2, False) if known else (1, True))
+        assert (account.token_id, account.is_default) == ((2, False) if known else (1, True))
         assert (account.flow, account.scopes) == ("authorization_code", ["Egnyte.filesystem"])
         for moment in (account.connected_at, account.last_validated_at):
             assert now - moment < timedelta(minutes=1)
-        assert timedelta(hours=21) < account.next_attempt_at - now <= timedelta(days=1)
+        assert timedelta(hours=21) < account.next_validation_at - now <= timedelta(days=1)
         before = account.expires_at - account.next_refresh_at
         assert timedelta(days=1.6) <= before <= timedelta(days=2)
-        assert egnyte_sandbox.is_alive(account.access_token)
-    assert returned.refresh_token == stored.refresh_token
+        assert egnyte_sandbox.is_alive(account.open_token())
+    assert returned.refresh_token == stored.opened_token().refresh_token.reveal()
 
 
 @pytest.fixture
@@ -99,16 +99,20 @@ def bring(monkeypatch):
 
 
 def test_the_very_same_tokens_again_are_no_others(egnyte_account, egnyte_user, bring):
-    stored = bring(egnyte_user, egnyte_account.access_token, egnyte_account.refresh_token)
+    stored = bring(
+        egnyte_user,
+        egnyte_account.open_token(),
+        egnyte_account.opened_token().refresh_token.reveal(),
+    )
     assert stored.grant_id == egnyte_account.grant_id
     assert not PendingRevocation.objects.exists()
 
 
 def test_a_new_token_of_the_same_grant_supersedes_the_old_one(egnyte_account, egnyte_user, bring):
-    stored = bring(egnyte_user, "new", egnyte_account.refresh_token)
+    stored = bring(egnyte_user, "new", egnyte_account.opened_token().refresh_token.reveal())
     assert stored.grant_id == egnyte_account.grant_id
     row = PendingRevocation.objects.get()
-    assert (row.reason, row.refresh_token) == (outbox.SUPERSEDED, "")
+    assert (row.reason, row.opened_token().refresh_token.reveal()) == (outbox.SUPERSEDED, "")
     assert row.grant_id == egnyte_account.grant_id
 
 
@@ -116,7 +120,10 @@ def test_a_new_token_of_a_new_grant_sends_the_old_one_away(egnyte_account, egnyt
     stored = bring(egnyte_user, "new", "newer")
     assert stored.grant_id == "new"
     row = PendingRevocation.objects.get()
-    assert (row.reason, row.refresh_token) == ("relinked", egnyte_account.refresh_token)
+    assert (row.reason, row.opened_token().refresh_token.reveal()) == (
+        "relinked",
+        egnyte_account.opened_token().refresh_token.reveal(),
+    )
     assert row.grant_id == egnyte_account.grant_id
 
 
@@ -124,7 +131,7 @@ def test_whoever_shares_a_refresh_token_shares_the_grant(
     egnyte_account, egnyte_user, make_user, bring
 ):
     first = make_user("first")
-    stored = bring(first, "another", egnyte_account.refresh_token)
+    stored = bring(first, "another", egnyte_account.opened_token().refresh_token.reveal())
     assert stored.grant_id == egnyte_account.grant_id
     assert not PendingRevocation.objects.exists()
 
@@ -175,8 +182,8 @@ def test_a_refresh_goes_on_if_its_token_is_still_the_accounts(
     EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
     stored = bring(
         egnyte_user,
-        egnyte_account.access_token if access is None else access,
-        egnyte_account.refresh_token if refresh is None else refresh,
+        egnyte_account.open_token() if access is None else access,
+        egnyte_account.opened_token().refresh_token.reveal() if refresh is None else refresh,
     )
     for account in (stored, EgnyteAccount.objects.get()):
         assert (account.lease == "somebody's") is goes_on

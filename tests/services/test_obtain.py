@@ -39,7 +39,7 @@ def test_a_token_stands_in_the_outbox_before_anybody_has_it(egnyte_sandbox):
     row = PendingRevocation.objects.get()
     assert obtained == Obtained(ANSWER, row)
     assert (row.user_ref, row.account_ref, row.reason) == ("7", None, "test")
-    assert (row.access_token, row.refreshed_from, len(row.grant_id)) == ("abc", "", 32)
+    assert (row.open_token(), row.refreshed_from, len(row.grant_id)) == ("abc", "", 32)
     assert "abc" not in repr(obtained)
 
 
@@ -138,8 +138,8 @@ def test_an_orphan_is_told(egnyte_sandbox, monkeypatch, caplog):
 @pytest.mark.parametrize(
     ("answer", "held"),
     [
-        (lambda account: TokenAnswer(account.access_token), True),
-        (lambda account: TokenAnswer("new", account.refresh_token), True),
+        (lambda account: TokenAnswer(account.open_token()), True),
+        (lambda account: TokenAnswer("new", account.opened_token().refresh_token.reveal()), True),
         # It was rotated: the account's own grant has gone over to this answer, and is lost.
         (lambda account: TokenAnswer("new", "newer"), False),
         (lambda account: TokenAnswer("new"), True),
@@ -160,7 +160,7 @@ def test_what_another_host_or_a_dead_account_holds_is_ended(
     egnyte_account, monkeypatch, ended, changes
 ):
     writes(monkeypatch, Error("lost"), Error("lost"))
-    given = TokenAnswer(egnyte_account.access_token)
+    given = TokenAnswer(egnyte_account.open_token())
     EgnyteAccount.objects.write(**changes)
     with pytest.raises(Error):
         get(given)
@@ -181,7 +181,7 @@ def test_a_database_that_cannot_say_who_holds_it_ends_the_token(egnyte_account, 
     def fail(*args, **options):
         raise Error("lost")
 
-    given = TokenAnswer(egnyte_account.access_token)
+    given = TokenAnswer(egnyte_account.open_token())
     monkeypatch.setattr(obtaining.EgnyteAccount.objects, "using", fail)
     with pytest.raises(Error):
         get(given)

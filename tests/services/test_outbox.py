@@ -67,7 +67,10 @@ def test_an_account_that_holds_nothing_leaves_nothing(egnyte_account):
 def test_what_an_account_held_is_due_at_once(egnyte_account):
     row = outbox.put_held(egnyte_account, using=USING, reason="test")
     assert about(due_in(row), timedelta(0))
-    assert (row.reason, row.refresh_token) == ("test", egnyte_account.refresh_token)
+    assert (row.reason, row.opened_token().refresh_token.reveal()) == (
+        "test",
+        egnyte_account.opened_token().refresh_token.reveal(),
+    )
     assert row.refresh_fingerprint == egnyte_account.refresh_fingerprint
 
 
@@ -76,8 +79,8 @@ def test_what_a_held_grant_superseded_waits_for_its_end(egnyte_account, ends):
     egnyte_account.expires_at = None if ends is None else timezone.now() + ends
     row = outbox.put_held(egnyte_account, using=USING, reason="test", grant_stays_held=True)
     assert about(due_in(row), ends or DAY)
-    assert (row.reason, row.refresh_token) == (outbox.SUPERSEDED, "")
-    assert (row.access_token, row.refresh_fingerprint) == (egnyte_account.access_token, "")
+    assert (row.reason, row.opened_token().refresh_token.reveal()) == (outbox.SUPERSEDED, "")
+    assert (row.open_token(), row.refresh_fingerprint) == (egnyte_account.open_token(), "")
 
 
 def family(row):
@@ -160,7 +163,7 @@ def test_all_that_stands_here_with_the_tokens_of_a_grant_is_of_that_grant(
     """Whatever name it came in by, and also what stands here by that name only."""
     twin, other = link(make_user("twin")), link(make_user("other"), username="bdoe")
     own, theirs = egnyte_account.grant_id, twin.grant_id
-    one, two = egnyte_account.access_token, twin.refresh_token
+    one, two = egnyte_account.open_token(), twin.opened_token().refresh_token.reveal()
     expected = {
         put(TokenAnswer(one), grant_id="x"): own,
         put(TokenAnswer("new", two), grant_id="y"): own,

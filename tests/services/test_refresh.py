@@ -50,21 +50,25 @@ def test_every_way_in_which_egnyte_may_refresh(
     policy.refresh_rotates, policy.refresh_kills_access = rotates, kills
     policy.refresh_repeats, policy.expires_in_as_string = repeats, as_string
     account = link(egnyte_user)
-    old_access, old_refresh = account.access_token, account.refresh_token
+    old_access, old_refresh = account.open_token(), account.opened_token().refresh_token.reveal()
     new = refresh(account, actor="task")
     stored = EgnyteAccount.objects.get()
-    assert new == stored and stored.token_version == 2
-    assert stored.access_token != old_access
-    assert (stored.refresh_token != old_refresh) is rotates
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert new == stored and stored.token_id == 2
+    assert stored.open_token() != old_access
+    assert (stored.opened_token().refresh_token.reveal() != old_refresh) is rotates
+    assert egnyte_sandbox.is_alive(stored.open_token())
+    assert egnyte_sandbox.is_alive(stored.opened_token().refresh_token.reveal())
     assert timedelta(days=29) < stored.expires_at - timezone.now() <= timedelta(days=30)
     # The old token waits: to revoke it would kill the grant.
     row = PendingRevocation.objects.get()
-    assert (row.reason, row.grant_id, row.refresh_token) == ("superseded", stored.grant_id, "")
+    assert (row.reason, row.grant_id, row.opened_token().refresh_token.reveal()) == (
+        "superseded",
+        stored.grant_id,
+        "",
+    )
     all_due()
     assert process_revocations() == {"waiting": 1}
-    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert egnyte_sandbox.is_alive(stored.open_token())
     disconnect(stored.pk, actor="user:1")
     assert sum(process_revocations().values()) == 2
     assert egnyte_sandbox.live_tokens() == []
@@ -76,7 +80,7 @@ def test_a_superseded_token_goes_when_it_expires(egnyte_sandbox, egnyte_account)
     PendingRevocation.objects.write(expires_at=timezone.now() - timedelta(seconds=1))
     all_due()
     assert process_revocations() == {"expired": 1}
-    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().access_token)
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().open_token())
 
 
 def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_account, make_user):
@@ -85,8 +89,8 @@ def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_a
         domain=egnyte_account.domain,
         egnyte_user_id=121,
         username="jsmith",
-        access_token=egnyte_account.access_token,
-        refresh_token=egnyte_account.refresh_token,
+        access_token=egnyte_account.open_token(),
+        refresh_token=egnyte_account.opened_token().refresh_token.reveal(),
         token_fingerprint=egnyte_account.token_fingerprint,
         refresh_fingerprint=egnyte_account.refresh_fingerprint,
         grant_id=egnyte_account.grant_id,
@@ -96,15 +100,15 @@ def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_a
     egnyte_sandbox.policy.refresh_rotates = True
     assert refresh(egnyte_account, actor="task") == egnyte_account
     one, two = EgnyteAccount.objects.order_by("pk")
-    assert one.access_token == two.access_token
-    assert one.refresh_token == two.refresh_token
-    assert egnyte_sandbox.is_alive(two.refresh_token)
+    assert one.open_token() == two.open_token()
+    assert one.opened_token().refresh_token.reveal() == two.opened_token().refresh_token.reveal()
+    assert egnyte_sandbox.is_alive(two.opened_token().refresh_token.reveal())
     assert refresh(two, actor="task") == two
     one, two = EgnyteAccount.objects.order_by("pk")
     one.delete()
     all_due()
     process_revocations()
-    assert egnyte_sandbox.is_alive(two.access_token)
+    assert egnyte_sandbox.is_alive(two.open_token())
     two.delete()
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
@@ -141,14 +145,14 @@ def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
     ],
 )
 def test_a_transient_failure_keeps_the_token(egnyte_sandbox, egnyte_account, fault, error):
-    token = egnyte_account.access_token
+    token = egnyte_account.open_token()
     egnyte_sandbox.faults.add(grant_type="refresh_token", **fault)
     before = egnyte_account.next_refresh_at
     EgnyteAccount.objects.write(next_refresh_at=timezone.now())
     with pytest.raises(error):
         refresh(EgnyteAccount.objects.get(), actor="task")
     stored = EgnyteAccount.objects.get()
-    assert (stored.access_token, stored.status, stored.token_version) == (token, "active", 1)
+    assert (stored.open_token(), stored.status, stored.token_id) == (token, "active", 1)
     assert timezone.now() < stored.next_refresh_at < before
     assert (stored.lease, stored.leased_until) == ("", None)
 
@@ -163,14 +167,14 @@ def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_exp
     with pytest.raises(InvalidGrantError):
         refresh(EgnyteAccount.objects.get(), actor="task")
     stored = EgnyteAccount.objects.get()
-    assert stored.status == "active" and stored.refresh_token == ""
+    assert stored.status == "active" and stored.opened_token().refresh_token.reveal() == ""
     assert "reconnect" in stored.status_reason
     assert stored.next_refresh_at is None
-    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert egnyte_sandbox.is_alive(stored.open_token())
     assert AccountEvent.objects.filter(kind=EventKind.REFRESH_REFUSED).exists()
     disconnect(stored.pk, actor="user:1")
     process_revocations()
-    assert not egnyte_sandbox.is_alive(stored.access_token)
+    assert not egnyte_sandbox.is_alive(stored.open_token())
 
 
 def killed_before_it_stored(account, monkeypatch):
@@ -193,8 +197,8 @@ def test_a_refresh_that_was_killed_before_it_stored_is_finished_by_the_next(
     new = refresh(egnyte_account, actor="task")
     assert new.token_fingerprint == brought
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert egnyte_sandbox.is_alive(new.open_token())
+    assert egnyte_sandbox.is_alive(new.opened_token().refresh_token.reveal())
     assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
     assert refresh(new, actor="task").token_fingerprint != brought
     disconnect(new.pk, actor="user:1")
@@ -213,8 +217,8 @@ def test_what_a_killed_refresh_brought_is_found_even_after_the_revoker_came_by(
     assert process_revocations() == {"waiting": 1}
     assert refresh(EgnyteAccount.objects.get(), actor="task").token_fingerprint == brought
     stored = EgnyteAccount.objects.get()
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert egnyte_sandbox.is_alive(stored.open_token())
+    assert egnyte_sandbox.is_alive(stored.opened_token().refresh_token.reveal())
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
 
@@ -229,8 +233,8 @@ def test_a_superseded_token_is_not_taken_for_what_a_killed_refresh_brought(
         user_ref=str(old.user_id),
         account_ref=old.pk,
         seal_id=new_id(),
-        access_token=old.access_token,
-        refresh_token=old.refresh_token,
+        access_token=old.open_token(),
+        refresh_token=old.opened_token().refresh_token.reveal(),
         fingerprint=old.token_fingerprint,
         refresh_fingerprint=old.refresh_fingerprint,
         grant_id=old.grant_id,
@@ -243,8 +247,8 @@ def test_a_superseded_token_is_not_taken_for_what_a_killed_refresh_brought(
     assert PendingRevocation.objects.get(pk=stale.pk).reason == SUPERSEDED
     new = refresh(held, actor="task")
     assert new.token_fingerprint not in (old.token_fingerprint, held.token_fingerprint)
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert egnyte_sandbox.is_alive(new.open_token())
+    assert egnyte_sandbox.is_alive(new.opened_token().refresh_token.reveal())
 
 
 def lose_connection() -> None:
@@ -283,8 +287,10 @@ def test_a_connection_that_is_lost_during_the_call_costs_no_token(
 
     monkeypatch.setattr(OAuthClient, "refresh", losing)
     new = refresh(egnyte_account, actor="task")
-    assert new.token_version == 2
-    assert egnyte_sandbox.is_alive(new.access_token) and egnyte_sandbox.is_alive(new.refresh_token)
+    assert new.token_id == 2
+    assert egnyte_sandbox.is_alive(new.open_token()) and egnyte_sandbox.is_alive(
+        new.opened_token().refresh_token.reveal()
+    )
 
 
 def test_a_relink_with_the_same_refresh_token_leaves_the_lease_to_its_owner(
@@ -317,8 +323,8 @@ def test_a_relink_with_the_same_refresh_token_leaves_the_lease_to_its_owner(
         thread.join()
     stored = EgnyteAccount.objects.get()
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
+    assert egnyte_sandbox.is_alive(stored.open_token())
+    assert egnyte_sandbox.is_alive(stored.opened_token().refresh_token.reveal())
     assert stored.lease == ""
 
 
@@ -359,7 +365,7 @@ def test_both_tokens_refused_is_a_verdict(egnyte_sandbox, egnyte_account):
     with pytest.raises(InvalidGrantError):
         refresh(egnyte_account, actor="task")
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.access_token, stored.token_version) == ("revoked", "", 2)
+    assert (stored.status, stored.open_token(), stored.token_id) == ("revoked", "", 2)
     assert process_revocations() == {"dead": 1}
     assert not PendingRevocation.objects.exists()
 
@@ -373,7 +379,7 @@ def test_a_refused_refresh_token_decides_nothing_while_userinfo_is_out(
     with pytest.raises(UnavailableError):
         refresh(egnyte_account, actor="task")
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.token_version, stored.attempts) == ("active", 1, 1)
+    assert (stored.status, stored.token_id, stored.attempts) == ("active", 1, 1)
     assert stored.refresh_fingerprint == egnyte_account.refresh_fingerprint
     assert stored.next_refresh_at > timezone.now()
 
@@ -408,13 +414,13 @@ def test_a_lease_that_is_held_is_waited_for_and_one_that_ran_out_is_taken(egnyte
     with pytest.raises(TokenExpiredError):
         refresh(egnyte_account, actor="task", patience=0.2)
     EgnyteAccount.objects.write(leased_until=hence(-1))
-    assert refresh(egnyte_account, actor="task").token_version == 2
+    assert refresh(egnyte_account, actor="task").token_id == 2
 
 
 def test_who_comes_late_gets_what_the_winner_stored(egnyte_sandbox, egnyte_account):
     stale = EgnyteAccount.objects.get()
     refresh(egnyte_account, actor="task")
-    assert refresh(stale, actor="task").token_version == 2
+    assert refresh(stale, actor="task").token_id == 2
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
 

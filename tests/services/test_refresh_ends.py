@@ -93,14 +93,14 @@ def test_all_that_a_refresh_writes(egnyte_sandbox, egnyte_account, settings):
     now = timezone.now()
     for account in (returned, stored):
         assert (account.status, account.status_reason, account.attempts) == ("active", "", 0)
-        assert account.token_version == 2
+        assert account.token_id == 2
         assert now - account.last_validated_at < timedelta(minutes=1)
-        assert timedelta(hours=21) < account.next_attempt_at - now <= timedelta(days=1)
+        assert timedelta(hours=21) < account.next_validation_at - now <= timedelta(days=1)
         before = account.expires_at - account.next_refresh_at
         assert timedelta(days=1.6) <= before <= timedelta(days=2)
-    assert returned.access_token == stored.access_token
-    assert returned.refresh_token == stored.refresh_token
-    assert egnyte_sandbox.is_alive(stored.access_token)
+    assert returned.access_token == stored.open_token()
+    assert returned.refresh_token == stored.opened_token().refresh_token.reveal()
+    assert egnyte_sandbox.is_alive(stored.open_token())
 
 
 def test_a_superseded_token_that_has_ended_leaves_no_row(egnyte_account):
@@ -117,7 +117,9 @@ def test_what_a_killed_refresh_brought_is_of_use_until_it_expires(egnyte_sandbox
         account = EgnyteAccount.objects.get()
         rows.all().delete()
         brought = obtain(
-            lambda client, token=account.refresh_token: client.refresh(token),
+            lambda client, token=account.opened_token().refresh_token.reveal(): client.refresh(
+                token
+            ),
             host=account.domain,
             user_ref=str(account.user_id),
             reason="refresh",
@@ -168,7 +170,14 @@ def test_a_refused_refresh_token_is_dropped_by_all_who_still_hold_it(
     with pytest.raises(InvalidGrantError):
         refresh(egnyte_account, actor="task")
     one, two = EgnyteAccount.objects.order_by("pk")
-    assert (one.refresh_fingerprint, bool(one.refresh_token)) == ("newer", True)
-    assert (two.refresh_fingerprint, two.refresh_token, two.next_refresh_at) == ("", "", None)
+    assert (one.refresh_fingerprint, bool(one.opened_token().refresh_token.reveal())) == (
+        "newer",
+        True,
+    )
+    assert (
+        two.refresh_fingerprint,
+        two.opened_token().refresh_token.reveal(),
+        two.next_refresh_at,
+    ) == ("", "", None)
     refused = AccountEvent.objects.get(kind=EventKind.REFRESH_REFUSED)
     assert refused.account_ref == two.pk

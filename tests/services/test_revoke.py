@@ -44,7 +44,7 @@ def test_an_expired_token_beside_a_living_refresh_token_is_used_up_first(
 
 
 def test_a_dead_token_beside_a_living_refresh_token_is_used_up_too(egnyte_sandbox, egnyte_account):
-    token = egnyte_account.access_token
+    token = egnyte_account.open_token()
     egnyte_account.delete()
     egnyte_sandbox.expire_token(token)
     assert process_revocations() == {"dead": 1, "revoked": 1}
@@ -90,9 +90,9 @@ def test_the_revoker_forgets_nothing_that_its_own_refresh_brought_again(
     egnyte_sandbox, egnyte_account, monkeypatch
 ):
     disconnect(egnyte_account.pk, actor="user:1")
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     row = PendingRevocation.objects.get()
-    again = TokenAnswer(row.access_token, "", 3600)
+    again = TokenAnswer(row.open_token(), "", 3600)
     monkeypatch.setattr(OAuthClient, "refresh", lambda self, refresh_token: again)
     assert revoke.revoke_row(row, actor="task", failures=hosts.Failures()) == "dead"
     assert PendingRevocation.objects.get().refresh_fingerprint == row.refresh_fingerprint
@@ -164,7 +164,7 @@ def test_a_host_that_hangs_is_asked_once_a_pass_and_then_held_off(
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="acme", reset=True, times=None)
     assert process_revocations() == {"failed": 1, "revoked": 1}
     assert HostState.objects.get().host == "acme.egnyte.com"
-    assert not egnyte_sandbox.is_alive(other.access_token)
+    assert not egnyte_sandbox.is_alive(other.open_token())
     asked = egnyte_sandbox.counts["revoke"]
     assert process_revocations() == {}
     assert egnyte_sandbox.counts["revoke"] == asked

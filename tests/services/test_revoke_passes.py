@@ -234,7 +234,7 @@ def test_a_token_of_a_held_grant_waits_for_its_end(
 
 def test_a_row_comes_to_know_the_grant_by_the_name_of_who_holds_it(egnyte_account):
     row = outbox.put_answer(
-        TokenAnswer("superseded", egnyte_account.refresh_token),
+        TokenAnswer("superseded", egnyte_account.opened_token().refresh_token.reveal()),
         using=DEFAULT_DB_ALIAS,
         host=HOST,
         user_ref="7",
@@ -265,7 +265,7 @@ def test_what_a_grant_superseded_is_released_by_its_name_of_now(queued, monkeypa
 
 def test_what_uses_a_refresh_token_up_is_no_linking(egnyte_sandbox, queued):
     (row,) = queued(1)
-    egnyte_sandbox.expire_token(row.access_token)
+    egnyte_sandbox.expire_token(row.open_token())
     budget.prepare()
     before = KeyState.objects.get().link_requests
     assert one(row) == "dead"
