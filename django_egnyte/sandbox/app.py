@@ -90,7 +90,7 @@ class App:
                 return door.handler(sandbox, request)
             if not path.startswith(table.API):
                 return html_answer(pages.error(refusals.lacking(request.method, path)), 501)
-            return refusals.unauthorized()
+            return refusals.unauthorized(sandbox.settings)
         return self._api(request)
 
     def _api(self, request: Request) -> Response:
@@ -101,18 +101,19 @@ class App:
             if token is None or token.kind != "access" or token.grant.domain != request.label:
                 if sandbox.settings.unknown_token_status == 403:
                     return refusals.inactive()
-                return refusals.unauthorized()
+                return refusals.unauthorized(sandbox.settings)
             request.token_id = token.id
             now = sandbox.now()
             if not token.alive(now) or self._suspended(token):
-                return refusals.unauthorized()
+                return refusals.unauthorized(sandbox.settings)
             response = limits.count_call(token, sandbox.settings, now)
             rate = limits.rate_headers(token, sandbox.settings)
         if response is None:
             try:
                 response = self._call(request, token)
             except TreeError as error:
-                response = refusals.failure(error.status, error.message)
+                shape = sandbox.settings.api_error_shape
+                response = refusals.failure(error.status, error.message, shape)
         response.headers += rate
         return response
 

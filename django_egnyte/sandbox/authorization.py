@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from . import refusals
 from .addressing import SERVICES, domain_label, locate_url
 from .oauth import token_body
 from .state import Key, User
@@ -40,7 +41,7 @@ def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
     """Raise AuthorizationError unless a browser may be shown the consent page for `args`."""
     key = sandbox.key(args.get("client_id", ""))
     if key is None or key.suspended:
-        raise AuthorizationError(401, "No active developer profile found for api key")
+        raise AuthorizationError(401, refusals.unknown_key(sandbox.settings).message)
     response_type = args.get("response_type", "")
     if response_type not in ("code", "token"):
         raise AuthorizationError(400, "response_type must be code or token")

@@ -31,7 +31,7 @@ def token(sandbox: World, request: Request) -> Response:
     with sandbox.lock:
         key = sandbox.key(form["client_id"])
         if key is None or key.suspended:
-            return refuse(refusals.INACTIVE_KEY, shape)
+            return refuse(refusals.unknown_key(settings), shape)
         username = form.get("username", "")
         limited = sandbox.token_requests.count(
             key, settings, sandbox.now(), request.label, username
@@ -86,7 +86,7 @@ def _revoke(sandbox: World, request: Request, bearer: Token | None) -> Response:
         if target is not None and target.grant.domain != request.label:
             target = None
         if bearer is None and not _holds_secret(sandbox, target, form.get("client_secret", "")):
-            return refusals.unauthorized()
+            return refusals.unauthorized(settings)
         if target is None:
             return Response(200)
         if bearer is not None and _stranger(bearer, target):
@@ -129,7 +129,7 @@ def _code(sandbox: World, request: Request, key: Key, form: dict[str, str]) -> R
         return refuse(refusals.INVALID_CREDENTIALS, shape)
     spent = sandbox.grants.spend_code(form["code"], key, request.label, form["redirect_uri"])
     if spent is None:
-        return refusals.invalid_grant()
+        return refusals.invalid_code()
     scopes = exchanged_scopes(spent.scopes, form.get("scope"))
     policy = sandbox.policy_of(key.client_id)
     issued = sandbox.grants.grant(key, policy, request.label, spent.username, scopes, "code")
@@ -161,7 +161,7 @@ def _refresh(sandbox: World, request: Request, key: Key, form: dict[str, str]) -
     policy = sandbox.policy_of(key.client_id)
     made = sandbox.grants.refresh(form["refresh_token"], key, policy, request.label)
     if made is None:
-        return refusals.invalid_grant()
+        return refusals.refused_refresh(sandbox.settings)
     issued, rotated = made
     return _answer(request, issued, policy, with_refresh=rotated or policy.refresh_repeats)
 

@@ -71,6 +71,7 @@ class Call:
         return self.sandbox.shelf(self.request.label, name)
 
 
+FAR = 10**9
 Handler = Callable[[Call], Response]
 
 
@@ -148,6 +149,18 @@ def number(args: Mapping[str, str], name: str, default: int, largest: int) -> in
     if not text.isascii() or not text.isdecimal() or int(text) > largest:
         raise TreeError(400, f"Invalid value for {name}")
     return int(text)
+
+
+def page_of(
+    args: Mapping[str, str], settings: Settings, default: int, largest: int
+) -> tuple[int, int]:
+    """`offset` and `count` of a query; `count_over_limit` says what becomes of a count too large.
+
+    Raises TreeError 400.
+    """
+    limit = FAR if settings.count_over_limit == "cut" else largest
+    count = number(args, "count", default, limit)
+    return number(args, "offset", 0, FAR), min(count, largest)
 
 
 def found(shelf: Shelf, key: str, what: str) -> dict[str, Any]:

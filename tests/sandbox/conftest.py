@@ -6,6 +6,8 @@ import pytest
 
 from django_egnyte.sandbox import Sandbox, SandboxServer
 
+from .calls import Caller
+
 
 @pytest.fixture
 def server() -> Iterator[SandboxServer]:
@@ -26,3 +28,10 @@ def acme(server: SandboxServer) -> str:
 @pytest.fixture
 def globex(server: SandboxServer) -> str:
     return server.base_url.format(domain="globex")
+
+
+@pytest.fixture
+def call(sandbox: Sandbox, acme: str) -> Caller:
+    """Calls of jsmith, who may do everything with files."""
+    issued = sandbox.issue("acme", "jsmith", scopes=["Egnyte.filesystem"])
+    return Caller(acme, issued.access_token)

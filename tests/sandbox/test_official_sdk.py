@@ -48,6 +48,7 @@ def test_upload_and_download(client: Any, tmp_path: Path) -> None:
 
 def test_a_chunked_upload(client: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egnyte.resources.File, "_upload_chunk_size", 1000)
+    sandbox.settings.chunk_minimum = 1000
     data = bytes(range(250)) * 10
     client.file("/Shared/chunks.bin").upload(io.BytesIO(data))
     assert sandbox.read_file("acme", "/Shared/chunks.bin") == data

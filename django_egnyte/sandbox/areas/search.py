@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..messages import Response, json_answer
-from ..routing import Call, entries, iso, number, routes
+from ..routing import Call, entries, iso, page_of, routes
 from ..tree import Node, TreeError
 
 Found = list[tuple[str, Node]]
@@ -19,7 +19,7 @@ Found = list[tuple[str, Node]]
 def by_name(call: Call) -> Response:
     args = call.args
     hits = _hits(call, args, args.get("query", ""), _parse)
-    offset, count = number(args, "offset", 0, 10**9), number(args, "count", 20, 100)
+    offset, count = _page(call, args)
     page = [_result(path, node) for path, node in hits[offset : offset + count]]
     answer = {"results": page, "total_count": len(hits), "offset": offset, "count": len(page)}
     return json_answer(answer)
@@ -34,11 +34,17 @@ def by_metadata(call: Call) -> Response:
     for condition in body.get("custom_metadata") or []:
         hits = [hit for hit in hits if _meets(call, hit[1], condition)]
     asked = {name: str(value) for name, value in body.items() if name in ("offset", "count")}
-    offset, count = number(asked, "offset", 0, 10**9), number(asked, "count", 20, 100)
+    offset, count = _page(call, asked)
     page = [_result(path, node) for path, node in hits[offset : offset + count]]
     more = offset + len(page) < len(hits)
     answer = {"results": page, "offset": offset, "count": len(page), "hasMore": more}
     return json_answer({**answer, "total_count": len(hits)})
+
+
+def _page(call: Call, asked: Mapping[str, str]) -> tuple[int, int]:
+    """Most sources say 1 to 20; one says 25 by default and 100 at most."""
+    limit = call.settings.search_limit
+    return page_of(asked, call.settings, 20 if limit == 20 else 25, limit)
 
 
 def _hits(call: Call, asked: Mapping[str, Any], query: str | None, time: Any) -> Found:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from ..routing import Route
-from . import attributes, by_id, changes, chunks, downloads, listing, uploads
+from . import changes, chunks, downloads, listing, locks, options, uploads
 
+# Ids come before paths, for a path may be anything.
 ROUTES: list[Route] = [
-    *by_id.ROUTES,
-    *attributes.ROUTES,
-    *listing.ROUTES,
-    *changes.ROUTES,
-    *downloads.ROUTES,
-    *uploads.ROUTES,
-    *chunks.ROUTES,
+    *listing.BY_ID,
+    *changes.BY_ID,
+    *options.BY_ID,
+    *downloads.BY_ID,
+    *uploads.BY_ID,
+    *chunks.BY_ID,
+    *listing.BY_PATH,
+    *changes.BY_PATH,
+    *options.BY_PATH,
+    *downloads.BY_PATH,
+    *uploads.BY_PATH,
+    *chunks.BY_PATH,
 ]
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "locks"]

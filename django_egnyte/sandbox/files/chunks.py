@@ -4,75 +4,105 @@ from __future__ import annotations
 
 import secrets
 
-from ..content import ContentTooLargeError, ContentWriter
+from ..content import Content, ContentTooLargeError, ContentWriter
 from ..messages import Response
-from ..refusals import failure
 from ..routing import Call, routes
 from ..state import ChunkedUpload
-from ..tree import permit
-from .uploads import same, store
+from ..tree import TreeError
+from .places import by_file_id, by_path, require_writable
+from .uploads import require_checksum, store
 
 
-def chunked(call: Call) -> Response:
-    """One chunk of an upload; the one marked last makes the file."""
-    path, sandbox = call.parts[0], call.sandbox
-    permit(path, call.user, write=True)
-    headers = call.request.headers
-    number = headers.get("x-egnyte-chunk-num", "")
-    if not number.isascii() or not number.isdigit() or int(number) < 1:
-        return failure(400, "Bad X-Egnyte-Chunk-Num")
-    upload_id = headers.get("x-egnyte-upload-id")
-    upload = None
-    if upload_id is not None:
-        with sandbox.lock:
-            upload = sandbox.uploads.get(upload_id)
-        if upload is None or (upload.domain, upload.path, upload.username) != (
-            call.label,
-            path,
-            call.user.username,
-        ):
-            return failure(400, "Unknown X-Egnyte-Upload-Id")
-    elif int(number) != 1:
-        return failure(400, "The first chunk is number 1")
-    writer = ContentWriter()
+def chunked(call: Call, path: str) -> Response:
+    """One chunk of an upload; the one marked last makes the file.
+
+    Chunks are equal, from `chunk_minimum` to `chunk_limit` bytes, and the last may be smaller.
+    """
+    with call.sandbox.lock:
+        require_writable(call, path)
+        upload_id, upload = _upload(call, path)
+    number = _number(call, first=upload is None)
+    writer = ContentWriter(call.settings.chunk_limit)
     try:
-        writer.drain(call.request.body, call.settings.upload_limit)
+        writer.drain(call.request.body)
     except ContentTooLargeError:
-        return failure(413, "Chunk is too large")
+        raise TreeError(413, "The chunk is too large") from None
     part = writer.finish()
-    if not same(headers.get("x-egnyte-chunk-sha512-checksum"), part.checksum):
-        return failure(400, "Chunk checksum mismatch")
-    with sandbox.lock:
-        if upload is None or upload_id is None:
-            upload_id = secrets.token_hex(12)
-            upload = sandbox.uploads[upload_id] = ChunkedUpload(
-                call.label, path, call.user.username
-            )
-        upload.chunks[int(number)] = part
-    answered = [
+    headers = call.request.headers
+    require_checksum(headers.get("x-egnyte-chunk-sha512-checksum"), part)
+    last = headers.get("x-egnyte-last-chunk", "").lower() == "true"
+    with call.sandbox.lock:
+        _require_size(call, upload, number, part, last=last)
+        if upload is None:
+            until = call.now + call.settings.upload_lifetime
+            upload = ChunkedUpload(call.label, path, call.user.username, until)
+            call.sandbox.uploads[upload_id] = upload
+        upload.chunks[number] = part
+    response = _finish(call, path, upload_id, upload, number) if last else Response(200)
+    response.headers += [
         ("X-Egnyte-Upload-Id", upload_id),
-        ("X-Egnyte-Chunk-Num", number),
+        ("X-Egnyte-Chunk-Num", str(number)),
         ("X-Egnyte-Chunk-Sha512-Checksum", part.checksum),
     ]
-    if headers.get("x-egnyte-last-chunk", "").lower() != "true":
-        return Response(200, b"", answered)
-    if sorted(upload.chunks) != list(range(1, int(number) + 1)):
-        return failure(400, "Chunks are missing")
-    whole = ContentWriter()
-    for index in sorted(upload.chunks):
-        whole.append(upload.chunks[index])
-    made = whole.finish()
-    if not same(headers.get("x-sha512-checksum"), made.checksum):
-        return failure(400, "Checksum mismatch")
-    with sandbox.lock:
-        sandbox.uploads.pop(upload_id, None)
-    response = store(call, path, made)
-    response.headers += answered
     return response
 
 
-ROUTES = routes(
-    "Egnyte.filesystem",
-    ("POST", "/v1/fs-content-chunked/**", "fs-content-chunked", chunked),
+def _upload(call: Call, path: str) -> tuple[str, ChunkedUpload | None]:
+    """The upload that a chunk is for; a new id and None for a first chunk."""
+    upload_id = call.request.headers.get("x-egnyte-upload-id")
+    if upload_id is None:
+        return secrets.token_hex(12), None
+    upload = call.sandbox.uploads.get(upload_id)
+    if upload is not None and call.now >= upload.expires_at:
+        del call.sandbox.uploads[upload_id]
+        upload = None
+    mine = (call.label, path, call.user.username)
+    if upload is None or (upload.domain, upload.path, upload.username) != mine:
+        raise TreeError(400, "Unknown X-Egnyte-Upload-Id")
+    return upload_id, upload
+
+
+def _number(call: Call, *, first: bool) -> int:
+    # Two of Egnyte's clients leave the number of the first chunk out.
+    text = call.request.headers.get("x-egnyte-chunk-num", "1" if first else "")
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise TreeError(400, "Bad X-Egnyte-Chunk-Num")
+    if first and int(text) != 1:
+        raise TreeError(400, "The first chunk is number 1")
+    return int(text)
+
+
+def _require_size(
+    call: Call, upload: ChunkedUpload | None, number: int, part: Content, *, last: bool
+) -> None:
+    if upload is None and last and not call.settings.single_chunk:
+        raise TreeError(400, "A file of one chunk is not uploaded in chunks")
+    if not last and part.size < call.settings.chunk_minimum:
+        raise TreeError(400, "The chunk is too small")
+    others = [chunk for key, chunk in (upload.chunks if upload else {}).items() if key < number]
+    size = others[0].size if others else part.size
+    if part.size > size or (part.size < size and not last):
+        raise TreeError(400, "The chunks are not of equal size")
+
+
+def _finish(call: Call, path: str, upload_id: str, upload: ChunkedUpload, number: int) -> Response:
+    if sorted(upload.chunks) != list(range(1, number + 1)):
+        raise TreeError(400, "Chunks are missing")
+    made = Content.joined([upload.chunks[each] for each in range(1, number + 1)])
+    require_checksum(call.request.headers.get("x-sha512-checksum"), made)
+    with call.sandbox.lock:
+        call.sandbox.uploads.pop(upload_id, None)
+    return store(call, path, made)
+
+
+SCOPE = "Egnyte.filesystem"
+BY_ID = routes(
+    SCOPE,
+    ("POST", "/v1/fs-content-chunked/ids/file/*", "fs-content-chunked", by_file_id(chunked)),
+    streams=True,
+)
+BY_PATH = routes(
+    SCOPE,
+    ("POST", "/v1/fs-content-chunked/**", "fs-content-chunked", by_path(chunked)),
     streams=True,
 )
