@@ -1,0 +1,1 @@
+"""For other packages, each of which is imported by the module of its name alone."""
