@@ -10,14 +10,15 @@ from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.core import signing
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from . import gateway
+from . import callers, gateway
 from .api import Connection, Credentials, EgnyteClient, Source
 from .api.flows import Flow, Step
 from .choices import LIVE
@@ -32,6 +33,7 @@ from .exceptions import (
     UnauthorizedError,
 )
 from .models import EgnyteAccount
+from .scopes import sign
 from .services.refresh import can_refresh, refresh, request_refresh
 from .services.transactions import in_callers_transaction
 from .services.validate import note_use
@@ -42,7 +44,6 @@ _T = TypeVar("_T")
 
 logger = logging.getLogger("django_egnyte.api")
 
-SCOPES_SALT = "django_egnyte.scopes"
 TOLD_KEY = "egnyte_told"
 
 
@@ -88,7 +89,10 @@ class AccountConnection(_OnDjangosThread, Connection):
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.base_url = self.base_url or gateway.base_url(self.host)
-        token = account.token
+        token = account.known_token
+        if token is None:
+            # Deleted, or replaced long ago: the instance is stale.
+            token = self._reread().token
         if token is not None and token.is_expired and token.refresh_fingerprint:
             return self._refreshed()
         return self._current()
@@ -97,10 +101,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         self, used: Credentials, *, acting: bool
     ) -> Credentials | Flow[Credentials | None] | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
-        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
-        if current is None:
-            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
-        self.account = current
+        current = self._reread()
         if current.token is None:
             return None
         if current.token_id != used.token_id:
@@ -116,9 +117,17 @@ class AccountConnection(_OnDjangosThread, Connection):
         current: Credentials = yield Step("db", self._current)
         return current
 
+    def _reread(self) -> EgnyteAccount:
+        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
+        if current is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        self.account = current
+        return current
+
     def _current(self) -> Credentials:
         account = self.account
-        assert account.token_id is not None
+        if account.token_id is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         return Credentials(account.opened_token().access_token, account.token_id)
 
     def _suspect(self, *, acting: bool) -> None:
@@ -256,7 +265,7 @@ class RequestClient(LinkedClient):
 
         def find() -> AccountConnection:
             user = self._request.user
-            if not user.is_authenticated or account.user_id != user.pk:
+            if not user.is_authenticated or str(account.user_id) != str(user.pk):
                 raise NotLinkedError("This is not an account of this user.")
             return AccountConnection(account)
 
@@ -333,7 +342,7 @@ def settle_again(error: EgnyteError) -> None:
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     """Tell the user on the next page, once for each end of an account, that it must be renewed."""
     session = getattr(request, "session", None)
-    mark = f"{account.pk}:{account.connected_at.timestamp():.0f}"
+    mark = f"{account.pk}:{account.connected_at.timestamp()}"
     if session is None or session.get(TOLD_KEY) == mark:
         return
     session[TOLD_KEY] = mark
@@ -345,15 +354,20 @@ def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     )
 
 
-def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] = ()) -> str:
+def connect_url(
+    *, next_path: str = "", domain: str = "", scopes: Sequence[str] = (), user: Any = None
+) -> str:
     """``egnyte:connect``, to come back to ``next_path``, with the domain filled in.
 
-    ``scopes`` are asked for besides the site's own. They are signed: only the site's code, not
-    somebody who makes a user click a link, decides what a user is asked to allow.
+    ``scopes`` are asked for besides the site's own. They are signed for ``user`` and for a day:
+    only the site's code decides what a user is asked to allow, not somebody who makes a user
+    click a link. ``ValueError`` for scopes without a user.
     """
     query = {"next": next_path, "domain": domain}
     if scopes:
-        query["scopes"] = signing.dumps(list(scopes), salt=SCOPES_SALT)
+        if user is None:
+            raise ValueError("Scopes are signed for a user: give connect_url() one.")
+        query["scopes"] = sign(user, scopes)
     query = {name: value for name, value in query.items() if value}
     url = reverse("egnyte:connect")
     return f"{url}?{urlencode(query)}" if query else url
@@ -362,12 +376,26 @@ def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] 
 def to_connect(
     request: HttpRequest, *, domain: str = "", scopes: Sequence[str] = ()
 ) -> HttpResponse:
-    """Send a page's user to connect and back; tell an API's caller where to send theirs.
+    """Send a page's user to connect and back; tell a script's caller where to send theirs.
 
-    Only a GET is come back to: the body of anything else would be lost.
+    A script gets a 401 with ``connect_url`` in JSON, and htmx a header besides that makes it go
+    there. A user who is not logged in does that first where scopes are needed, since those are
+    signed for a user.
     """
-    next_path = request.get_full_path() if request.method == "GET" else ""
-    url = connect_url(next_path=next_path, domain=domain, scopes=scopes)
-    if request.get_preferred_type(["text/html", "application/json"]) == "text/html":
-        return HttpResponseRedirect(url)
-    return JsonResponse({"error": "egnyte_not_linked", "connect_url": url}, status=401)
+    next_path = callers.page_of(request)
+    as_page = callers.wants_page(request) and not callers.is_htmx(request)
+    if not request.user.is_authenticated:
+        if as_page and scopes and next_path:
+            return redirect_to_login(next_path)
+        scopes = ()
+    url = connect_url(next_path=next_path, domain=domain, scopes=scopes, user=request.user)
+    response: HttpResponse
+    if as_page:
+        response = HttpResponseRedirect(url)
+    else:
+        response = JsonResponse({"error": "egnyte_not_linked", "connect_url": url}, status=401)
+        if callers.is_htmx(request):
+            response.headers["HX-Redirect"] = url
+    patch_vary_headers(response, callers.VARY)
+    add_never_cache_headers(response)
+    return response

@@ -22,6 +22,10 @@ class EgnyteConfig(AppConfig):
         for model in apps.get_models():
             _watch_deletions(model)
         class_prepared.connect(_watch_deletions, dispatch_uid="django_egnyte.class_prepared")
+        if apps.is_installed("debug_toolbar"):
+            from .contrib import debug_toolbar
+
+            debug_toolbar.install()
 
 
 def _watch_deletions(sender: Any, **kwargs: Any) -> None:

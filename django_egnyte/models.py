@@ -361,7 +361,16 @@ class EgnyteAccount(GuardedModel):
 
         One query unless the account was read with its token.
         """
-        return self.token.expires_at if self.token is not None else None
+        token = self.known_token
+        return token.expires_at if token is not None else None
+
+    @property
+    def known_token(self) -> EgnyteToken | None:
+        """``token``, or ``None`` where this instance is stale and the token has been deleted."""
+        try:
+            return self.token
+        except EgnyteToken.DoesNotExist:
+            return None
 
     @property
     def scope_labels(self) -> list[str]:
@@ -378,7 +387,7 @@ class EgnyteAccount(GuardedModel):
 
     def opened_token(self) -> TokenPair:
         """As ``open_token()``, both tokens, each as a ``Secret``."""
-        token = self.token
+        token = self.known_token
         if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
             raise DecryptionError("The account has no token that was sealed for it.")
         return token.open()
@@ -451,7 +460,10 @@ class SpentState(AppModel):
 
 
 class TokenRequest(AppModel):
-    """One request to the token endpoint, charged before it is made. See ``services.ledger``."""
+    """One request to the token endpoint, charged before it is made. See ``services.ledger``.
+
+    ``failed`` is any failure, ``refused`` one that is the user's: a wrong code, password or host.
+    """
 
     key_digest: Text = models.CharField(max_length=64)
     user_ref: Text = models.CharField(max_length=LONGEST_KEY, blank=True)
@@ -459,6 +471,7 @@ class TokenRequest(AppModel):
     username_digest: Text = models.CharField(max_length=64, blank=True)
     purpose: Text = models.CharField(max_length=16, choices=Purpose)
     failed: Flag = models.BooleanField(default=False)
+    refused: Flag = models.BooleanField(default=False)
     created_at: Moment = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[AppQuerySet[TokenRequest]] = AppQuerySet.as_manager()  # type: ignore[assignment]

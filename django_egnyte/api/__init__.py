@@ -6,6 +6,7 @@ from django_egnyte.api.downloads import AsyncDownload, Download
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing
 from django_egnyte.api.files import Files
 from django_egnyte.api.rate import Rate
+from django_egnyte.api.uploads import UploadState
 
 __all__ = [
     "AsyncDownload",
@@ -20,4 +21,5 @@ __all__ = [
     "FolderListing",
     "Rate",
     "Source",
+    "UploadState",
 ]

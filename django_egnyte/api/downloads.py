@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from django_egnyte import http
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     import requests
+
+
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)", re.ASCII).fullmatch
 
 
 class Download(io.RawIOBase):
@@ -37,6 +41,10 @@ class Download(io.RawIOBase):
         self._source = http.iter_body(response)
         self._rest = memoryview(b"")
         self._held = b""
+        self.received = 0
+        """The bytes that came, a piece that is held back included."""
+        self.is_broken = False
+        """Whether the connection broke, and `resume` was not called."""
         headers = response.headers
         length = headers.get("Content-Length", "")
         plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
@@ -47,8 +55,7 @@ class Download(io.RawIOBase):
             path=path,
             size=int(length) if plain and length.isdecimal() and len(length) < 19 else None,
             checksum=checksums.known(headers.get("X-Sha512-Checksum")),
-            # Egnyte sends it without the quotes that HTTP asks for.
-            entry_id=headers.get("ETag", "").removeprefix("W/").strip('"') or None,
+            entry_id=_entry_id(response),
             last_modified=moment_of(headers.get("Last-Modified")),
         )
         self._digest = checksums.Digest(self.file.checksum)
@@ -98,32 +105,58 @@ class Download(io.RawIOBase):
 
     def _following(self) -> bytes:
         """The next piece; the last one only when all are known to be right."""
-        try:
-            for piece in self._source:
-                self._digest.update(piece)
-                ready, self._held = self._held, piece
-                if ready:
-                    return ready
-            if self.file.checksum not in (None, self._digest.text()):
-                raise ResponseError(
-                    "The file that came is not the one that Egnyte has: its checksum differs."
-                )
-        except BaseException:
-            self._held = b""
-            raise
+        if self.is_broken:
+            raise ResponseError("The connection broke before the file was complete.")
+        self.is_broken = True
+        for piece in self._source:
+            self._digest.update(piece)
+            self.received += len(piece)
+            ready, self._held = self._held, piece
+            if ready:
+                self.is_broken = False
+                return ready
+        self.is_broken = False
         last, self._held = self._held, b""
+        if self.file.checksum not in (None, self._digest.text()):
+            raise ResponseError(
+                "The file that came is not the one that Egnyte has: its checksum differs."
+            )
         return last
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the rest of the same version can be asked for."""
+        return self.file.entry_id is not None and self.received < (self.file.size or 0)
+
+    def resume(self, response: requests.Response) -> None:
+        """Go on with the answer to a request for what is behind `received`.
+
+        ResponseError if it is of another version, or of another part.
+        """
+        found = _RANGE(response.headers.get("Content-Range", ""))
+        version = _entry_id(response)
+        if (
+            found is None
+            or int(found[1]) != self.received
+            or version
+            not in (
+                None,
+                self.file.entry_id,
+            )
+        ):
+            response.close()
+            raise ResponseError("Egnyte did not go on with the same version of the file.")
+        self._response.close()
+        self._response, self._source = response, http.iter_body(response)
+        self.is_broken = False
 
     def write_to(self, to: IO[bytes]) -> File:
         """Write everything to a binary file. Returns the file with the size and the checksum of
         what was written. After an error a file that can seek ends where it stood before: what
         was behind that is gone, too, or old and new together could look complete."""
         start = position_of(to)
-        size = 0
         try:
-            for piece in self:
-                _write(to, piece)
-                size += len(piece)
+            self.pump(to)
         except BaseException:
             if start is not None:
                 with contextlib.suppress(OSError, ValueError):
@@ -132,7 +165,20 @@ class Download(io.RawIOBase):
             raise
         finally:
             self.close()
-        return dataclasses.replace(self.file, size=size, checksum=self._digest.text())
+        return self.written()
+
+    def pump(
+        self, to: IO[bytes], progress: Callable[[int, int | None], object] | None = None
+    ) -> None:
+        """Write what comes to a binary file, and tell how far it is."""
+        for piece in self:
+            _write(to, piece)
+            if progress is not None:
+                progress(self.received - len(self._held), self.file.size)
+
+    def written(self) -> File:
+        """The file, with the size and the checksum of what came."""
+        return dataclasses.replace(self.file, size=self.received, checksum=self._digest.text())
 
     def read_all(self, max_bytes: int) -> bytes:
         """All of it. ResponseError if it has more than `max_bytes`."""
@@ -211,6 +257,11 @@ def position_of(file: Any) -> int | None:
         return position
     except (OSError, AttributeError, ValueError):
         return None
+
+
+def _entry_id(response: requests.Response) -> str | None:
+    """The version. Egnyte sends it without the quotes that HTTP asks for."""
+    return response.headers.get("ETag", "").removeprefix("W/").strip('"') or None
 
 
 def _write(to: Any, piece: bytes) -> None:

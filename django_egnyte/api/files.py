@@ -8,26 +8,26 @@ InvalidPathError before anything is sent.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, overload
 
 from django_egnyte import answers, http
-from django_egnyte.api import checksums, flows
+from django_egnyte.api import flows, transfers
 from django_egnyte.api.areas.base import Caller, segment
 from django_egnyte.api.areas.by_id import FileById
 from django_egnyte.api.areas.places import Places
 from django_egnyte.api.downloads import AsyncDownload, Download, require_binary
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing, Page, entry_of, page_of
 from django_egnyte.api.paths import clean_path, fs_path, refuse_bad_names
-from django_egnyte.api.uploads import Content, Part, Source
+from django_egnyte.api.transfers import Progress, http_date
+from django_egnyte.api.uploads import Content, UploadState
 from django_egnyte.exceptions import (
     ConflictError,
     EgnyteError,
     ForbiddenError,
     InvalidPathError,
     NotFoundError,
-    ResponseError,
 )
 
 if TYPE_CHECKING:
@@ -95,7 +95,14 @@ class Files(Places):
         return flows.run(self._open(path, entry_id))
 
     @overload
-    def download(self, path: str, to: IO[bytes], *, entry_id: str | None = None) -> File: ...
+    def download(
+        self,
+        path: str,
+        to: IO[bytes],
+        *,
+        entry_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> File: ...
     @overload
     def download(
         self, path: str, to: None = None, *, entry_id: str | None = None, max_bytes: int = ...
@@ -107,6 +114,7 @@ class Files(Places):
         *,
         entry_id: str | None = None,
         max_bytes: int = http.MAX_BYTES,
+        progress: Progress | None = None,
     ) -> File | bytes:
         """Download a file and check it against the checksum that Egnyte has.
 
@@ -114,18 +122,36 @@ class Files(Places):
         returned; after an error a `to` that can seek ends where this began. TypeError for a `to`
         that is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
         ResponseError for more.
-        """
-        return flows.run(self._download(path, to, entry_id, max_bytes))
 
-    def upload(self, path: str, content: Content, *, last_modified: datetime | None = None) -> File:
+        With `to`, a broken connection is made anew, and the same version of the file goes on where
+        it stopped. `progress(done, total)` is called after each piece that was written, with
+        numbers of bytes; `total` is None if Egnyte did not say. In asynchronous code that happens
+        in another thread.
+        """
+        return flows.run(self._download(path, to, entry_id, max_bytes, progress))
+
+    def upload(
+        self,
+        path: str,
+        content: Content,
+        *,
+        last_modified: datetime | None = None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
+    ) -> File:
         """Store `content` at `path`, as a new version if there is a file.
 
         `content` is bytes, a binary file of any size (from where it stands) or an iterable of
         bytes. More than 100 MB goes in chunks, each with its checksum; memory does not grow with
         the size. `last_modified` is an aware time, to be kept as the file's. The returned file has
         path, size, checksum, entry_id and group_id.
+
+        `progress(done, total)` is called with numbers of bytes; it may go back where a request is
+        repeated. `resume`, an `UploadState`, remembers the chunks that Egnyte took. After an error
+        or in another process, give it and the same content again: what is there already is not
+        sent again. ValueError for other content.
         """
-        return flows.run(self._upload(path, content, last_modified))
+        return flows.run(self._upload(path, content, last_modified, progress, resume))
 
     def by_id(self, group_id: str) -> FileById:
         """A file by its group id, which stays when it is renamed, moved or changed."""
@@ -185,7 +211,14 @@ class Files(Places):
         return AsyncDownload(await self._client._arun(self._open(path, entry_id)))
 
     @overload
-    async def adownload(self, path: str, to: IO[bytes], *, entry_id: str | None = None) -> File: ...
+    async def adownload(
+        self,
+        path: str,
+        to: IO[bytes],
+        *,
+        entry_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> File: ...
     @overload
     async def adownload(
         self, path: str, to: None = None, *, entry_id: str | None = None, max_bytes: int = ...
@@ -197,15 +230,24 @@ class Files(Places):
         *,
         entry_id: str | None = None,
         max_bytes: int = http.MAX_BYTES,
+        progress: Progress | None = None,
     ) -> File | bytes:
         """As `download`; `to` is written to from another thread."""
-        return await self._client._arun(self._download(path, to, entry_id, max_bytes))
+        flow = self._download(path, to, entry_id, max_bytes, progress)
+        return await self._client._arun(flow)
 
     async def aupload(
-        self, path: str, content: Content, *, last_modified: datetime | None = None
+        self,
+        path: str,
+        content: Content,
+        *,
+        last_modified: datetime | None = None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
     ) -> File:
         """As `upload`; `content` is read from another thread."""
-        return await self._client._arun(self._upload(path, content, last_modified))
+        flow = self._upload(path, content, last_modified, progress, resume)
+        return await self._client._arun(flow)
 
     async def acreate_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
         return await self._client._arun(self._create_folder(path, exist_ok))
@@ -246,75 +288,36 @@ class Files(Places):
         return Download(clean_path(path), response)
 
     def _download(
-        self, path: str, to: IO[bytes] | None, entry_id: str | None, max_bytes: int
-    ) -> Flow[File | bytes]:
-        if to is not None:
-            require_binary(to)
-        download = yield from self._open(path, entry_id)
-        result: File | bytes
-        if to is None:
-            result = yield flows.Step("io", download.read_all, max_bytes)
-        else:
-            result = yield flows.Step("io", download.write_to, to)
-        return result
-
-    def _upload(self, path: str, content: Content, modified: datetime | None) -> Flow[File]:
-        _refuse_root(path)
-        refuse_bad_names(path)
-        headers = {"Content-Type": "application/octet-stream"}
-        ends: dict[str, str] = {}
-        if modified is not None:
-            if modified.tzinfo is None:
-                raise ValueError("last_modified must be aware: it has no time zone")
-            ends["Last-Modified"] = format_datetime(modified.astimezone(UTC), usegmt=True)
-        source: Source = yield flows.Step("io", Source, content)
-        part: Part = yield flows.Step("io", source.take)
-        if not part.last:
-            return (yield from self._upload_chunks(path, source, part, headers, ends))
-        headers |= {"X-Sha512-Checksum": part.checksum, **ends}
-        response = yield from self._call(
-            "POST", "fs-content", path, data=part.body, headers=headers
-        )
-        return _stored(path, part.size, part.checksum, response)
-
-    def _upload_chunks(
         self,
         path: str,
-        source: Source,
-        part: Part,
-        headers: dict[str, str],
-        ends: dict[str, str],
+        to: IO[bytes] | None,
+        entry_id: str | None,
+        max_bytes: int,
+        progress: Progress | None = None,
+    ) -> Flow[File | bytes]:
+        if to is None:
+            download = yield from self._open(path, entry_id)
+            content: bytes = yield flows.Step("io", download.read_all, max_bytes)
+            return content
+        require_binary(to)
+        download = yield from self._open(path, entry_id)
+        call = partial(self._call, "GET", "fs-content", path)
+        return (yield from transfers.write(download, to, call, progress))
+
+    def _upload(
+        self,
+        path: str,
+        content: Content,
+        modified: datetime | None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
     ) -> Flow[File]:
-        """Send part after part; `ends` are headers for the last."""
-        digests: list[str] = []
-        size = 0
-        while True:
-            digests.append(part.checksum)
-            size += part.size
-            headers["X-Egnyte-Chunk-Num"] = str(len(digests))
-            headers["X-Egnyte-Chunk-Sha512-Checksum"] = part.checksum
-            whole = checksums.composite(source.chunk, digests) if part.last else ""
-            if part.last:
-                headers |= {"X-Egnyte-Last-Chunk": "true", "X-Sha512-Checksum": whole, **ends}
-            response = yield from self._call(
-                "POST",
-                "fs-content-chunked",
-                path,
-                data=part.body,
-                headers=headers,
-                # A chunk may be sent again; the last one makes a version of the file.
-                retry=not part.last,
-            )
-            _agree(response.headers.get("X-Egnyte-Chunk-Sha512-Checksum"), part.checksum)
-            if part.last:
-                return _stored(path, size, whole, response)
-            if len(digests) == 1:
-                upload_id = response.headers.get("X-Egnyte-Upload-Id", "")
-                if not upload_id:
-                    raise ResponseError("Egnyte gave no id for an upload in chunks.")
-                headers["X-Egnyte-Upload-Id"] = upload_id
-            del part  # or two would be in memory while the next is read
-            part = yield flows.Step("io", source.take)
+        _refuse_root(path)
+        refuse_bad_names(path)
+        ends = {} if modified is None else {"Last-Modified": http_date(modified)}
+        call = partial(self._call, "POST", path=path)
+        upload = transfers.Upload(call, clean_path(path), ends, progress, resume)
+        return (yield from upload.send(content))
 
     def _create_folder(self, path: str, exist_ok: bool) -> Flow[Folder]:
         _refuse_root(path)
@@ -329,7 +332,7 @@ class Files(Places):
                 raise
             return found
         plain = clean_path(path)
-        described = {"path": plain, **_details(response), "name": plain.rpartition("/")[2]}
+        described = {"path": plain, **transfers.details(response), "name": plain.rpartition("/")[2]}
         folder = entry_of({**described, "is_folder": True})
         assert isinstance(folder, Folder)
         return folder
@@ -373,27 +376,3 @@ def _pass_over(
         raise error
     if onerror is not None:
         onerror(error)
-
-
-def _stored(path: str, size: int, checksum: str, response: requests.Response) -> File:
-    value = _details(response)
-    said = value.get("checksum") or response.headers.get("X-Sha512-Checksum")
-    _agree(said if isinstance(said, str) else None, checksum)
-    plain = clean_path(path)
-    known = {"path": plain, "name": plain.rpartition("/")[2], "size": size, "checksum": checksum}
-    file = entry_of({**value, **known, "is_folder": False})
-    assert isinstance(file, File)
-    return file
-
-
-def _details(response: requests.Response) -> dict[str, Any]:
-    """What a success says of itself. It may say nothing, and succeeded all the same."""
-    try:
-        return answers.json_of(response)
-    except ResponseError:
-        return {}
-
-
-def _agree(said: str | None, checksum: str) -> None:
-    if said and said.strip().lower() != checksum:
-        raise ResponseError("Egnyte stored other bytes than were sent: the checksum differs.")

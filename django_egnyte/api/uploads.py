@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
 
 from django_egnyte import http
@@ -32,6 +34,37 @@ class Part(NamedTuple):
     last: bool
 
 
+@dataclass(slots=True)
+class UploadState:
+    """What is known of an upload in chunks, to go on with it after an error.
+
+    Egnyte keeps the chunks for 24 hours. Keep `as_json()` to go on in another process; whoever has
+    it and the user's token can add to the upload.
+    """
+
+    upload_id: str = ""
+    chunk: int = 0
+    """Bytes of a chunk; 0 before the upload has begun."""
+    digests: list[str] = field(default_factory=list)
+    """The SHA-512 of each chunk that Egnyte took."""
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> UploadState:
+        """As `as_json` gave it. ValueError for anything else."""
+        upload_id, chunk, digests = (value.get(name) for name in ("upload_id", "chunk", "digests"))
+        known = isinstance(upload_id, str) and isinstance(chunk, int) and isinstance(digests, list)
+        if not known:
+            raise ValueError("that is not the state of an upload")
+        return cls(str(upload_id), int(chunk or 0), [str(each) for each in digests or []])
+
+    def clear(self) -> None:
+        """Forget the upload: it is done."""
+        self.upload_id, self.chunk, self.digests = "", 0, []
+
+
 class Source:
     """What is to be uploaded: bytes, a binary file (from where it stands), or pieces of bytes.
 
@@ -40,9 +73,15 @@ class Source:
     Raises TypeError for text and for what is none of these.
     """
 
-    __slots__ = ("_ahead", "_file", "_left", "_next", "chunk")
+    __slots__ = ("_ahead", "_done", "_file", "_left", "_next", "_progress", "chunk", "size")
 
-    def __init__(self, content: Content) -> None:
+    def __init__(
+        self,
+        content: Content,
+        chunk: int = 0,
+        progress: Callable[[int, int | None], object] | None = None,
+    ) -> None:
+        """`chunk` is the size of chunks, if it is settled. `progress` is told what was sent."""
         if isinstance(content, bytes | bytearray | memoryview):
             self._file: Any = io.BytesIO(content)
         elif hasattr(content, "read"):
@@ -57,7 +96,11 @@ class Source:
         if start is not None:
             self._next = start
             self._left = max(0, self._file.seek(0, io.SEEK_END) - start)
-        self.chunk = chunk_for(self._left)
+        self.size = self._left
+        """Bytes in all, or None."""
+        self._done = 0
+        self._progress = progress
+        self.chunk = chunk or chunk_for(self._left)
 
     def take(self) -> Part:
         """The next part. All have `chunk` bytes, only the last may have fewer."""
@@ -72,11 +115,16 @@ class Source:
             missing -= len(piece)
         if missing:
             raise EgnyteError("The content became shorter while it was being read.")
-        reader = Reader(self._file, self._next, size)
+        reader = Reader(self._file, self._next, size, self._told(self._done))
         reader.seek(0)
         self._next += size
+        self._done += size
         self._left -= size
         return Part(reader if size else b"", size, digest.text(), last=not self._left)
+
+    def _told(self, before: int) -> Callable[[int], object] | None:
+        progress = self._progress
+        return None if progress is None else lambda sent: progress(before + sent, self.size)
 
     def _take_unsized(self) -> Part:
         pieces = [self._ahead]
@@ -107,7 +155,10 @@ def chunk_for(size: int | None) -> int:
 class Reader:
     """A part of a file as a request's body. Its length never differs from what was announced."""
 
-    def __init__(self, file: Any, start: int, size: int) -> None:
+    def __init__(
+        self, file: Any, start: int, size: int, told: Callable[[int], object] | None = None
+    ) -> None:
+        self._told = told
         self._file = file
         self._start = start
         self._size = size
@@ -145,6 +196,8 @@ class Reader:
         if problem:
             raise EgnyteError(problem)
         self._done += len(piece)
+        if self._told is not None:
+            self._told(self._done)
         return piece
 
 

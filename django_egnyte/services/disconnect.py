@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -104,9 +103,14 @@ def _release(accounts: list[EgnyteAccount]) -> None:
             _release_grants_of(chunk)
         history.record_all(EventKind.DISCONNECTED, chunk, actor=actor, reason=reason)
         for account in chunk:
-            # A copy: Django takes the primary key from what it has deleted.
-            history.announce(account_disconnected, copy.copy(account), reason=actor)
+            history.announce(account_disconnected, _as_it_was(account), reason=actor)
     queue.hurry("process_revocations", using=alias())
+
+
+def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
+    """A copy: Django takes the primary key from what it has deleted."""
+    fields = EgnyteAccount._meta.concrete_fields
+    return EgnyteAccount(**{each.attname: getattr(account, each.attname) for each in fields})
 
 
 def _release_grant_of(account: EgnyteAccount) -> None:

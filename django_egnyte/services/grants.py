@@ -152,7 +152,8 @@ def _add(
         refresh_refused_at=None,
         next_refresh_at=agenda.next_refresh(token.expires_at, bool(token.refresh_fingerprint)),
     )
-    _postpone_release(grant)
+    if refreshed is None:
+        _postpone_release(grant)
     return token
 
 
@@ -174,6 +175,7 @@ def _is_overtaken(grant: EgnyteGrant, answer: TokenAnswer) -> bool:
 
 
 def _postpone_release(grant: EgnyteGrant) -> None:
+    """Somebody is about to link this token, and nobody uses the grant yet."""
     if grant.release_at is not None:
         EgnyteGrant.objects.filter(pk=grant.pk).write(release_at=hence(IN_FLIGHT))
 

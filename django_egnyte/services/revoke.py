@@ -16,7 +16,14 @@ from django.utils import timezone
 from .. import gateway
 from ..choices import EventKind, Flow, LeasedFor, Purpose
 from ..conf import LEASE, LONGEST_PROOF, REVOKE_SLICE, TOKEN_DEADLINE
-from ..exceptions import EgnyteError, InvalidGrantError, ResponseError, UnauthorizedError
+from ..exceptions import (
+    EgnyteError,
+    InvalidGrantError,
+    RateLimitedError,
+    ResponseError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from ..models import EgnyteGrant, EgnyteToken
 from ..oauth import OAuthClient
 from ..secret import Secret
@@ -32,6 +39,10 @@ CHUNK: Final = 100
 OVERDUE: Final = timedelta(days=1)
 # How often one grant may be refreshed in order to revoke what that brings.
 REFRESHES: Final = 3
+OTHER_KEY: Final = (
+    "The grant belongs to another API key of this site, and Egnyte refuses its access token. "
+    "If that key no longer exists, abandon the grant."
+)
 
 
 def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -> Counter[str]:
@@ -135,16 +146,21 @@ class _Ending:
             return EventKind.TOKEN_REVOKED
         if trusted and all(token.is_expired for token in self.tokens):
             return EventKind.TOKEN_EXPIRED
+        if self._is_of_another_key():
+            raise ResponseError(OTHER_KEY)  # nothing proves that one good
         assert self.refused is not None
         if not keys.proved_since(self.refused, self.grant):
             raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
         return EventKind.TOKEN_DEAD
 
+    def _is_of_another_key(self) -> bool:
+        return self.grant.key_digest != gateway.key_digest()
+
     def _client(self) -> OAuthClient:
         if time.monotonic() > self.ends:
             raise ResponseError("Egnyte answers too slowly to end this grant in one go.")
         client = gateway.oauth(self.grant.domain)
-        if self.grant.key_digest != gateway.key_digest():
+        if self._is_of_another_key():
             # The secret belongs to another key.
             return replace(client, client_secret=Secret())
         return client
@@ -173,9 +189,10 @@ class _Ending:
         is stored in the grant first, so the next pass finds it if this one is stopped.
         """
         newest = next((each for each in self.tokens if each.refresh_fingerprint), None)
-        other_key = self.grant.key_digest != gateway.key_digest()
-        if newest is None or other_key or self.grant.refresh_refused_at is not None:
+        if newest is None or self.grant.refresh_refused_at is not None:
             return False
+        if self._is_of_another_key():
+            raise ResponseError(OTHER_KEY)
         if self.grant.revoke_refreshes >= REFRESHES:
             raise ResponseError("Refreshing this grant brings no token that can be revoked.")
         count = self.grant.revoke_refreshes + 1
@@ -189,8 +206,14 @@ class _Ending:
             keys.note_accepted(self.grant.domain, asked=asked)
             EgnyteGrant.objects.write_to(self.grant, refresh_refused_at=timezone.now())
             return False
+        except (RateLimitedError, UnavailableError):
+            # It brought nothing, so it must not count: Egnyte's trouble may last for hours.
+            EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
+            raise
         self.tokens.append(token)
-        return self._end_access_token(token)
+        if not self._end_access_token(token):
+            raise ResponseError("Egnyte refuses the token that a refresh has just brought.")
+        return True
 
     def _refreshed(self, newest: EgnyteToken, refresh_token: Secret) -> EgnyteToken:
         return obtain(

@@ -1,0 +1,186 @@
+"""Files on their way, over connections that may break: how far they are, and how they go on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from django_egnyte import answers
+from django_egnyte.api import checksums, flows
+from django_egnyte.api.downloads import Download, position_of
+from django_egnyte.api.entries import File, entry_of
+from django_egnyte.api.uploads import Content, Part, Source, UploadState
+from django_egnyte.exceptions import EgnyteError, ResponseError, UnavailableError
+
+if TYPE_CHECKING:
+    import requests
+
+    from django_egnyte.api.flows import Flow
+
+Progress = Callable[[int, "int | None"], object]
+"""Called with the bytes that are done, and the bytes in all (or None)."""
+Call = Callable[..., "Flow[requests.Response]"]
+
+TRIES = 5
+"""How often in a row a broken connection is made anew without a byte in between."""
+
+
+def write(download: Download, to: IO[bytes], call: Call, progress: Progress | None) -> Flow[File]:
+    """Write a download to a binary file; `call` asks for the content again, with a Range.
+
+    After an error a file that can seek ends where it stood before: what was behind that is gone,
+    too, or old and new together could look complete.
+    """
+    start = position_of(to)
+    tries, reached = TRIES, 0
+    try:
+        while True:
+            failure = yield flows.Step("io", _pump, download, to, progress)
+            if failure is None:
+                return download.written()
+            tries = TRIES if download.received > reached else tries - 1
+            reached = download.received
+            if not tries or not download.can_resume:
+                raise failure
+            # Never another version, whatever was stored meanwhile.
+            response = yield from call(
+                params={"entry_id": download.file.entry_id},
+                headers={"Range": f"bytes={reached}-"},
+                stream=True,
+            )
+            download.resume(response)
+    except BaseException:
+        if start is not None:
+            with contextlib.suppress(OSError, ValueError):
+                to.seek(start)
+                to.truncate()
+        raise
+    finally:
+        download.close()
+
+
+def _pump(download: Download, to: IO[bytes], progress: Progress | None) -> EgnyteError | None:
+    """Write what comes. Returns the error if the connection broke."""
+    try:
+        download.pump(to, progress)
+    except (ResponseError, UnavailableError) as error:
+        if not download.is_broken:
+            raise
+        return error
+    return None
+
+
+class Upload:
+    """An upload in one request or in chunks. `call` makes a POST to an area of the API."""
+
+    def __init__(
+        self,
+        call: Call,
+        path: str,
+        ends: dict[str, str],
+        progress: Progress | None,
+        state: UploadState | None,
+    ) -> None:
+        """`ends` are headers for the last request."""
+        self._call = call
+        self._path = path
+        self._ends = ends
+        self._progress = progress
+        self._state = UploadState() if state is None else state
+        self._headers = {"Content-Type": "application/octet-stream"}
+
+    def send(self, content: Content) -> Flow[File]:
+        source: Source = yield flows.Step("io", Source, content, self._state.chunk, self._progress)
+        part: Part = yield flows.Step("io", source.take)
+        if part.last and not self._state.upload_id:
+            headers = {**self._headers, "X-Sha512-Checksum": part.checksum, **self._ends}
+            response = yield from self._call("fs-content", data=part.body, headers=headers)
+            return self._stored(part.size, part.checksum, response)
+        return (yield from self._send_chunks(source, part))
+
+    def _send_chunks(self, source: Source, part: Part) -> Flow[File]:
+        """Send part after part, but for those that Egnyte has."""
+        state = self._state
+        state.chunk = source.chunk
+        sent, size = 0, 0
+        while True:
+            sent += 1
+            size += part.size
+            known = state.digests[sent - 1] if sent <= len(state.digests) else None
+            if known is not None and (known != part.checksum or part.last):
+                raise ValueError("That is not the content whose upload was begun.")
+            if known is None:
+                response = yield from self._send_chunk(source, part, sent)
+                if part.last:
+                    return self._finished(size, response)
+            if self._progress is not None:
+                yield flows.Step("io", self._progress, size, source.size)
+            del part  # or two would be in memory while the next is read
+            part = yield flows.Step("io", source.take)
+
+    def _send_chunk(self, source: Source, part: Part, number: int) -> Flow[requests.Response]:
+        state = self._state
+        headers = {
+            **self._headers,
+            "X-Egnyte-Chunk-Num": str(number),
+            "X-Egnyte-Chunk-Sha512-Checksum": part.checksum,
+        }
+        if state.upload_id:
+            headers["X-Egnyte-Upload-Id"] = state.upload_id
+        if part.last:
+            whole = checksums.composite(source.chunk, [*state.digests, part.checksum])
+            headers |= {"X-Egnyte-Last-Chunk": "true", "X-Sha512-Checksum": whole, **self._ends}
+        response = yield from self._call(
+            "fs-content-chunked",
+            data=part.body,
+            headers=headers,
+            # A chunk may be sent again; the last one makes a version of the file.
+            retry=not part.last,
+        )
+        agree(response.headers.get("X-Egnyte-Chunk-Sha512-Checksum"), part.checksum)
+        if not state.upload_id:
+            state.upload_id = response.headers.get("X-Egnyte-Upload-Id", "")
+            if not state.upload_id:
+                raise ResponseError("Egnyte gave no id for an upload in chunks.")
+        state.digests.append(part.checksum)
+        return response
+
+    def _finished(self, size: int, response: requests.Response) -> File:
+        state = self._state
+        whole = checksums.composite(state.chunk, state.digests)
+        state.clear()
+        return self._stored(size, whole, response)
+
+    def _stored(self, size: int, checksum: str, response: requests.Response) -> File:
+        value = details(response)
+        said = value.get("checksum") or response.headers.get("X-Sha512-Checksum")
+        agree(said if isinstance(said, str) else None, checksum)
+        name = self._path.rpartition("/")[2]
+        known = {"path": self._path, "name": name, "size": size, "checksum": checksum}
+        file = entry_of({**value, **known, "is_folder": False})
+        assert isinstance(file, File)
+        return file
+
+
+def details(response: requests.Response) -> dict[str, Any]:
+    """What a success says of itself. It may say nothing, and succeeded all the same."""
+    try:
+        return answers.json_of(response)
+    except ResponseError:
+        return {}
+
+
+def agree(said: str | None, checksum: str) -> None:
+    """ResponseError if Egnyte names another checksum."""
+    if said and said.strip().lower() != checksum:
+        raise ResponseError("Egnyte stored other bytes than were sent: the checksum differs.")
+
+
+def http_date(moment: datetime) -> str:
+    """An aware time as a header. ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError("last_modified must be aware: it has no time zone")
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
