@@ -41,10 +41,10 @@ class Download(io.RawIOBase):
         self._source = http.iter_body(response)
         self._rest = memoryview(b"")
         self._held = b""
-        self.received = 0
+        self._received = 0
         """The bytes that came, a piece that is held back included."""
-        self.is_broken = False
-        """Whether the connection broke, and `resume` was not called."""
+        self._is_broken = False
+        """Whether the connection broke, and was not made anew."""
         headers = response.headers
         length = headers.get("Content-Length", "")
         plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
@@ -105,17 +105,17 @@ class Download(io.RawIOBase):
 
     def _following(self) -> bytes:
         """The next piece; the last one only when all are known to be right."""
-        if self.is_broken:
+        if self._is_broken:
             raise ResponseError("The connection broke before the file was complete.")
-        self.is_broken = True
+        self._is_broken = True
         for piece in self._source:
             self._digest.update(piece)
-            self.received += len(piece)
+            self._received += len(piece)
             ready, self._held = self._held, piece
             if ready:
-                self.is_broken = False
+                self._is_broken = False
                 return ready
-        self.is_broken = False
+        self._is_broken = False
         last, self._held = self._held, b""
         if self.file.checksum not in (None, self._digest.text()):
             raise ResponseError(
@@ -124,12 +124,12 @@ class Download(io.RawIOBase):
         return last
 
     @property
-    def can_resume(self) -> bool:
+    def _can_resume(self) -> bool:
         """Whether the rest of the same version can be asked for."""
-        return self.file.entry_id is not None and self.received < (self.file.size or 0)
+        return self.file.entry_id is not None and self._received < (self.file.size or 0)
 
-    def resume(self, response: requests.Response) -> None:
-        """Go on with the answer to a request for what is behind `received`.
+    def _resume(self, response: requests.Response) -> None:
+        """Go on with the answer to a request for what is behind what came.
 
         ResponseError if it is of another version, or of another part.
         """
@@ -137,7 +137,7 @@ class Download(io.RawIOBase):
         version = _entry_id(response)
         if (
             found is None
-            or int(found[1]) != self.received
+            or int(found[1]) != self._received
             or version
             not in (
                 None,
@@ -148,7 +148,7 @@ class Download(io.RawIOBase):
             raise ResponseError("Egnyte did not go on with the same version of the file.")
         self._response.close()
         self._response, self._source = response, http.iter_body(response)
-        self.is_broken = False
+        self._is_broken = False
 
     def write_to(self, to: IO[bytes]) -> File:
         """Write everything to a binary file. Returns the file with the size and the checksum of
@@ -156,7 +156,7 @@ class Download(io.RawIOBase):
         was behind that is gone, too, or old and new together could look complete."""
         start = position_of(to)
         try:
-            self.pump(to)
+            self._pump(to)
         except BaseException:
             if start is not None:
                 with contextlib.suppress(OSError, ValueError):
@@ -165,20 +165,20 @@ class Download(io.RawIOBase):
             raise
         finally:
             self.close()
-        return self.written()
+        return self._written()
 
-    def pump(
+    def _pump(
         self, to: IO[bytes], progress: Callable[[int, int | None], object] | None = None
     ) -> None:
         """Write what comes to a binary file, and tell how far it is."""
         for piece in self:
             _write(to, piece)
             if progress is not None:
-                progress(self.received - len(self._held), self.file.size)
+                progress(self._received - len(self._held), self.file.size)
 
-    def written(self) -> File:
+    def _written(self) -> File:
         """The file, with the size and the checksum of what came."""
-        return dataclasses.replace(self.file, size=self.received, checksum=self._digest.text())
+        return dataclasses.replace(self.file, size=self._received, checksum=self._digest.text())
 
     def read_all(self, max_bytes: int) -> bytes:
         """All of it. ResponseError if it has more than `max_bytes`."""

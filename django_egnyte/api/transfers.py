@@ -40,10 +40,10 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
         while True:
             failure = yield flows.Step("io", _pump, download, to, progress)
             if failure is None:
-                return download.written()
-            tries = TRIES if download.received > reached else tries - 1
-            reached = download.received
-            if not tries or not download.can_resume:
+                return download._written()
+            tries = TRIES if download._received > reached else tries - 1
+            reached = download._received
+            if not tries or not download._can_resume:
                 raise failure
             # Never another version, whatever was stored meanwhile.
             response = yield from call(
@@ -51,7 +51,7 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
                 headers={"Range": f"bytes={reached}-"},
                 stream=True,
             )
-            download.resume(response)
+            download._resume(response)
     except BaseException:
         if start is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -65,9 +65,9 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
 def _pump(download: Download, to: IO[bytes], progress: Progress | None) -> EgnyteError | None:
     """Write what comes. Returns the error if the connection broke."""
     try:
-        download.pump(to, progress)
+        download._pump(to, progress)
     except (ResponseError, UnavailableError) as error:
-        if not download.is_broken:
+        if not download._is_broken:
             raise
         return error
     return None
