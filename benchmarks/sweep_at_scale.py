@@ -158,6 +158,7 @@ def measure_validation(base_url: str, accounts: int, rounds: int) -> None:
     from django.contrib.auth import get_user_model
 
     from django_egnyte.models import EgnyteAccount
+    from django_egnyte.secret import Secret
     from django_egnyte.services import link, sweep
     from tests.conservation.clients import REDIRECT, SCOPES, code_of
 
@@ -166,7 +167,7 @@ def measure_validation(base_url: str, accounts: int, rounds: int) -> None:
     linked = [
         link.link_with_code(
             users.create(username=f"linked{number}"),
-            code=code_of(base_url, HOST, "jsmith"),
+            code=Secret(code_of(base_url, HOST, "jsmith")),
             host=HOST,
             redirect_uri=REDIRECT,
             scopes=SCOPES,

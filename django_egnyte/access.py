@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.core import signing
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
-from django.views.decorators.debug import sensitive_variables
 
-from . import gateway
-from .api import Connection, Credentials, EgnyteClient
+from . import callers, gateway
+from .api import Connection, Credentials, EgnyteClient, Source
+from .api.flows import Flow, Step
 from .choices import LIVE
 from .conf import conf
 from .exceptions import (
@@ -28,52 +29,43 @@ from .exceptions import (
     InvalidGrantError,
     NotLinkedError,
     TokenExpiredError,
+    TokenUse,
     UnauthorizedError,
 )
 from .models import EgnyteAccount
-from .services.refresh import refresh, request_refresh
-from .services.transactions import alias, in_callers_transaction
+from .scopes import sign
+from .services.refresh import can_refresh, refresh, request_refresh
+from .services.transactions import in_callers_transaction
 from .services.validate import note_use
 from .services.verdict import suspect
 from .signals import api_called
-
-if TYPE_CHECKING:
-    import requests
 
 _T = TypeVar("_T")
 
 logger = logging.getLogger("django_egnyte.api")
 
-SCOPES_SALT = "django_egnyte.scopes"
 TOLD_KEY = "egnyte_told"
 
 
-class Unsettled(NamedTuple):
-    """A token whose refusal was met in a caller's transaction, which may be rolled back."""
+class _OnDjangosThread:
+    """Queries run where Django wants them, in the thread of the request's synchronous code."""
 
-    pk: int
-    token_version: int
-    acting: bool
+    async def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        return await sync_to_async(function, thread_sensitive=True)(*args)
 
 
-class AccountConnection:
-    """What an ``EgnyteClient`` stands on: one account, its token, and what befalls it."""
+class AccountConnection(_OnDjangosThread, Connection):
+    """What an ``EgnyteClient`` stands on: one account and its token."""
 
     __slots__ = (
-        "_replaced",
-        "account",
-        "base_url",
-        "host",
-        "max_retries",
-        "max_throttle_wait",
-        "timeout",
-        "unsettled",
+        *("_replaced", "_unsettled", "account", "base_url", "host", "max_retries"),
+        *("max_throttle_wait", "pace_calls", "timeout"),
     )
 
     def __init__(self, account: EgnyteAccount) -> None:
         self.account = account
-        self.unsettled: Unsettled | None = None
-        self._replaced = 0
+        self._unsettled = False
+        self._replaced: int | None = None
         self.host = account.domain
         # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
         try:
@@ -83,46 +75,64 @@ class AccountConnection:
         self.timeout = conf.timeout
         self.max_retries = conf.max_retries
         self.max_throttle_wait = conf.max_throttle_wait
+        self.pace_calls = conf.pace_calls
 
-    @sensitive_variables()
-    def credentials(self) -> Credentials:
+    def credentials(self) -> Credentials | Flow[Credentials]:
         """The token to use, refreshed first if it has expired.
 
         ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` for one at a host
         that the settings allow no more, ``DecryptionError``, ``TokenExpiredError`` where a refresh
         must be left to a worker, or what a refresh raises.
         """
-        self.unsettled = None
+        self._unsettled = False
         account = self.account
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.base_url = self.base_url or gateway.base_url(self.host)
-        expires_at = account.expires_at
-        if expires_at is not None and expires_at <= timezone.now() and account.refresh_fingerprint:
-            self._refresh()
-            account = self.account
-        return Credentials(account.access_token, account.token_version)
+        token = account.known_token
+        if token is None:
+            # Deleted, or replaced long ago: the instance is stale.
+            token = self._reread().token
+        if token is not None and token.is_expired and token.refresh_fingerprint:
+            return self._refreshed()
+        return self._current()
 
-    @sensitive_variables()
-    def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
+    def rejected(
+        self, used: Credentials, *, acting: bool
+    ) -> Credentials | Flow[Credentials | None] | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
-        current = EgnyteAccount.objects.using(alias()).filter(pk=self.account.pk).first()
+        current = self._reread()
+        if current.token is None:
+            return None
+        if current.token_id != used.token_id:
+            return self._current()
+        # Once a call: a token that is refused right after a refresh is not refreshed again.
+        if can_refresh(current.token) and not acting and used.token_id != self._replaced:
+            return self._refreshed()
+        self._suspect(acting=acting)
+        return None
+
+    def _refreshed(self) -> Flow[Credentials]:
+        yield Step("db", self._refresh)
+        current: Credentials = yield Step("db", self._current)
+        return current
+
+    def _reread(self) -> EgnyteAccount:
+        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
         if current is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.account = current
-        if current.token_version != used.version and current.is_live:
-            return Credentials(current.access_token, current.token_version)
-        # Once a call: a token that is refused right after a refresh is not refreshed again.
-        if current.refresh_fingerprint and not acting and used.version != self._replaced:
-            try:
-                self._refresh()
-            except InvalidGrantError:
-                return None
-            return Credentials(self.account.access_token, self.account.token_version)
-        if current.is_live:
-            self._note_transaction(acting=acting)
-            _suspect(current, acting=acting)
-        return None
+        return current
+
+    def _current(self) -> Credentials:
+        account = self.account
+        if account.token_id is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        return Credentials(account.opened_token().access_token, account.token_id)
+
+    def _suspect(self, *, acting: bool) -> None:
+        self._note_transaction()
+        _suspect(self.account, acting=acting)
 
     def accepted(self, used: Credentials) -> None:
         note_use(self.account)
@@ -156,22 +166,69 @@ class AccountConnection:
             )
 
     def _refresh(self) -> None:
-        if self._note_transaction(acting=False):
+        if self._note_transaction():
             request_refresh(self.account)
             raise TokenExpiredError(
                 "The token has expired, and within a transaction it cannot be replaced.",
                 host=self.host,
                 hint="Try again soon: a worker refreshes it.",
             )
-        self.account = refresh(self.account, actor="client")
-        self._replaced = self.account.token_version
+        try:
+            self.account = refresh(self.account, actor="client")
+        except InvalidGrantError:
+            # Egnyte refuses the refresh token. A worker finds out about the access token.
+            self._suspect(acting=False)
+            raise UnauthorizedError(
+                "Egnyte refuses the refresh token, and the access token has expired or is refused.",
+                host=self.host,
+            ) from None
+        self._replaced = self.account.token_id
 
-    def _note_transaction(self, *, acting: bool) -> bool:
-        if not in_callers_transaction():
-            return False
+    def _note_transaction(self) -> bool:
+        """Whether a rollback of the caller's could undo what is written now; ``failed`` tells."""
+        self._unsettled = in_callers_transaction()
+        return self._unsettled
+
+    def failed(self, error: EgnyteError, *, acting: bool) -> None:
+        # Under EGNYTE_BASE_URL the address that was asked is not the account's host.
+        error.host = self.host
         account = self.account
-        self.unsettled = Unsettled(account.pk, account.token_version, acting)
-        return True
+        error.used = TokenUse(
+            account_id=account.pk,
+            user_id=account.user_id,
+            token_id=account.token_id or 0,
+            acting=acting,
+            unsettled=self._unsettled,
+        )
+
+
+class LateConnection(_OnDjangosThread, Source):
+    """The connection of an account that is found at the first call, and then kept."""
+
+    __slots__ = ("_find", "_found", "_resolved")
+
+    def __init__(self, find: Callable[[], AccountConnection | None]) -> None:
+        self._find = find
+        self._found: AccountConnection | None = None
+        self._resolved = False
+
+    @property
+    def host(self) -> str:
+        if not self._resolved:
+            return "not used yet"
+        return "not connected" if self._found is None else self._found.host
+
+    def resolve(self) -> AccountConnection | None:
+        if not self._resolved:
+            self._found = self._find()
+            self._resolved = True
+        return self._found
+
+    def connection(self) -> Connection:
+        found = self.resolve()
+        if found is None:
+            raise NotLinkedError("The user has no connected Egnyte account.")
+        return found
 
 
 class LinkedClient(EgnyteClient):
@@ -181,79 +238,59 @@ class LinkedClient(EgnyteClient):
 
     @property
     def account(self) -> EgnyteAccount | None:
-        """The account whose token is used."""
-        connection = self._connection
-        return connection.account if isinstance(connection, AccountConnection) else None
+        """The account whose token is used; of ``request.egnyte``, one query at first use."""
+        source = self._source
+        found = source.resolve() if isinstance(source, LateConnection) else source
+        return found.account if isinstance(found, AccountConnection) else None
 
     def __bool__(self) -> bool:
         account = self.account
         return account is not None and account.is_live
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            raise NotLinkedError("The user has no connected Egnyte account.")
-        return self._connection
-
-    def _request(self, method: str, path: str, **kw: Any) -> Generator[Any, Any, requests.Response]:
-        try:
-            return (yield from super()._request(method, path, **kw))
-        except (NotLinkedError, TokenExpiredError, UnauthorizedError) as error:
-            # For the middleware, which must know whose link has ended. The host that was asked
-            # is another than the account's under EGNYTE_BASE_URL.
-            if isinstance(connection := self._connection, AccountConnection):
-                error.host = connection.host
-                error._egnyte_user_id = connection.account.user_id  # type: ignore[union-attr]
-                error._egnyte_unsettled = connection.unsettled  # type: ignore[union-attr]
-            raise
-
-    async def _run_db(self, function: Callable[..., _T], *args: Any) -> _T:
-        return await sync_to_async(function, thread_sensitive=True)(*args)
-
 
 class RequestClient(LinkedClient):
     """``request.egnyte``: finds its account at first use; follows ``request.user`` until then."""
 
-    __slots__ = ("_resolved", "_source")
+    __slots__ = ("_request",)
 
     def __init__(self, request: HttpRequest) -> None:
-        super().__init__(None)
-        self._source = request
-        self._resolved = False
-
-    def _connect(self) -> Connection:
-        self.resolve()
-        return super()._connect()
-
-    @property
-    def account(self) -> EgnyteAccount | None:
-        """The user's default live account; one query at first use."""
-        self.resolve()
-        return super().account
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self._resolved else "<RequestClient not used yet>"
-
-    def act_as(self, *, username: str | None = None, email: str | None = None) -> RequestClient:
-        self.resolve()
-        return super().act_as(username=username, email=email)
+        super().__init__(LateConnection(self._find))
+        self._request = request
 
     def for_account(self, account: EgnyteAccount) -> LinkedClient:
-        """The client of another account of the same user; ``NotLinkedError`` for anybody else's."""
-        user = self._source.user
-        if not user.is_authenticated or account.user_id != user.pk:
-            raise NotLinkedError("This is not an account of this user.")
-        return client_of(account)
+        """The client of another account of the same user; ``NotLinkedError`` for anybody else's.
+
+        In a coroutine, where ``request.user`` may not be asked for, the first call raises that.
+        """
+
+        def find() -> AccountConnection:
+            user = self._request.user
+            if not user.is_authenticated or str(account.user_id) != str(user.pk):
+                raise NotLinkedError("This is not an account of this user.")
+            return AccountConnection(account)
+
+        return LinkedClient(LateConnection(find) if _in_coroutine() else find())
 
     def resolve(self) -> None:
         """Find the account, if that was not done yet."""
-        if self._resolved:
-            return
-        account = chosen_account(self._source.user)
-        if account is not None and account.is_live:
-            self._connection = AccountConnection(account)
-        elif account is not None:
-            tell_ended(self._source, account)
-        self._resolved = True
+        _ = self.account
+
+    def _find(self) -> AccountConnection | None:
+        account = chosen_account(self._request.user)
+        if account is None:
+            return None
+        if account.is_live:
+            return AccountConnection(account)
+        tell_ended(self._request, account)
+        return None
+
+
+def _in_coroutine() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class EgnyteHttpRequest(HttpRequest):
@@ -279,35 +316,33 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
 
     A default that is dead is not replaced by another: that could be another company's files.
     """
-    candidates = EgnyteAccount.objects.for_user(user).filter(
-        Q(is_default=True) | Q(status__in=LIVE)
+    candidates = (
+        EgnyteAccount.objects.with_token()
+        .for_user(user)
+        .filter(Q(is_default=True) | Q(status__in=LIVE))
     )
     return candidates.order_by("-is_default", "pk").first()
 
 
 def settle_again(error: EgnyteError) -> None:
     """Once more what came of a token's refusal, since the transaction around it was rolled back."""
-    unsettled: Unsettled | None = getattr(error, "_egnyte_unsettled", None)
-    if unsettled is None or in_callers_transaction():
+    used = error.used
+    if used is None or not used.unsettled or in_callers_transaction():
         return
-    account = (
-        EgnyteAccount.objects.using(alias())
-        .live()
-        .filter(pk=unsettled.pk, token_version=unsettled.token_version)
-        .first()
-    )
+    accounts = EgnyteAccount.objects.live().filter(pk=used.account_id, token=used.token_id)
+    account = accounts.first()
     if account is None:
         return
     if isinstance(error, TokenExpiredError):
         request_refresh(account)
     else:
-        _suspect(account, acting=unsettled.acting)
+        _suspect(account, acting=used.acting)
 
 
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     """Tell the user on the next page, once for each end of an account, that it must be renewed."""
     session = getattr(request, "session", None)
-    mark = f"{account.pk}:{account.token_version}"
+    mark = f"{account.pk}:{account.connected_at.timestamp()}"
     if session is None or session.get(TOLD_KEY) == mark:
         return
     session[TOLD_KEY] = mark
@@ -319,15 +354,20 @@ def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     )
 
 
-def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] = ()) -> str:
+def connect_url(
+    *, next_path: str = "", domain: str = "", scopes: Sequence[str] = (), user: Any = None
+) -> str:
     """``egnyte:connect``, to come back to ``next_path``, with the domain filled in.
 
-    ``scopes`` are asked for besides the site's own. They are signed: only the site's code, not
-    somebody who makes a user click a link, decides what a user is asked to allow.
+    ``scopes`` are asked for besides the site's own. They are signed for ``user`` and for a day:
+    only the site's code decides what a user is asked to allow, not somebody who makes a user
+    click a link. ``ValueError`` for scopes without a user.
     """
     query = {"next": next_path, "domain": domain}
     if scopes:
-        query["scopes"] = signing.dumps(list(scopes), salt=SCOPES_SALT)
+        if user is None:
+            raise ValueError("Scopes are signed for a user: give connect_url() one.")
+        query["scopes"] = sign(user, scopes)
     query = {name: value for name, value in query.items() if value}
     url = reverse("egnyte:connect")
     return f"{url}?{urlencode(query)}" if query else url
@@ -336,12 +376,26 @@ def connect_url(*, next_path: str = "", domain: str = "", scopes: Sequence[str] 
 def to_connect(
     request: HttpRequest, *, domain: str = "", scopes: Sequence[str] = ()
 ) -> HttpResponse:
-    """Send a page's user to connect and back; tell an API's caller where to send theirs.
+    """Send a page's user to connect and back; tell a script's caller where to send theirs.
 
-    Only a GET is come back to: the body of anything else would be lost.
+    A script gets a 401 with ``connect_url`` in JSON, and htmx a header besides that makes it go
+    there. A user who is not logged in does that first where scopes are needed, since those are
+    signed for a user.
     """
-    next_path = request.get_full_path() if request.method == "GET" else ""
-    url = connect_url(next_path=next_path, domain=domain, scopes=scopes)
-    if request.get_preferred_type(["text/html", "application/json"]) == "text/html":
-        return HttpResponseRedirect(url)
-    return JsonResponse({"error": "egnyte_not_linked", "connect_url": url}, status=401)
+    next_path = callers.page_of(request)
+    as_page = callers.wants_page(request) and not callers.is_htmx(request)
+    if not request.user.is_authenticated:
+        if as_page and scopes and next_path:
+            return redirect_to_login(next_path)
+        scopes = ()
+    url = connect_url(next_path=next_path, domain=domain, scopes=scopes, user=request.user)
+    response: HttpResponse
+    if as_page:
+        response = HttpResponseRedirect(url)
+    else:
+        response = JsonResponse({"error": "egnyte_not_linked", "connect_url": url}, status=401)
+        if callers.is_htmx(request):
+            response.headers["HX-Redirect"] = url
+    patch_vary_headers(response, callers.VARY)
+    add_never_cache_headers(response)
+    return response

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from asgiref.sync import iscoroutinefunction  # knows View.as_view()'s mark on Python 3.11, too
 from django.http import HttpResponseBase
+from django.utils.decorators import method_decorator
 from django.views import View
 
 from .access import EgnyteHttpRequest, RequestClient, to_connect
+from .scopes import lacking
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -23,10 +27,27 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
     """Let only users with a live account through; send the others to connect, and back.
 
     With ``scopes``, an account that was not granted all of them is sent through consent again.
-    An API's caller gets a 401 with ``connect_url`` in JSON. For sync and async views.
+    A script gets a 401 with ``connect_url`` in JSON. For sync and async views, classes, and what
+    ``as_view()`` returns. A view of Django REST framework authenticates its caller first.
+    ``TypeError`` for a method, which needs ``method_decorator(egnyte_required)``.
     """
     if view is None:
         return functools.partial(egnyte_required, scopes=scopes)
+    if isinstance(view, type):
+        return method_decorator(egnyte_required(scopes=scopes), name="dispatch")(view)
+    if inspect.isfunction(view) and view.__code__.co_varnames[:1] == ("self",):
+        raise TypeError("A method needs @method_decorator(egnyte_required).")
+    if _is_api(getattr(view, "cls", None)):
+        return _guarded_api(view, scopes)
+    return _guarded(view, scopes)
+
+
+def _guarded(view: Any, scopes: Sequence[str]) -> Any:
+    api = _dispatched(view)
+    if _is_api(type(api)):
+        # An instance serves one request. Its permissions are asked after its authentication.
+        api.get_permissions = functools.partial(_permissions, api.get_permissions, scopes)
+        return view
 
     if _is_async(view):
 
@@ -56,11 +77,45 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
 def _is_async(view: Any) -> bool:
     if iscoroutinefunction(view):
         return True
-    # method_decorator() gives a partial of the bound dispatch(), a plain method that returns a
-    # coroutine where the handlers of the class are async.
+    # A plain method that returns a coroutine where the handlers of the class are async.
+    dispatched = _dispatched(view)
+    return dispatched is not None and bool(dispatched.view_is_async)
+
+
+def _dispatched(view: Any) -> Any:
+    """The class-based view whose ``dispatch`` this is, as ``method_decorator`` gives it: a partial
+    of the bound method."""
     method: Any = getattr(view, "func", None)
     of = getattr(method, "__self__", None)
-    return isinstance(of, View) and method.__name__ == "dispatch" and of.view_is_async
+    return of if isinstance(of, View) and method.__name__ == "dispatch" else None
+
+
+def _is_api(cls: Any) -> bool:
+    """Whether this is a view class of Django REST framework, which need not be installed."""
+    framework = sys.modules.get("rest_framework.views")
+    return framework is not None and isinstance(cls, type) and issubclass(cls, framework.APIView)
+
+
+def _permissions(own: Callable[[], list[Any]], scopes: Sequence[str]) -> list[Any]:
+    from .contrib.rest_framework import IsEgnyteLinked
+
+    return [*own(), IsEgnyteLinked.needing(*scopes)()]
+
+
+def _guarded_api(view: Any, scopes: Sequence[str]) -> Any:
+    """What ``as_view()`` of a subclass returns, which asks for a linked account besides."""
+    cls: Any = view.cls
+
+    def get_permissions(self: Any) -> list[Any]:
+        return _permissions(functools.partial(cls.get_permissions, self), scopes)
+
+    names = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+    linked: Any = type(cls.__name__, (cls,), {**names, "get_permissions": get_permissions})
+    actions = getattr(view, "actions", None)
+    of_viewset = () if actions is None else (actions,)
+    return functools.update_wrapper(
+        linked.as_view(*of_viewset, **view.initkwargs), view, updated=()
+    )
 
 
 def _refusal(
@@ -69,9 +124,7 @@ def _refusal(
     account = client.account
     if account is None:
         return to_connect(request, scopes=scopes)
-    # No scope at all means every API (Egnyte's page on authentication).
-    if account.scopes and not set(scopes) <= set(account.scopes):
+    if missing := lacking(account.scopes, scopes):
         # With those it has: two pages that need different ones must not take turns.
-        wanted = [*account.scopes, *(scope for scope in scopes if scope not in account.scopes)]
-        return to_connect(request, domain=account.domain, scopes=wanted)
+        return to_connect(request, domain=account.domain, scopes=[*account.scopes, *missing])
     return None

@@ -7,6 +7,7 @@ exception may be logged, shown and pickled as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 RateLimitKind = Literal["qps", "daily", "token_endpoint"]
@@ -20,11 +21,27 @@ def gettext_noop(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """A linked account's token, as a call used it.
+
+    `unsettled` says that what came of the call was written in a transaction of the caller's, which
+    may be rolled back.
+    """
+
+    account_id: Any
+    user_id: Any
+    token_id: int
+    acting: bool = False
+    unsettled: bool = False
+
+
 class EgnyteError(Exception):
     """Anything that goes wrong between this site and Egnyte.
 
     `status` is the HTTP status of the answer, if there was one, `code` Egnyte's own error code,
-    `hint` what an operator can do about it, `host` the Egnyte host that was asked.
+    `hint` what an operator can do about it, `host` the Egnyte host that was asked, `retry_after`
+    the seconds to wait before the next try, where they are known.
     """
 
     retryable: bool = False
@@ -33,6 +50,9 @@ class EgnyteError(Exception):
     code: str | None = None
     hint: str = ""
     host: str | None = None
+    retry_after: float | None = None
+    used: TokenUse | None = None
+    """Which account and token the failed call used. The connection of an account says so."""
 
     def __init__(
         self,
@@ -42,6 +62,7 @@ class EgnyteError(Exception):
         code: str | None = None,
         hint: str = "",
         host: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         # What is not given keeps the class's own default.
@@ -53,6 +74,8 @@ class EgnyteError(Exception):
             self.hint = hint
         if host is not None:
             self.host = host
+        if retry_after is not None:
+            self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
@@ -82,27 +105,20 @@ class RateLimitedError(EgnyteError):
     """
 
     retryable = True
+    retry_after: float
 
     def __init__(
-        self,
-        message: str = "",
-        *,
-        retry_after: float,
-        kind: RateLimitKind,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
+        self, message: str = "", *, retry_after: float, kind: RateLimitKind, **details: Any
     ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after, **details)
         self.kind: RateLimitKind = kind
 
 
 class TokenExpiredError(EgnyteError):
-    """The access token has expired and its refresh is on the way: try again soon."""
+    """The access token has expired and is not replaced yet: try again in `retry_after` seconds."""
 
     retryable = True
+    retry_after: float = 5.0
 
 
 class ResponseError(EgnyteError):
@@ -125,7 +141,18 @@ class InvalidDomainError(EgnyteError, ValueError):
 
 
 class APIError(EgnyteError):
-    """Egnyte refused an API call, with the status and the code given."""
+    """Egnyte refused an API call, with the status and the code given.
+
+    `path` is that of the file or folder, if the call was about one. The message does not name it,
+    because logs may be read by people who may not see the folder.
+    """
+
+    path: str | None = None
+
+    def __init__(self, message: str = "", *, path: str | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        if path is not None:
+            self.path = path
 
 
 class BadRequestError(APIError):
@@ -172,7 +199,10 @@ class PartialFailureError(APIError):
 
 
 class ConflictError(APIError):
-    """409: something of that name exists, or the resource is in another state."""
+    """409: something of that name exists, or the resource is in another state.
+
+    Egnyte answers 403 for a folder that exists already; that is a ConflictError, too.
+    """
 
     status = 409
 
@@ -243,7 +273,10 @@ class RequestQuotaError(OAuthError):
 
 
 class InactiveKeyError(OAuthError):
-    """INTERNAL_ERROR, 401, "No active developer profile found for api key"."""
+    """INTERNAL_ERROR, 401, "No active developer profile found for api key".
+
+    Also "No valid app info found for api key", the newer text, and others that blame the key.
+    """
 
     status = 401
     code = "INTERNAL_ERROR"
@@ -311,17 +344,8 @@ class MissingCredentialsError(OAuthError):
 class StateError(EgnyteError):
     """A callback whose state is missing, expired, spent, or another user's (`reason`)."""
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        reason: StateReason,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
+    def __init__(self, message: str = "", *, reason: StateReason, **details: Any) -> None:
+        super().__init__(message, **details)
         self.reason: StateReason = reason
 
 
@@ -353,16 +377,7 @@ class TooManyFailuresError(LinkError):
     """Too many failed attempts. `retry_after` is in seconds."""
 
     retryable = True
+    retry_after: float
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        retry_after: float,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
-        self.retry_after = retry_after
+    def __init__(self, message: str = "", *, retry_after: float, **details: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **details)

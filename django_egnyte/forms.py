@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import gateway
 from .exceptions import InvalidDomainError
+from .secret import Secret
 
 
 class DomainForm(forms.Form):
@@ -16,7 +17,7 @@ class DomainForm(forms.Form):
 
     domain = forms.CharField(
         label=_("Egnyte domain"),
-        max_length=255,
+        max_length=4000,  # the address of any page may be pasted
         help_text=_("The first part of your Egnyte address: “acme” for acme.egnyte.com."),
         widget=forms.TextInput(
             attrs={
@@ -43,6 +44,13 @@ class DomainForm(forms.Form):
             ) from None
 
 
+class SecretField(forms.CharField):
+    """Takes a ``Secret``, or text, and gives a ``Secret``, so that no form holds a password."""
+
+    def clean(self, value: Any) -> Secret:
+        return Secret(super().clean(value.reveal() if isinstance(value, Secret) else value))
+
+
 class PasswordForm(forms.Form):
     """Egnyte's username and password, for the flow of internal applications."""
 
@@ -51,7 +59,7 @@ class PasswordForm(forms.Form):
         max_length=255,
         widget=forms.TextInput(attrs={"autocapitalize": "none", "autocomplete": "username"}),
     )
-    password = forms.CharField(
+    password = SecretField(
         label=_("Egnyte password"),
         max_length=1024,
         strip=False,

@@ -14,6 +14,7 @@ import argparse
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,12 +33,15 @@ SITE_PORT, SANDBOX_PORT = 8000, 8765
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="walk through the story and exit")
+    parser.add_argument("--port", type=int, help=f"the site's port; by default near {SITE_PORT}")
     options = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 (this very file is what an older one starts)
         return complain(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
+    if options.port is not None and not is_free(options.port):
+        return complain(f"Port {options.port} is in use, or not for this user. Name another.")
     from environment import NotPrepared, prepared
 
     environ = clean_environ() if options.check else dict(os.environ)
@@ -46,17 +50,27 @@ def main() -> int:
     except NotPrepared as error:
         return complain(str(error))
     if not options.check:
-        return demo(str(python), environ, Path(environ.get("EXAMPLE_VAR", HERE / "var")))
+        var = Path(environ.get("EXAMPLE_VAR", HERE / "var"))
+        return demo(str(python), environ, var, options.port)
     with tempfile.TemporaryDirectory(prefix="egnyte-example-") as folder:
         return check(str(python), environ, Path(folder))
 
 
-def demo(python: str, environ: dict[str, str], var: Path) -> int:
+def is_free(port: int) -> bool:
+    """Whether a server can listen on this port of the loopback interface."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except (OSError, OverflowError):
+        return False
+
+
+def demo(python: str, environ: dict[str, str], var: Path, port: int | None) -> int:
     """Run until interrupted."""
     from processes import Ended, Processes, port_near
 
     sandbox_port = None if environ.get("EGNYTE_CLIENT_ID") else port_near(SANDBOX_PORT)
-    site = f"http://127.0.0.1:{port_near(SITE_PORT)}"
+    site = f"http://127.0.0.1:{port or port_near(SITE_PORT)}"
     # Whoever may reach real files needs a password that nobody can guess.
     words = "demo admin"
     if sandbox_port is None:

@@ -27,6 +27,8 @@ SERVICES = {
     "redis": os.environ.get("EGNYTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
 }
 PROGRAMS = {"browser": ("chromium", "chromedriver"), "node": ("node", "npm")}
+# What browsers send when they go to a page.
+ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 # Where a service in this list is missing, a test that needs it fails instead of being skipped.
 REQUIRED = {name for name in os.environ.get("EGNYTE_TEST_REQUIRE", "").split(",") if name}
 
@@ -75,6 +77,7 @@ def answers(name: str) -> bool:
 def browser(client: Client, egnyte_user: Any) -> Client:
     """The browser of the site's user."""
     client.force_login(egnyte_user)
+    client.defaults["HTTP_ACCEPT"] = ACCEPT
     return client
 
 

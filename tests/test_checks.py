@@ -16,9 +16,12 @@ from django.test import override_settings
 from django.urls import include, path, set_script_prefix
 
 from django_egnyte import checks, conf
+from django_egnyte.checks.site import names, setting_names
 from django_egnyte.middleware import EgnyteMiddleware
 from django_egnyte.models import AccountEvent
 from django_egnyte.schedules import BEAT_SCHEDULE
+
+from .docpages import settings_of_the_code
 
 OURS = "django_egnyte.middleware.EgnyteMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -249,7 +252,7 @@ def test_a_redirect_uri_may_be_in_any_language(language: str) -> None:
 def test_without_urls_there_is_no_callback_to_compare_with(settings: Any) -> None:
     uri = "https://site.example/oauth/callback/"
 
-    assert found(ROOT_URLCONF=urls(), EGNYTE_REDIRECT_URI=uri) == []
+    assert found(ROOT_URLCONF=urls(), EGNYTE_REDIRECT_URI=uri) == ["egnyte.W012"]
     del settings.ROOT_URLCONF
     assert found(EGNYTE_REDIRECT_URI=uri) == []
 
@@ -265,7 +268,7 @@ def test_domains_in_all_their_forms_are_understood() -> None:
 
 
 def test_missing_sessions_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_egnyte.checks.apps.is_installed", lambda name: False)
+    monkeypatch.setattr("django_egnyte.checks.site.apps.is_installed", lambda name: False)
 
     assert found() == ["egnyte.E016"]
 
@@ -314,3 +317,50 @@ class TestSchedule:
 
 def test_a_site_without_celery_is_not_asked_for_a_schedule() -> None:
     assert found() == []
+
+
+class NoUrls:
+    urlpatterns: list[Any] = []
+
+
+def test_urls_that_are_not_included_are_found() -> None:
+    assert found(ROOT_URLCONF=NoUrls) == ["egnyte.W012"]
+    assert found(ROOT_URLCONF=None) == []
+
+
+def test_urls_that_cannot_be_imported_are_djangos_trouble() -> None:
+    with override_settings(ROOT_URLCONF="no.such.module"):
+        assert [str(each.id) for each in checks.check_site()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("EGNYTE_CLIENT_SECRT", "EGNYTE_CLIENT_SECRET"),
+        ("EGNYTE_DOMAINS", "EGNYTE_DOMAIN"),
+        ("EGNYTE_ENCRYPTION_KEY", "EGNYTE_ENCRYPTION_KEYS"),
+        ("EGNYTE_REDIRECT_URL", "EGNYTE_REDIRECT_URI"),
+        ("EGNYTE_SCOPE", "EGNYTE_SCOPES"),
+        ("EGNYTE_CIPHERS", "EGNYTE_CIPHER"),
+    ],
+)
+def test_a_misspelt_setting_is_found_with_the_nearest_name(name: str, nearest: str) -> None:
+    (message,) = messages_of(**{name: "a-secret-value"})
+    assert message.id == "egnyte.W013"
+    assert name in message.msg
+    assert f"Did you mean {nearest}?" in str(message.hint)
+    assert "a-secret-value" not in f"{message.msg}{message.hint}"
+
+
+def test_a_setting_of_the_sites_own_is_found_without_a_suggestion() -> None:
+    (message,) = messages_of(EGNYTE_ZZZ="x")
+    assert message.id == "egnyte.W013"
+    assert "Did you mean" not in str(message.hint)
+
+
+def test_every_setting_that_the_code_reads_is_known() -> None:
+    known = setting_names()
+    assert known == settings_of_the_code()
+    for name in sorted(known):
+        with override_settings(**{name: None}):
+            assert [str(each.id) for each in names()] == []

@@ -40,6 +40,17 @@ class Based(View):
         return HttpResponse("class")
 
 
+@egnyte_required
+class Decorated(View):
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse("decorated")
+
+
+@egnyte_required(scopes=["Egnyte.user"])
+class DecoratedScoped(Decorated):
+    pass
+
+
 class AsyncBased(View):
     async def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse("async")
@@ -61,6 +72,8 @@ urlpatterns = [
     path("scoped/", scoped),
     path("aplain/", aplain),
     path("class/", Based.as_view()),
+    path("decorated/", Decorated.as_view()),
+    path("decorated-scoped/", DecoratedScoped.as_view()),
     path("async-class/", egnyte_required(AsyncBased.as_view())),
     path("async-dispatch/", AsyncDispatched.as_view()),
     path("async-handler/", AsyncHandled.as_view()),
@@ -70,7 +83,9 @@ urlpatterns = [
 pytestmark = pytest.mark.urls(__name__)
 
 
-@pytest.mark.parametrize("url", ["/plain/word/", "/class/", "/scoped/"])
+@pytest.mark.parametrize(
+    "url", ["/plain/word/", "/class/", "/scoped/", "/decorated/", "/decorated-scoped/"]
+)
 def test_a_user_without_an_account_connects_and_comes_back(browser: Client, url: str) -> None:
     response = browser.get(url)
     assert response.status_code == 302
@@ -140,7 +155,7 @@ def test_an_async_view_is_guarded_too(
     client.force_login(egnyte_user)
 
     async def fetch() -> Any:
-        return await client.get(url)
+        return await client.get(url, headers={"Accept": "text/html"})
 
     wanted = f"/egnyte/connect/?next={quote(url, safe='')}"
     assert async_to_sync(fetch)()["Location"] == wanted
@@ -156,3 +171,24 @@ def test_an_async_view_is_guarded_under_wsgi(
     assert browser.get(url).status_code == 302
     request.getfixturevalue("egnyte_account")
     assert browser.get(url).content == b"async"
+
+
+def test_a_decorated_class_asks_for_its_scopes(
+    browser: Client, egnyte_account: EgnyteAccount
+) -> None:
+    assert "scopes" in walk.query_of(browser.get("/decorated-scoped/")["Location"])
+    EgnyteAccount.objects.write(scopes=["Egnyte.user"])
+    assert browser.get("/decorated-scoped/").content == b"decorated"
+
+
+def test_a_decorated_class_keeps_its_name() -> None:
+    assert (Decorated.__name__, Decorated.__module__) == ("Decorated", __name__)
+
+
+def test_a_method_says_how_it_is_decorated() -> None:
+    with pytest.raises(TypeError, match=r"@method_decorator\(egnyte_required\)"):
+
+        class Wrong(View):
+            @egnyte_required
+            def get(self, request: HttpRequest) -> HttpResponse:
+                return HttpResponse("never")

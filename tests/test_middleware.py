@@ -11,10 +11,10 @@ from django.test import AsyncClient, Client
 from django.urls import include, path
 
 from django_egnyte import middleware, queue
-from django_egnyte.access import Unsettled, settle_again
+from django_egnyte.access import settle_again
 from django_egnyte.choices import EventKind, Status
-from django_egnyte.exceptions import TokenExpiredError, UnauthorizedError
-from django_egnyte.models import AccountEvent, EgnyteAccount
+from django_egnyte.exceptions import NotLinkedError, TokenExpiredError, TokenUse, UnauthorizedError
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import refresh as refreshing
 from django_egnyte.services import sweep
@@ -53,6 +53,18 @@ async def adirect(request: Any) -> HttpResponse:
     return JsonResponse(await request.egnyte.auserinfo())
 
 
+async def aborrowed(request: Any, pk: int) -> JsonResponse:
+    """Neither waits for `aegnyte()`: the first call finds the accounts."""
+    account = await EgnyteAccount.objects.aget(pk=pk)
+    acting = request.egnyte.act_as(username="jsmith")
+    try:
+        own = await request.egnyte.for_account(account).auserinfo()
+    except NotLinkedError:
+        own = {}
+    refused = await acting.aget("/pubapi/v1/userinfo")  # the user is no administrator
+    return JsonResponse({"acting": refused.status_code, "own": bool(own)})
+
+
 def patient(request: Any) -> HttpResponse:
     try:
         return userinfo(request)
@@ -68,6 +80,7 @@ urlpatterns = [
     path("auserinfo/", auserinfo),
     path("adirect/", adirect),
     path("of/<int:pk>/", somebody_elses),
+    path("aborrowed/<int:pk>/", aborrowed),
     path("egnyte/", include("django_egnyte.urls")),
 ]
 
@@ -104,7 +117,8 @@ def test_a_page_without_an_account_is_sent_to_connect_and_back(browser: Client) 
 
 
 def test_an_anonymous_page_is_sent_to_connect(client: Client, db: None) -> None:
-    assert client.get("/userinfo/")["Location"].startswith("/egnyte/connect/")
+    response = client.get("/userinfo/", headers={"Accept": "text/html"})
+    assert response["Location"].startswith("/egnyte/connect/")
 
 
 def test_a_post_is_not_come_back_to(browser: Client) -> None:
@@ -124,7 +138,7 @@ def test_a_401_that_escapes_leads_to_connect_with_the_domain(
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     response = getattr(browser, method)("/userinfo/")
     assert response.status_code == 302
     expected = {"domain": "acme.egnyte.com"} | ({"next": "/userinfo/"} if method == "get" else {})
@@ -139,7 +153,7 @@ def test_a_401_of_somebody_elses_account_is_not_this_users_to_settle(
     stranger = browser_of(another_user(django_user_model, django_username_field))
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     with pytest.raises(UnauthorizedError):
         stranger.get(f"/of/{account.pk}/")
 
@@ -154,7 +168,7 @@ def test_nor_is_it_if_this_user_has_an_account_at_the_same_domain(
     egnyte_sandbox.policy.style = "legacy"
     other = another_user(django_user_model, django_username_field)
     theirs = link_account(egnyte_sandbox, other, username="bdoe")
-    egnyte_sandbox.revoke(theirs.access_token)
+    egnyte_sandbox.revoke(theirs.open_token())
     with pytest.raises(UnauthorizedError):
         browser.get(f"/of/{theirs.pk}/")
 
@@ -163,9 +177,7 @@ def test_a_site_without_messages_is_led_to_connect_all_the_same(
     browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any, settings: Any
 ) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "messages" not in name]
-    egnyte_sandbox.policy.style = "legacy"
-    egnyte_sandbox.revoke(egnyte_account.access_token)
-    EgnyteAccount.objects.write(refresh_token="", refresh_fingerprint="")
+    egnyte_sandbox.revoke(egnyte_account.open_token())
     assert browser.get("/userinfo/")["Location"].startswith("/egnyte/connect/?")
 
 
@@ -194,7 +206,7 @@ def test_a_suspicion_outlives_the_views_transaction(
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     assert browser.get("/userinfo/").status_code == 302
     assert EgnyteAccount.objects.get().status == Status.SUSPECT
     assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
@@ -209,7 +221,7 @@ def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
     page: str,
 ) -> None:
     """Whether the view is rolled back or catches the error."""
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     browser.raise_request_exception = False
     assert browser.get(page).status_code == (500 if page == "/userinfo/" else 200)
     assert sweep.refresh_due(actor="test") == {"refreshed": 1}
@@ -219,12 +231,13 @@ def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
 def test_what_befell_an_older_token_is_not_written_down(
     atomic_requests: None, browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
-    version = egnyte_account.token_version
+    before = EgnyteGrant.objects.get().next_refresh_at
+    older = (egnyte_account.token_id or 0) - 1
     for error in (UnauthorizedError("No."), TokenExpiredError("Later.")):
-        error._egnyte_unsettled = Unsettled(egnyte_account.pk, version - 1, acting=False)  # type: ignore[union-attr]
+        error.used = TokenUse(egnyte_account.pk, egnyte_account.user_id, older, unsettled=True)
         settle_again(error)
-    found = EgnyteAccount.objects.get()
-    assert (found.status, found.next_refresh_at) == (Status.ACTIVE, egnyte_account.next_refresh_at)
+    assert EgnyteAccount.objects.get().status == Status.ACTIVE
+    assert EgnyteGrant.objects.get().next_refresh_at == before
 
 
 def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
@@ -232,11 +245,11 @@ def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
 ) -> None:
     sent: list[Any] = []
     monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
-    monkeypatch.delattr(refreshing, "EgnyteAccount")
+    monkeypatch.delattr(refreshing, "EgnyteGrant")
     refreshing.request_refresh(egnyte_account)
     with transaction.atomic():
         refreshing.request_refresh(egnyte_account)
-    expected = ("refresh_account", egnyte_account.pk, egnyte_account.token_version)
+    expected = ("refresh_account", egnyte_account.pk, egnyte_account.token_id)
     assert sent == [expected] * 2
 
 
@@ -252,7 +265,7 @@ def test_the_views_error_is_told_of_when_the_database_fails_after_it(
         raise OperationalError("gone")
 
     monkeypatch.setattr(middleware, "settle_again", fail)
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     with pytest.raises(TokenExpiredError):
         browser.get("/userinfo/")
     events = [getattr(record, "event", None) for record in caplog.records]
@@ -269,7 +282,7 @@ def run_async(user: Any, url: str, **headers: str) -> Any:
     client.force_login(user)
 
     async def fetch() -> Any:
-        return await client.get(url, headers=headers)
+        return await client.get(url, headers={"Accept": "text/html"} | headers)
 
     return async_to_sync(fetch)()
 
@@ -283,6 +296,22 @@ def test_an_async_view_awaits_its_client(
     assert (found["username"], found["status"]) == ("jsmith", 200)
     assert found["pk"] == egnyte_account.pk
     assert run_async(egnyte_account.user, "/adirect/").json()["username"] == "jsmith"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_need_not_wait_before_it_acts_or_takes_another_account(
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    django_user_model: Any,
+    django_username_field: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_atomic_requests(monkeypatch)
+    other = another_user(django_user_model, django_username_field)
+    theirs = link_account(egnyte_sandbox, other, username="bdoe")
+    for account, own in ((egnyte_account, True), (theirs, False)):
+        found = run_async(egnyte_account.user, f"/aborrowed/{account.pk}/").json()
+        assert found == {"acting": 403, "own": own}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -301,9 +330,9 @@ def test_an_async_view_refreshes_its_token(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_atomic_requests(monkeypatch)
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     assert run_async(egnyte_account.user, "/auserinfo/").json()["username"] == "jsmith"
-    assert EgnyteAccount.objects.get().token_version == egnyte_account.token_version + 1
+    assert EgnyteAccount.objects.get().token_id == egnyte_account.token_id + 1
 
 
 def without_atomic_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,51 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import time
+from http.cookies import Morsel, SimpleCookie
 from typing import Any
 
 import pytest
 from django.core import signing
+from django.http import HttpResponse
 
 from django_egnyte import state
 from django_egnyte.conf import STATE_LIFETIME, STATES_AT_MOST
 from django_egnyte.exceptions import StateError
+from django_egnyte.secret import Secret
 
 from .values import assert_stays_as_made
 
 
-def begin(session: dict[str, Any], **changes: Any) -> str:
+class Browser:
+    """Keeps cookies as a browser does, each for its path."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Morsel[str]] = {}
+
+    def take(self, response: HttpResponse) -> None:
+        for name, morsel in response.cookies.items():
+            key = (name, morsel["path"])
+            self.kept.pop(key, None)
+            if morsel["max-age"] != 0:
+                self.kept[key] = morsel
+
+    def sends(self, path: str) -> dict[str, str]:
+        return {name: each.value for (name, of), each in self.kept.items() if path.startswith(of)}
+
+    def header(self, path: str) -> str:
+        return "; ".join(f"{name}={value}" for name, value in self.sends(path).items())
+
+    @property
+    def attempts(self) -> list[Morsel[str]]:
+        return [each for (name, _), each in self.kept.items() if name.startswith(state.PREFIX)]
+
+
+CONNECT, CALLBACK, DOMAIN, IMPLICIT = (
+    f"/egnyte/{name}/" for name in ("connect", "callback", "domain", "implicit")
+)
+
+
+def begin(browser: Browser, **changes: Any) -> str:
     values: dict[str, Any] = {
         "user": "7",
         "flow": "authorization_code",
@@ -25,24 +55,37 @@ def begin(session: dict[str, Any], **changes: Any) -> str:
         "next": "/files/",
         "relink": 12,
     }
-    return state.begin(session, **values | changes)
+    response, given = HttpResponse(), state.new()
+    state.begin(browser.sends(CONNECT), response, given, **values | changes)
+    browser.take(response)
+    return given
 
 
-def reason_of(session: dict[str, Any], given: str, user: str = "7") -> str:
+def park(browser: Browser, attempt: state.Attempt, code: str = "a code") -> str:
+    response = HttpResponse()
+    parked = state.park(response, attempt, Secret(code))
+    browser.take(response)
+    return parked
+
+
+def recall(browser: Browser, given: str, user: str = "7", **options: Any) -> state.Attempt:
+    return state.recall(browser.sends(CALLBACK), given, user=user, **options)
+
+
+def reason_of(browser: Browser, given: str, user: str = "7") -> str:
     with pytest.raises(StateError) as caught:
-        state.recall(session, given, user=user)
+        recall(browser, given, user)
     assert given == "" or given not in str(caught.value)
     return str(caught.value.reason)
 
 
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    now = time.time() + seconds
-    monkeypatch.setattr(state.time, "time", lambda: now)
+def at(monkeypatch: pytest.MonkeyPatch, second: float) -> None:
+    monkeypatch.setattr(state.time, "time", lambda: 1_800_000_000 + second)
 
 
 def test_an_attempt_is_recalled_as_it_was_begun() -> None:
-    session: dict[str, Any] = {}
-    attempt = state.recall(session, begin(session), user="7")
+    browser = Browser()
+    attempt = recall(browser, begin(browser))
     assert (attempt.user, attempt.flow, attempt.host) == (
         "7", "authorization_code", "acme.egnyte.com",
     )  # fmt: skip
@@ -52,184 +95,234 @@ def test_an_attempt_is_recalled_as_it_was_begun() -> None:
 
 
 def test_states_are_long_and_never_the_same() -> None:
-    states = {begin({}) for _ in range(100)}
+    states = {state.new() for _ in range(100)}
     assert len(states) == 100
-    assert min(map(len, states)) >= 43  # 256 bits
+    assert {len(base64.urlsafe_b64decode(each + "=")) for each in states} == {32}  # 256 bits
 
 
-def test_the_session_does_not_hold_the_state_itself() -> None:
-    session: dict[str, Any] = {}
-    assert begin(session) not in repr(session)
+def test_the_cookie_is_for_the_callback_alone(settings: Any) -> None:
+    for secure, domain in ((False, None), (True, ".site.example")):
+        settings.SESSION_COOKIE_SECURE, settings.SESSION_COOKIE_DOMAIN = secure, domain
+        browser = Browser()
+        begin(browser)
+        (cookie,) = browser.attempts
+        assert cookie["path"] == CALLBACK
+        assert cookie["httponly"] is True
+        assert cookie["samesite"] == "Lax"
+        assert cookie["max-age"] == STATE_LIFETIME
+        assert bool(cookie["secure"]) is secure
+        assert (cookie["domain"] or None) == domain
+        assert browser.sends("/files/") == {}
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("https://site.example/app/egnyte/callback/", "/app/egnyte/callback/"),
+        ("https://site.example", "/"),
+        ("https://site.example/a?b=c", "/a"),
+    ],
+)
+def test_the_cookies_path_is_the_one_that_the_browser_sees(uri: str, path: str) -> None:
+    browser = Browser()
+    begin(browser, redirect_uri=uri)
+    assert [each["path"] for each in browser.attempts] == [path]
+
+
+def test_an_implicit_answer_is_awaited_for_longer_and_by_its_own_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Egnyte has issued that token: known to be late, it can be revoked."""
+    browser = Browser()
+    at(monkeypatch, 0)
+    given = begin(browser, flow="implicit")
+    (cookie,) = browser.attempts
+    assert (cookie["path"], cookie["max-age"]) == (IMPLICIT, state.LATE_TOKEN)
+    at(monkeypatch, STATE_LIFETIME + 1)
+    sent = browser.sends(IMPLICIT)
+    assert state.recall(sent, given, user="7", late=True).flow == "implicit"
+    with pytest.raises(StateError):
+        state.recall(sent, given, user="7")
+
+
+def test_no_cookie_holds_the_state_itself() -> None:
+    browser = Browser()
+    assert begin(browser) not in browser.header(CALLBACK) + browser.header(CONNECT)
 
 
 @pytest.mark.parametrize("given", ["", "guessed", "x" * 1_000_000, "\x00", "é", state.PREFIX])
 def test_a_state_that_was_not_begun_here_is_missing(given: str) -> None:
-    session: dict[str, Any] = {}
-    begin(session)
-    assert reason_of(session, given) == "missing"
+    browser = Browser()
+    begin(browser)
+    assert reason_of(browser, given) == "missing"
 
 
-def test_a_state_lives_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {}
-    given = begin(session)
-    later(monkeypatch, STATE_LIFETIME - 5)
-    state.recall(session, given, user="7")
-    later(monkeypatch, STATE_LIFETIME + 5)
-    assert reason_of(session, given) == "expired"
+def test_a_state_is_good_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser()
+    at(monkeypatch, 0)
+    given = begin(browser)
+    at(monkeypatch, STATE_LIFETIME)
+    recall(browser, given)
+    at(monkeypatch, STATE_LIFETIME + 1)
+    assert reason_of(browser, given) == "expired"
 
 
 @pytest.mark.parametrize("user", ["8", "", "77", "None"])
 def test_a_state_of_another_user_is_foreign(user: str) -> None:
-    session: dict[str, Any] = {}
-    assert reason_of(session, begin(session), user) == "foreign"
+    browser = Browser()
+    given = begin(browser)
+    assert reason_of(browser, given, user) == "foreign"
+    found = state.begun_by_anybody(browser.sends(CALLBACK), given)
+    assert found is not None and found.next == "/files/"
 
 
-def test_what_was_not_signed_by_this_site_is_not_believed() -> None:
-    session: dict[str, Any] = {}
-    given = begin(session)
-    (key,) = session
+def test_a_state_of_nobodys_leads_nowhere() -> None:
+    browser = Browser()
+    begin(browser)
+    assert state.begun_by_anybody(browser.sends(CALLBACK), "guessed") is None
+
+
+def test_what_was_not_signed_by_this_site_for_this_state_is_not_believed() -> None:
+    browser = Browser()
+    given, other = begin(browser), begin(browser)
+    first, second = (each.key for each in browser.attempts)
+    sent = browser.sends(CALLBACK)
+    salt = f"{state.SALT}|{first}"
     for forged in (
         signing.dumps({"user": "7", "host": "evil.example"}),  # another salt
-        signing.dumps(["no", "dict"], salt=state.SALT),
-        signing.dumps({"user": "7"}, salt=state.SALT),
-        signing.dumps(None, salt=state.SALT),
-        session[key][:-1] + ("A" if session[key][-1] != "A" else "B"),
-        {"user": "7"},
-        None,
-        17,
+        signing.dumps(["no", "dict"], salt=salt),
+        signing.dumps({"user": "7"}, salt=salt),
+        signing.dumps(None, salt=salt),
+        sent[first][:-1] + ("A" if sent[first][-1] != "A" else "B"),
+        sent[second],
+        "x" * 100_000,
+        "",
+        ".",
+        ".eJx:x",
     ):
-        assert reason_of({key: forged}, given) == "missing"
+        with pytest.raises(StateError) as caught:
+            state.recall(sent | {first: forged}, given, user="7")
+        assert caught.value.reason == "missing"
+        assert state.begun_by_anybody(sent | {first: forged}, given) is None
+    state.recall(sent | {first: sent[second]}, other, user="7")
 
 
-def test_two_attempts_do_not_disturb_each_other() -> None:
-    session: dict[str, Any] = {}
-    one, two = begin(session, host="acme.egnyte.com"), begin(session, host="globex.egnyte.com")
-    assert state.recall(session, one, user="7").host == "acme.egnyte.com"
-    assert state.recall(session, two, user="7").host == "globex.egnyte.com"
+def test_two_attempts_that_begin_at_once_are_both_kept() -> None:
+    browser = Browser()
+    responses = [HttpResponse(), HttpResponse()]
+    states = [state.new(), state.new()]
+    sent = browser.sends(CONNECT)
+    for response, given, host in zip(responses, states, ("acme", "globex"), strict=True):
+        state.begin(
+            sent, response, given, user="7", flow="authorization_code", host=host,
+            redirect_uri="https://site.example/egnyte/callback/", scopes=(),
+        )  # fmt: skip
+    for response in reversed(responses):
+        browser.take(response)
+    assert [recall(browser, given).host for given in states] == ["acme", "globex"]
 
 
-def test_the_oldest_attempts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {"cart": "kept"}
+def test_the_oldest_attempts_make_room() -> None:
+    browser = Browser()
     given = []
-    for second in range(STATES_AT_MOST + 3):
-        later(monkeypatch, second)
-        given.append(begin(session))
-        assert len(session) - 1 <= STATES_AT_MOST
-    assert [reason_of(session, each) for each in given[:3]] == ["missing"] * 3
+    for _ in range(STATES_AT_MOST + 3):
+        given.append(begin(browser))
+        assert len(browser.attempts) <= STATES_AT_MOST
+    assert [reason_of(browser, each) for each in given[:3]] == ["missing"] * 3
     for each in given[3:]:
-        state.recall(session, each, user="7")
-    assert session["cart"] == "kept"
+        recall(browser, each)
 
 
-def test_what_is_broken_or_expired_makes_room_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {state.PREFIX + "broken": 17}
-    old = begin(session)
-    later(monkeypatch, STATE_LIFETIME + 1)
-    new = begin(session)
-    assert len(session) == 1
-    assert reason_of(session, old) == "missing"
-    state.recall(session, new, user="7")
+@pytest.mark.parametrize("length", [500, 1_900, 10_000])
+def test_cookies_stay_small_however_long_next_is(length: int) -> None:
+    browser = Browser()
+    path = "/" + "".join(base64.b32encode(bytes(str(n), "ascii")).decode() for n in range(length))
+    given = [begin(browser, next=path[:length]) for _ in range(STATES_AT_MOST)]
+    assert len(browser.header(CALLBACK)) <= state.ALL_COOKIES + 500
+    for cookie in browser.attempts:
+        assert len(cookie.OutputString()) < 4096
+    newest = recall(browser, given[-1])
+    assert newest.next == (path[:length] if length < 2_000 else "")
+    assert newest.host == "acme.egnyte.com"
 
 
-def at(monkeypatch: pytest.MonkeyPatch, second: float) -> None:
-    monkeypatch.setattr(state.time, "time", lambda: 1_800_000_000 + second)
+@pytest.mark.parametrize(
+    "listed",
+    ["", "x", ".-.", "0" * 32 + "-", "g" * 32 + "-1", "0" * 32 + "-1." * 9_000, "\x00", "é"],
+)
+def test_a_list_of_attempts_that_somebody_wrote_harms_nothing(listed: str) -> None:
+    response, given = HttpResponse(), state.new()
+    state.begin(
+        {state.INDEX: listed}, response, given, user="7", flow="authorization_code", host="",
+        redirect_uri="https://site.example/egnyte/callback/", scopes=(),
+    )  # fmt: skip
+    assert len(response.cookies) <= STATES_AT_MOST + 3
+    browser = Browser()
+    browser.take(response)
+    recall(browser, given)
 
 
-def test_the_ten_minutes_are_over_after_their_last_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {}
-    at(monkeypatch, 0)
-    given = begin(session)
-    at(monkeypatch, STATE_LIFETIME)
-    state.recall(session, given, user="7")
-    begin(session)  # throws nothing away yet
-    state.recall(session, given, user="7")
-    at(monkeypatch, STATE_LIFETIME + 1)
-    assert reason_of(session, given) == "expired"
-    begin(session)
-    assert reason_of(session, given) == "missing"
+def test_a_cookie_list_can_be_read_by_any_client() -> None:
+    browser = Browser()
+    begin(browser), begin(browser)
+    parsed = SimpleCookie(browser.header(CONNECT))
+    assert len(state._LISTED.findall(parsed[state.INDEX].value)) == 2
 
 
-def test_a_state_has_256_bits_however_it_comes_about() -> None:
-    session: dict[str, Any] = {}
-    begun = begin(session)
-    parked = state.park(session, state.recall(session, begun, user="7"), "a code")
-    for given in (begun, parked):
-        assert len(base64.urlsafe_b64decode(given + "=")) == 32
-
-
-def test_a_state_is_as_long_as_a_hundred_and_ninety_nine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for length, fits in ((199, True), (200, False)):
-        session: dict[str, Any] = {}
-        monkeypatch.setattr(state.secrets, "token_urlsafe", lambda size, n=length: "x" * n)
-        given = begin(session)
-        if fits:
-            state.recall(session, given, user="7")
-        else:
-            assert reason_of(session, given) == "missing"
-
-
-def test_an_attempt_that_an_earlier_release_began_is_recalled() -> None:
-    """Sessions outlive a deployment: neither the keys nor the form may move."""
-    session: dict[str, Any] = {}
-    key = "egnyte_state_" + hashlib.sha256(b"a state").hexdigest()[:32]
-    values = {"user": "7", "flow": "implicit", "host": "", "redirect_uri": "", "scopes": []}
-    values |= {"next": "", "relink": None, "started": int(time.time())}
-    session[key] = signing.dumps(values, salt="django_egnyte.state")
-    assert state.recall(session, "a state", user="7").flow == "implicit"
-
-
-def test_a_parked_code_is_taken_back_and_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {}
-    begun = begin(session)
-    attempt = state.recall(session, begun, user="7")
-    parked = state.park(session, attempt, "a code")
-    assert "a code" not in repr(session)
-    assert state.take_back(session, parked, user="7") == (attempt, "a code")
+def test_a_parked_code_is_taken_back_and_only_that() -> None:
+    browser = Browser()
+    begun = begin(browser)
+    attempt = recall(browser, begun)
+    parked = park(browser, attempt)
+    sent = browser.sends(DOMAIN)
+    assert "a code" not in repr(sent)
+    assert browser.sends(CALLBACK).keys().isdisjoint(sent)
+    assert state.take_back(sent, parked, user="7") == (attempt, Secret("a code"))
     # A parked attempt is no begun one, nor the other way round.
-    assert reason_of(session, parked) == "missing"
-    with pytest.raises(StateError) as caught:
-        state.take_back(session, begun, user="7")
-    assert caught.value.reason == "missing"
-    with pytest.raises(StateError) as caught:
-        state.take_back(session, parked, user="8")
-    assert caught.value.reason == "foreign"
+    everything = sent | browser.sends(CALLBACK)
+    for take, given, user, reason in (
+        (state.recall, parked, "7", "missing"),
+        (state.take_back, begun, "7", "missing"),
+        (state.take_back, parked, "8", "foreign"),
+    ):
+        with pytest.raises(StateError) as caught:
+            take(everything, given, user=user)
+        assert caught.value.reason == reason
 
 
-def test_a_parked_code_makes_room_and_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {}
+def test_a_parked_code_is_as_old_as_its_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser()
     at(monkeypatch, 0)
-    attempt = state.recall(session, begin(session), user="7")
-    for second in range(1, STATES_AT_MOST + 1):
-        at(monkeypatch, second)
-        begin(session)
-    parked = state.park(session, attempt, "a code")
-    assert len(session) == STATES_AT_MOST
-    # It is as old as the attempt that brought it, so it is the first to go.
-    assert state.take_back(session, parked, user="7")[1] == "a code"
-    begin(session)
-    with pytest.raises(StateError):
-        state.take_back(session, parked, user="7")
+    given = begin(browser)
+    at(monkeypatch, STATE_LIFETIME - 5)
+    parked = park(browser, recall(browser, given))
+    at(monkeypatch, STATE_LIFETIME + 5)
+    with pytest.raises(StateError) as caught:
+        state.take_back(browser.sends(DOMAIN), parked, user="7")
+    assert caught.value.reason == "expired"
 
 
 def test_a_parked_code_that_no_key_opens_is_missing(settings: Any) -> None:
-    session: dict[str, Any] = {}
+    browser = Browser()
     settings.EGNYTE_ENCRYPTION_KEYS = ["an old key of thirty-two characters or more"]
-    parked = state.park(session, state.recall(session, begin(session), user="7"), "a code")
+    parked = park(browser, recall(browser, begin(browser)))
     settings.EGNYTE_ENCRYPTION_KEYS = ["a new key of thirty-two characters or more"]
     with pytest.raises(StateError) as caught:
-        state.take_back(session, parked, user="7")
+        state.take_back(browser.sends(DOMAIN), parked, user="7")
     assert caught.value.reason == "missing"
 
 
-def test_broken_attempts_go_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    session: dict[str, Any] = {}
-    given = begin(session)
-    for number, broken in enumerate((17, "unsigned", signing.dumps(None, salt=state.SALT))):
-        session[f"{state.PREFIX}{number}"] = broken
-    session[state.PREFIX + "no time"] = signing.dumps({"started": "soon"}, salt=state.SALT)
-    begin(session)
-    assert len(session) == 2
-    state.recall(session, given, user="7")
+def test_the_longest_code_fits_beside_the_longest_next() -> None:
+    browser = Browser()
+    path = "/" + base64.b64encode(bytes(n * 7 % 256 for n in range(1_400))).decode()
+    attempt = recall(browser, begin(browser, next=path))
+    parked = park(browser, attempt, "c" * state.LONGEST_CODE)
+    assert len(browser.header(DOMAIN)) < 4096
+    taken, code = state.take_back(browser.sends(DOMAIN), parked, user="7")
+    assert code == Secret("c" * state.LONGEST_CODE)
+    assert taken.host == attempt.host
+    with pytest.raises(ValueError, match="cookie"):
+        park(browser, attempt, "c" * (state.LONGEST_CODE + 1))
 
 
 def test_an_attempt_stays_what_it_was_begun_as() -> None:

@@ -28,8 +28,8 @@ def test_the_page_shows_the_users_accounts_and_no_token(
     page = response.content.decode()
     assert response.status_code == 200
     assert "acme.egnyte.com" in page
-    assert egnyte_account.access_token not in page
-    assert egnyte_account.refresh_token not in page
+    assert egnyte_account.open_token() not in page
+    assert egnyte_account.opened_token().refresh_token.reveal() not in page
     assert response["Referrer-Policy"] == "same-origin"
     assert "no-store" in response["Cache-Control"]
     assert "acme.egnyte.com" not in stranger.get(reverse("egnyte:accounts")).content.decode()
@@ -68,12 +68,14 @@ def test_disconnect_makes_at_most_seven_queries(
 
 
 @pytest.mark.parametrize("name", ["disconnect", "default"])
-@pytest.mark.parametrize("method", ["get", "head", "put", "delete"])
+@pytest.mark.parametrize(
+    ("method", "status"), [("get", 302), ("head", 302), ("put", 405), ("delete", 405)]
+)
 def test_only_a_post_changes_anything(
-    browser: Client, egnyte_account: EgnyteAccount, name: str, method: str
+    browser: Client, egnyte_account: EgnyteAccount, name: str, method: str, status: int
 ) -> None:
     response = getattr(browser, method)(reverse(f"egnyte:{name}", args=[egnyte_account.pk]))
-    assert response.status_code == 405
+    assert response.status_code == status
     assert EgnyteAccount.objects.filter(pk=egnyte_account.pk).exists()
 
 
@@ -84,7 +86,7 @@ def test_another_users_account_is_a_404(
     assert stranger.post(reverse(f"egnyte:{name}", args=[egnyte_account.pk])).status_code == 404
     assert stranger.post(reverse(f"egnyte:{name}", args=[10**18])).status_code == 404
     assert EgnyteAccount.objects.get().is_default
-    assert egnyte_sandbox.is_alive(egnyte_account.access_token)
+    assert egnyte_sandbox.is_alive(egnyte_account.open_token())
 
 
 @pytest.mark.parametrize("name", ["disconnect", "default"])
@@ -129,3 +131,14 @@ def test_after_the_default_is_disconnected_another_can_be_used(
     link_account(egnyte_sandbox, egnyte_user, domain="globex", username="mmiller")
     browser.post(disconnect_url(egnyte_account))
     assert browser.get("/egnyte-userinfo/").json()["username"] == "mmiller"
+
+
+@pytest.mark.parametrize("name", ["disconnect", "default"])
+def test_a_log_in_in_between_leads_to_the_accounts(
+    client: Client, egnyte_account: EgnyteAccount, name: str
+) -> None:
+    to_login = client.post(reverse(f"egnyte:{name}", args=[egnyte_account.pk]))
+    client.force_login(egnyte_account.user)
+    back = client.get(walk.query_of(to_login["Location"])["next"])
+    assert (back.status_code, back["Location"]) == (302, reverse("egnyte:accounts"))
+    assert EgnyteAccount.objects.filter(pk=egnyte_account.pk).exists()

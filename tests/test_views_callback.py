@@ -37,7 +37,7 @@ def test_consent_leads_to_a_linked_account(
     assert account.scopes == ["Egnyte.filesystem"]
     assert account.is_default
     assert account.flow == "authorization_code"
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
     assert walk.orphans(egnyte_sandbox) == []
 
 
@@ -63,9 +63,7 @@ def test_a_next_that_looks_like_a_views_name_is_a_path(
     assert response["Location"] in (path, path.replace(" ", "%20"), reverse("egnyte:accounts"))
 
 
-def test_the_first_callback_ever_makes_at_most_twelve_queries(
-    browser: Client, egnyte_sandbox: Any
-) -> None:
+def test_a_callback_makes_at_most_twelve_queries(browser: Client, egnyte_sandbox: Any) -> None:
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
     with walk.Queries() as queries:
         response = walk.come_back(browser, location)
@@ -74,7 +72,7 @@ def test_the_first_callback_ever_makes_at_most_twelve_queries(
 
 
 @pytest.mark.parametrize("style", ["modern", "legacy"])
-def test_a_relink_makes_at_most_twelve_queries(
+def test_a_relink_makes_at_most_thirteen_queries(
     browser: Client, egnyte_sandbox: Any, style: str
 ) -> None:
     egnyte_sandbox.policy.style = style
@@ -83,7 +81,7 @@ def test_a_relink_makes_at_most_twelve_queries(
     with walk.Queries() as queries:
         response = walk.come_back(browser, location)
     assert response.status_code == 302
-    assert len(queries.made) <= 12, queries.made
+    assert len(queries.made) <= 13, queries.made
     assert EgnyteAccount.objects.count() == 1
 
 
@@ -170,7 +168,7 @@ def test_a_missing_or_wrong_state_is_a_400_page_and_no_call(
     browser: Client, egnyte_sandbox: Any, query: dict[str, str]
 ) -> None:
     walk.begin(browser)
-    assert_refusal(browser.get(CALLBACK, query), 400, "not started in this browser session")
+    assert_refusal(browser.get(CALLBACK, query), 400, "This browser did not start it")
     assert egnyte_sandbox.counts.get("token", 0) == 0
     assert not SpentState.objects.exists()
 
@@ -189,7 +187,7 @@ def test_a_state_of_another_session_is_refused(
     attacker = Client()
     attacker.force_login(egnyte_user)
     location = egnyte_sandbox.authorize(walk.begin(attacker), "bdoe")
-    assert_refusal(walk.come_back(browser, location), 400, "not started in this browser session")
+    assert_refusal(walk.come_back(browser, location), 400, "This browser did not start it")
     assert not EgnyteAccount.objects.exists()
     assert egnyte_sandbox.counts.get("token", 0) == 0
 
@@ -232,7 +230,7 @@ def test_a_replayed_callback_is_refused_and_harms_nothing(
     assert_refusal(walk.come_back(browser, location), 400, "already used")
     account = EgnyteAccount.objects.get()
     assert walk.orphans(egnyte_sandbox) == []
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
     assert egnyte_sandbox.counts["token:authorization_code"] == 1
 
 
@@ -319,7 +317,7 @@ def test_two_attempts_that_end_at_the_same_instant_make_one_account(
     assert walk.orphans(egnyte_sandbox) == []
     account.refresh_from_db()
     assert account.is_live
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
 
 
 @pytest.mark.parametrize("code", ["", "never-issued", "c" * 5000, "a\r\nX-Injected: 1", "\x00"])
@@ -357,3 +355,47 @@ def test_after_five_refused_codes_an_hour_no_more_are_tried(
     assert int(response["Retry-After"]) > 0
     assert egnyte_sandbox.counts["token"] == conf.FAILURES_PER_HOUR
     assert AccountEvent.objects.filter(kind="link_failed").count() == conf.FAILURES_PER_HOUR
+
+
+# What happens in other tabs and browsers meanwhile.
+
+
+def test_a_session_that_ends_meanwhile_leads_through_login_to_a_new_attempt(
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    location = egnyte_sandbox.authorize(walk.begin(browser, next="/plain/?page=2"), "jsmith")
+    browser.session.flush()
+    to_login = walk.come_back(browser, location)
+    code = walk.query_of(location)["code"]
+    assert to_login["Location"].startswith("/accounts/login/?next=/egnyte/connect/")
+    assert code not in to_login["Location"]
+
+    browser.force_login(egnyte_user)
+    again = walk.query_of(to_login["Location"])["next"]
+    page = browser.get(again).content.decode()
+    assert 'value="/plain/?page=2"' in page
+    assert egnyte_sandbox.counts.get("token", 0) == 0
+
+
+def test_a_log_out_in_another_tab_and_a_log_in_again_lose_no_attempt(
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
+    cookies = {name: each.value for name, each in browser.cookies.items() if "egnyte" in name}
+    browser.logout()  # the test's client forgets all cookies, which a browser does not
+    for name, value in cookies.items():
+        browser.cookies[name] = value
+    browser.force_login(egnyte_user)
+    assert walk.come_back(browser, location).status_code == 302
+    assert EgnyteAccount.objects.get().user == egnyte_user
+
+
+def test_a_callback_in_another_browser_of_the_same_user_is_refused(
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any
+) -> None:
+    location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
+    phone = Client(headers={"Accept": "text/html"})
+    phone.force_login(egnyte_user)
+    assert_refusal(walk.come_back(phone, location), 400, "This browser did not start it")
+    # Where it began, it goes on.
+    assert walk.come_back(browser, location).status_code == 302

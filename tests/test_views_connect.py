@@ -16,6 +16,13 @@ from tests import walk
 CONNECT = "/egnyte/connect/"
 
 
+def attempts(browser: Client) -> list[str]:
+    """The attempts that the browser keeps."""
+    return [
+        name for name, each in browser.cookies.items() if name.startswith(PREFIX) and each.value
+    ]
+
+
 def assert_private(response: Any) -> None:
     # With no-referrer, browsers would send "Origin: null" with the form, and Django refuse it.
     assert response["Referrer-Policy"] == "same-origin"
@@ -28,7 +35,7 @@ def test_get_asks_and_begins_nothing(browser: Client, egnyte_sandbox: Any) -> No
     assert response.status_code == 200
     assert 'value="acme"' in page
     assert 'value="/plain/"' in page
-    assert not [key for key in browser.session.keys() if key.startswith(PREFIX)]  # noqa: SIM118
+    assert attempts(browser) == []
     assert_private(response)
 
 
@@ -60,7 +67,7 @@ def test_what_is_no_domain_is_a_400_page_with_a_message(
     assert "errorlist" in page
     assert "Traceback" not in page
     assert_private(response)
-    assert not [key for key in browser.session.keys() if key.startswith(PREFIX)]  # noqa: SIM118
+    assert attempts(browser) == []
 
 
 def test_a_domain_that_is_not_allowed_is_a_400_page(browser: Client, settings: Any) -> None:
@@ -180,8 +187,7 @@ def test_a_forged_post_is_refused(egnyte_user: Any, egnyte_sandbox: Any) -> None
 
 def test_there_are_a_few_states_at_most(browser: Client, egnyte_sandbox: Any) -> None:
     begun = [walk.begin(browser) for _ in range(STATES_AT_MOST + 2)]
-    kept = [key for key in browser.session.keys() if key.startswith(PREFIX)]  # noqa: SIM118
-    assert len(kept) == STATES_AT_MOST
+    assert len(attempts(browser)) == STATES_AT_MOST
     newest = egnyte_sandbox.authorize(begun[-1], "jsmith")
     assert walk.come_back(browser, newest).status_code == 302
 
@@ -232,9 +238,9 @@ def test_an_account_at_a_domain_that_is_allowed_no_more_is_not_reconnected(
 
 
 def test_only_signed_scopes_are_asked_for_besides_the_sites_own(
-    browser: Client, egnyte_sandbox: Any
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any
 ) -> None:
-    url = connect_url(scopes=["Egnyte.user"], next_path="/plain/")
+    url = connect_url(scopes=["Egnyte.user"], next_path="/plain/", user=egnyte_user)
     page = browser.get(url).content.decode()
     signed = walk.query_of(f"http://testserver{url}")["scopes"]
     assert signed in page
@@ -253,3 +259,54 @@ def test_other_methods_are_refused(browser: Client, method: str) -> None:
     response = getattr(browser, method)(CONNECT)
     assert response.status_code == 405
     assert_private(response)
+
+
+@pytest.mark.parametrize("flow", ["authorization_code", "enhanced"])
+def test_beginning_costs_two_queries_and_writes_no_session(
+    browser: Client, egnyte_sandbox: Any, settings: Any, flow: str
+) -> None:
+    settings.EGNYTE_FLOW = flow
+    before = dict(browser.session)
+    with walk.Queries() as queries:
+        walk.begin(browser)
+    assert len(queries.made) == 2, queries.made  # session, user
+    assert not [sql for sql in queries.made if not sql.startswith("SELECT")]
+    assert dict(browser.session) == before
+
+
+def test_a_session_that_is_saved_meanwhile_loses_no_attempt(
+    browser: Client, egnyte_sandbox: Any
+) -> None:
+    """A page that loaded the session before the attempt began, and saves it afterwards."""
+    slow_page = browser.session
+    slow_page["cart"] = ["a book"]
+    location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
+    slow_page.save()
+    assert walk.come_back(browser, location).status_code == 302
+    assert EgnyteAccount.objects.exists()
+
+
+def test_signed_cookies_hold_two_attempts_with_long_addresses(
+    browser: Client, egnyte_sandbox: Any, egnyte_user: Any, settings: Any
+) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    client = Client(headers={"Accept": "text/html"})
+    client.force_login(egnyte_user)
+    long = "/plain/?q=" + "".join(f"{number}," for number in range(400))
+    begun = [walk.begin(client, next=f"{long}{number}") for number in range(2)]
+    for number, url in enumerate(begun):
+        back = walk.come_back(client, egnyte_sandbox.authorize(url, "jsmith"))
+        assert back["Location"] == f"{long}{number}"
+
+
+@pytest.mark.parametrize("length", [2_001, 10_000, 100_000])
+def test_a_next_that_is_too_long_is_forgotten(
+    browser: Client, egnyte_sandbox: Any, length: int
+) -> None:
+    response = walk.link(browser, egnyte_sandbox, next="/plain/".ljust(length, "x"))
+    assert response["Location"] == reverse("egnyte:accounts")
+
+
+def test_no_attempt_is_kept_in_the_session(browser: Client, egnyte_sandbox: Any) -> None:
+    walk.begin(browser)
+    assert not [key for key in browser.session.keys() if "egnyte" in key]  # noqa: SIM118

@@ -13,6 +13,6 @@ def another_user(django_user_model: Any, django_username_field: str) -> Any:
 
 def browser_of(user: Any) -> Client:
     """A browser of its own in which this user is logged in."""
-    client = Client()
+    client = Client(headers={"Accept": "text/html"})
     client.force_login(user)
     return client

@@ -1,1 +1,1 @@
-"""Bridges to other parts of Django, each imported only where it is used."""
+"""For other packages, each of which is imported by the module of its name alone."""

@@ -39,6 +39,7 @@ BUFFER = 1024 * 1024
 """Bytes that are read at once, and kept in memory of a file that is being written."""
 MEMORY = 10 * BUFFER
 RACES = 10
+CONTENT = "/pubapi/v1/fs-content"
 
 
 @deconstructible(path="django_egnyte.contrib.storage.EgnyteStorage")
@@ -177,7 +178,7 @@ class EgnyteStorage(Storage):
             upload = _Upload(self, name)
             return _NewFile(upload, io.TextIOWrapper(upload, "utf-8") if text else upload, name)
         with _found(name):
-            remote = RemoteFile(self.client.files, fs_path(path), name)
+            remote = RemoteFile(self.client.files, fs_path(path, under=CONTENT), name)
         reader = io.BufferedReader(remote, BUFFER)
         return _StoredFile(io.TextIOWrapper(reader, "utf-8") if text else reader, remote.size, name)
 

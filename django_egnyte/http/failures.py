@@ -11,6 +11,7 @@ import requests
 from urllib3 import exceptions as urllib3
 
 from django_egnyte.exceptions import EgnyteError, ResponseError, UnavailableError
+from django_egnyte.http.line import Call
 
 _CERTIFICATE_HINT = (
     "Check this machine's clock and its CA certificates. Where a proxy inspects TLS, let "
@@ -19,22 +20,28 @@ _CERTIFICATE_HINT = (
 _PROXY_HINT = "The proxy comes from the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY."
 
 
-def explain(failure: Exception, host: str, *, in_body: bool = False) -> EgnyteError:
+def explain(
+    failure: Exception, host: str, call: Call | None = None, *, in_body: bool = False
+) -> EgnyteError:
     """The exception to raise instead of `failure`, which is only read, never kept.
 
     `in_body` says that status and headers had come already.
     """
+    error = _in_body(failure, host) if in_body else _before_answer(failure, host)
+    if isinstance(error, UnavailableError) and call is not None and call.expired:
+        sent = error.sent
+        error = UnavailableError(
+            f"{host} did not finish its answer within {call.seconds:g} s.", host=host
+        )
+        error.sent = sent
+    return error
+
+
+def _before_answer(failure: Exception, host: str) -> EgnyteError:
     chain = list(_chain(failure))
 
     def any_of(*kinds: type[BaseException]) -> bool:
         return any(isinstance(one, kinds) for one in chain)
-
-    if in_body:
-        if any_of(urllib3.ReadTimeoutError, TimeoutError):
-            return UnavailableError(f"{host} stopped in the middle of its answer.", host=host)
-        if any_of(zlib.error):
-            return ResponseError(f"The answer of {host} cannot be unpacked.", host=host)
-        return ResponseError(f"The answer of {host} was cut off.", host=host)
 
     if any_of(ssl.SSLCertVerificationError):
         return _unsent(f"The certificate of {host} could not be verified.", host, _CERTIFICATE_HINT)
@@ -64,9 +71,13 @@ def explain(failure: Exception, host: str, *, in_body: bool = False) -> EgnyteEr
     return EgnyteError("The request could not be sent.", host=host)
 
 
-def overdue(host: str, seconds: float | None) -> UnavailableError:
-    """For a call that its deadline ended."""
-    return UnavailableError(f"{host} did not finish its answer within {seconds:g} s.", host=host)
+def _in_body(failure: Exception, host: str) -> EgnyteError:
+    chain = list(_chain(failure))
+    if any(isinstance(one, urllib3.ReadTimeoutError | TimeoutError) for one in chain):
+        return UnavailableError(f"{host} stopped in the middle of its answer.", host=host)
+    if isinstance(failure, zlib.error):
+        return ResponseError(f"The answer of {host} cannot be unpacked.", host=host)
+    return ResponseError(f"The answer of {host} was cut off.", host=host)
 
 
 def _unsent(message: str, host: str, hint: str = "") -> UnavailableError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..models import EgnyteAccount
 from ..services import disconnect as disconnecting
-from .pages import egnyte_page
+from .pages import egnyte_page, safe_next
 
 
 @egnyte_page(["GET", "HEAD"])
@@ -31,7 +32,9 @@ def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
 
 @egnyte_page(["POST"])
 def make_default(request: HttpRequest, pk: int) -> HttpResponse:
-    """``egnyte:default``: which account ``request.egnyte`` uses."""
+    """``egnyte:default``: which account ``request.egnyte`` uses. Goes on to ``next``."""
     account = get_object_or_404(EgnyteAccount.objects.for_user(request.user), pk=pk)
     disconnecting.make_default(request.user, account)
-    return redirect("egnyte:accounts")
+    next_path = safe_next(request, request.POST.get("next", ""))
+    # Not redirect(): that would take a path for the name of a view.
+    return HttpResponseRedirect(next_path or reverse("egnyte:accounts"))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.views import redirect_to_login
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import override
 from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, state
+from ..access import connect_url
 from ..choices import Flow
 from ..conf import conf
 from ..exceptions import EgnyteError, OAuthError
+from ..secret import Secret
 from ..services import link
 from .flows import exchanged
+from .incoming import take
 from .pages import egnyte_page, error_page, refuse_callback_error
 
 
@@ -22,30 +27,53 @@ from .pages import egnyte_page, error_page, refuse_callback_error
 @sensitive_variables()
 def callback(request: HttpRequest) -> HttpResponse:
     """``egnyte:callback``: the code or the refusal, and the state that belongs to it."""
-    query = _take_query(request)
+    query = take(request, "code", "state")
     if conf.flow == Flow.IMPLICIT and "state" not in query:
         return _fragment_page(request)
+    given: Secret = query.get("state", Secret())
     if not request.user.is_authenticated:
-        # Without the query: a code does not belong into a log-in page's address.
-        return redirect_to_login(reverse("egnyte:callback"))
-    given = query.get("state", "")
+        return _to_login(request, given)
     try:
-        attempt = state.recall(request.session, given, user=str(request.user.pk))
+        attempt = state.recall(request.COOKIES, given.reveal(), user=str(request.user.pk))
     except EgnyteError as error:
         return error_page(request, error)
+    with override(attempt.language):
+        return _answered(request, query, attempt)
+
+
+@sensitive_variables()
+def _answered(request: HttpRequest, query: dict[str, Any], attempt: state.Attempt) -> HttpResponse:
+    given: Secret = query["state"]
     try:
-        link.spend_state(given)
+        link.spend_state(given.reveal())
         refuse_callback_error(query.get("error", ""))
-        code = query.get("code", "")
-        if not code or len(code) > 4096:
+        code: Secret = query.get("code", Secret())
+        if not code or len(code.reveal()) > 4096:
             raise OAuthError("The callback brought neither a code nor an error.")
         host = attempt.host or gateway.host_of_referer(request.headers.get("Referer", ""))
-        if not host:
-            parked = state.park(request.session, attempt, code)
-            return HttpResponseRedirect(f"{reverse('egnyte:domain')}?attempt={parked}")
-        return exchanged(request, attempt, code, host)
+        return exchanged(request, attempt, code, host) if host else _ask_domain(attempt, code)
     except EgnyteError as error:
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
+
+
+def _ask_domain(attempt: state.Attempt, code: Secret) -> HttpResponse:
+    """The Enhanced service did not say for which domain the code is."""
+    response = HttpResponseRedirect("")
+    try:
+        parked = state.park(response, attempt, code)
+    except ValueError:
+        raise OAuthError("The callback brought a code that is too long to keep.") from None
+    response.headers["Location"] = f"{reverse('egnyte:domain')}?attempt={parked}"
+    return response
+
+
+def _to_login(request: HttpRequest, given: Secret) -> HttpResponse:
+    """The user was logged out meanwhile. A code does not belong into a log-in page's address, so
+    after that the user begins again, where the attempt began."""
+    attempt = state.begun_by_anybody(request.COOKIES, given.reveal())
+    if attempt is None:
+        return redirect_to_login(reverse("egnyte:callback"))
+    return redirect_to_login(connect_url(next_path=attempt.next, domain=attempt.host))
 
 
 def _fragment_page(request: HttpRequest) -> HttpResponse:
@@ -55,24 +83,7 @@ def _fragment_page(request: HttpRequest) -> HttpResponse:
         to_login = redirect_to_login(reverse("egnyte:callback"))
         to_login.headers["Location"] += "#"
         return to_login
-    response = render(request, "egnyte/implicit.html")
+    response = render(request, "egnyte/implicit.html", {"action": state.address("egnyte:implicit")})
     # The page posts a form: see egnyte_page. A fragment is never part of a Referer.
     response.headers["Referrer-Policy"] = "same-origin"
     return response
-
-
-def _take_query(request: HttpRequest) -> QueryDict:
-    """The query, out of the request: its repr, and reports of errors, show what is left in it."""
-    query = request.GET
-    request.GET = QueryDict()
-    raw = request.META.get("QUERY_STRING", "")
-    for name, value in request.META.items():
-        if name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
-            request.META[name] = ""
-        elif raw and isinstance(value, str):
-            # Proxies repeat the address in headers of their own, such as X-Original-URI.
-            request.META[name] = value.replace(f"?{raw}", "")
-    if isinstance(request, ASGIRequest):
-        # A copy: the server's own may be shared with what runs outside of Django.
-        request.scope = {**request.scope, "query_string": b""}
-    return query

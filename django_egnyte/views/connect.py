@@ -4,80 +4,121 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from .. import gateway, state
-from ..choices import Flow, Scope
+from ..choices import Flow
 from ..conf import conf
-from ..exceptions import InvalidDomainError, TooManyFailuresError
-from ..forms import domain_form
+from ..exceptions import EgnyteError
+from ..forms import DomainForm, domain_form
 from ..models import EgnyteAccount
-from ..services import budget
+from ..services import ledger
 from .pages import asked_scopes, egnyte_page, error_page, refusal, safe_next
+from .reasons import label_of, why
 
 logger = logging.getLogger("django_egnyte.views")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the request asks for. ``host`` is ``None`` until the user has named a domain."""
+
+    next_path: str
+    signed_scopes: str
+    scopes: tuple[str, ...]
+    account: EgnyteAccount | None
+    host: str | None
+    redirect_uri: str
 
 
 @egnyte_page(["GET", "HEAD", "POST"])
 def connect(request: HttpRequest) -> HttpResponse:
     """``egnyte:connect``: GET explains and asks, POST sends the browser to Egnyte."""
-    redirect_uri = conf.redirect_uri or request.build_absolute_uri(reverse("egnyte:callback"))
+    redirect_uri = conf.redirect_uri or request.build_absolute_uri(state.address("egnyte:callback"))
     if not redirect_uri.startswith("https://") and not conf.base_url:
         return _insecure(request)
     given = request.POST if request.method == "POST" else request.GET
     next_path = safe_next(request, given.get("next", ""))
-    scopes = asked_scopes(given.get("scopes", ""))
+    try:
+        wish = _wish(request, given, next_path, redirect_uri)
+        if conf.flow == Flow.PASSWORD:
+            return _to_password(wish.account, given, next_path)
+        form = None
+        if wish.host is None and conf.flow != Flow.ENHANCED:
+            data = given if request.method == "POST" else None
+            form = domain_form(data, initial=given.get("domain", ""))
+        if request.method == "POST" and (form is None or form.is_valid()):
+            host = wish.host or (form.cleaned_data["domain"] if form else "")
+            return _begin(request, wish, host)
+        return _page(request, wish, form)
+    except EgnyteError as error:
+        return error_page(request, error, domain=given.get("domain", ""), next_path=next_path)
+
+
+def _wish(
+    request: HttpRequest, given: Mapping[str, str], next_path: str, redirect_uri: str
+) -> Wish:
+    """``InvalidDomainError`` for an account at a host that the settings do not allow any more."""
+    signed = given.get("scopes", "")
+    asked = asked_scopes(request, signed)
     account = _account(request, given.get("account", ""))
-    host = gateway.fixed_host()
-    if account is not None:
-        try:
-            host = gateway.host_of(account.domain)
-        except InvalidDomainError as error:  # the settings have changed since it was connected
-            return error_page(request, error, next_path=next_path)
-    if conf.flow == Flow.PASSWORD:
-        return _to_password(account, given, next_path)
-    form = None
-    if host is None and conf.flow != Flow.ENHANCED:
-        data = given if request.method == "POST" else None
-        form = domain_form(data, initial=given.get("domain", ""))
-    if request.method == "POST" and (form is None or form.is_valid()):
-        host = host or (form.cleaned_data["domain"] if form else "")
-        budget.prepare()
-        if conf.flow == Flow.IMPLICIT:
-            # Egnyte issues that token whether it is taken afterwards or not.
-            try:
-                budget.refuse_without_attempts(str(request.user.pk))
-            except TooManyFailuresError as error:
-                return error_page(request, error, domain=host, next_path=next_path)
-        started = state.begin(
-            request.session,
-            user=str(request.user.pk),
-            flow=conf.flow,
-            host=host,
-            redirect_uri=redirect_uri,
-            scopes=scopes,
-            next=next_path,
-            relink=account.pk if account is not None else None,
+    host = gateway.host_of(account.domain) if account is not None else gateway.fixed_host()
+    return Wish(
+        next_path=next_path,
+        signed_scopes=signed if asked != tuple(conf.scopes) else "",
+        scopes=asked,
+        account=account,
+        host=host,
+        redirect_uri=redirect_uri,
+    )
+
+
+def _begin(request: HttpRequest, wish: Wish, host: str) -> HttpResponse:
+    """Send the browser to Egnyte. Writes no session and, but for implicit tokens, asks no database:
+    the attempt is in a cookie of its own."""
+    user = str(request.user.pk)
+    if conf.flow == Flow.IMPLICIT:
+        # Egnyte issues that token whether it is taken afterwards or not.
+        ledger.refuse_without_allowance(user)
+    given = state.new()
+    response = HttpResponseRedirect(
+        gateway.authorization_url(
+            conf.flow, host, redirect_uri=wish.redirect_uri, state=given, scopes=wish.scopes
         )
-        return redirect(
-            gateway.authorization_url(
-                conf.flow, host, redirect_uri=redirect_uri, state=started, scopes=scopes
-            )
-        )
-    context = {
+    )
+    state.begin(
+        request.COOKIES,
+        response,
+        given,
+        user=user,
+        flow=conf.flow,
+        host=host,
+        redirect_uri=wish.redirect_uri,
+        scopes=wish.scopes,
+        next=wish.next_path,
+        relink=wish.account.pk if wish.account is not None else None,
+    )
+    return response
+
+
+def _page(request: HttpRequest, wish: Wish, form: DomainForm | None) -> HttpResponse:
+    context: dict[str, Any] = {
         "form": form,
-        "host": host,
-        "account": account,
-        "next": next_path,
-        "scopes": given.get("scopes", "") if scopes != tuple(conf.scopes) else "",
-        "scope_labels": [_label(scope) for scope in scopes],
+        "host": wish.host,
+        "account": wish.account,
+        "next": wish.next_path,
+        "scopes": wish.signed_scopes,
+        "scope_labels": [label_of(scope) for scope in wish.scopes],
     }
+    if wish.account is None:
+        context |= why(request, wish.scopes)
     status = 400 if form and form.errors else 200
     return render(request, "egnyte/connect.html", context, status=status)
 
@@ -103,10 +144,6 @@ def _account(request: HttpRequest, pk: str) -> EgnyteAccount | None:
         return None
     accounts = EgnyteAccount.objects.for_user(request.user)
     return get_object_or_404(accounts, pk=int(pk) if pk.isdecimal() and len(pk) < 19 else -1)
-
-
-def _label(scope: str) -> str:
-    return str(Scope(scope).label) if scope in Scope.values else scope
 
 
 def _insecure(request: HttpRequest) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -9,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import gateway, state
@@ -23,9 +25,12 @@ from ..exceptions import (
 )
 from ..forms import DomainForm, PasswordForm, domain_form
 from ..models import EgnyteAccount
-from ..oauth import browser_answer
+from ..oauth import TokenAnswer, browser_answer
+from ..secret import Secret
 from ..services import link
+from .incoming import take
 from .pages import asked_scopes, egnyte_page, error_page, refuse_callback_error, safe_next
+from .reasons import why
 
 
 @egnyte_page(["GET", "HEAD", "POST"])
@@ -35,7 +40,7 @@ def domain(request: HttpRequest) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
     parked = given.get("attempt", "")
     try:
-        attempt, code = state.take_back(request.session, parked, user=str(request.user.pk))
+        attempt, code = state.take_back(request.COOKIES, parked, user=str(request.user.pk))
     except EgnyteError as error:
         return error_page(request, error)
     form = DomainForm(request.POST if request.method == "POST" else None)
@@ -55,35 +60,71 @@ def domain(request: HttpRequest) -> HttpResponse:
 @sensitive_variables()
 def implicit(request: HttpRequest) -> HttpResponse:
     """``egnyte:implicit``: the callback page's script posts what stood in the fragment."""
-    given = request.POST.get("state", "")
+    given = take(request, "access_token", "state")
+    posted: Secret = given.get("state", Secret())
     try:
-        attempt = state.recall(request.session, given, user=str(request.user.pk), late=True)
+        attempt = state.recall(
+            request.COOKIES, posted.reveal(), user=str(request.user.pk), late=True
+        )
     except EgnyteError as error:
         return error_page(request, error)
+    with override(attempt.language):
+        return _took(request, given, attempt)
+
+
+@sensitive_variables()
+def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -> HttpResponse:
+    posted: Secret = given["state"]
     try:
         if attempt.flow != Flow.IMPLICIT:
             raise OAuthError("A token was posted for an attempt of another flow.")
-        link.spend_state(given)
-        refuse_callback_error(request.POST.get("error", ""))
-        answer = browser_answer(request.POST.dict())
-        try:
-            attempt.refuse_if_late()
-        except StateError:
-            link.give_back_token(request.user, answer, host=attempt.host)
-            raise
-        account = link.link_with_token(
-            request.user,
-            answer,
-            host=attempt.host,
-            scopes=attempt.scopes,
-            relink=attempt.relink,
-        )
+        link.spend_state(posted.reveal())
+        refuse_callback_error(given.get("error", ""))
+        account = _link_posted(request, attempt, _answer(given, attempt))
     except EgnyteError as error:
         if isinstance(error, UnauthorizedError):
             # Not Egnyte's trouble, as it would be after a code: the browser brought this token.
             error = OAuthError("Egnyte does not know the token that was posted.", host=attempt.host)
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
     return connected(request, account, attempt.next)
+
+
+@sensitive_variables()
+def _answer(given: dict[str, Any], attempt: state.Attempt) -> TokenAnswer:
+    """The posted token. What the browser says of its scopes is believed only where it is less
+    than what was asked for. An empty answer would mean every API, so it is not believed."""
+    token: Secret = given.get("access_token", Secret())
+    scope = given.get("scope", "")
+    answer = browser_answer(
+        {
+            "access_token": token.reveal(),
+            "expires_in": given.get("expires_in", ""),
+            # Longer than all that could be asked for, it says nothing.
+            "scope": scope if len(scope) <= 4096 else "",
+        }
+    )
+    if answer.scopes is None:
+        return answer
+    asked = tuple(each for each in attempt.scopes if each in answer.scopes)
+    return replace(answer, scopes=asked or None)
+
+
+@sensitive_variables()
+def _link_posted(
+    request: HttpRequest, attempt: state.Attempt, answer: TokenAnswer
+) -> EgnyteAccount:
+    try:
+        attempt.refuse_if_late()
+    except StateError:
+        link.give_back_token(request.user, answer, host=attempt.host)
+        raise
+    return link.link_with_token(
+        request.user,
+        answer,
+        host=attempt.host,
+        scopes=attempt.scopes,
+        relink=attempt.relink,
+    )
 
 
 @sensitive_post_parameters("password")
@@ -93,43 +134,59 @@ def password(request: HttpRequest) -> HttpResponse:
     """``egnyte:password``: asks for the Egnyte password, uses it once and keeps it nowhere."""
     if conf.flow != Flow.PASSWORD:
         raise Http404
-    given = request.POST if request.method == "POST" else request.GET
+    if request.method != "POST":
+        return _password_page(request, request.GET.dict())
+    given = take(request, "password")
+    where = domain_form(given)
+    form = PasswordForm(given)
+    if not form.is_valid() or not (where is None or where.is_valid()):
+        return _password_page(request, given, form, where, status=400)
+    host = gateway.fixed_host() or (where.cleaned_data["domain"] if where else "")
     next_path = safe_next(request, given.get("next", ""))
-    scopes = asked_scopes(given.get("scopes", ""))
-    data = request.POST if request.method == "POST" else None
-    where = domain_form(data, initial=given.get("domain", ""))
-    form = PasswordForm(data, initial={"username": given.get("username", "")})
-    status = 200
-    if request.method == "POST":
-        status = 400
-        if form.is_valid() and (where is None or where.is_valid()):
-            host = gateway.fixed_host() or (where.cleaned_data["domain"] if where else "")
-            try:
-                account = link.link_with_password(
-                    request.user,
-                    username=form.cleaned_data["username"],
-                    password=form.cleaned_data["password"],
-                    host=host,
-                    scopes=scopes,
-                )
-                return connected(request, account, next_path)
-            except InvalidCredentialsError as error:
-                form.add_error(None, _(error.user_hint))
-                status = 403
-            except EgnyteError as error:
-                return error_page(request, error, domain=host, next_path=next_path)
+    try:
+        account = link.link_with_password(
+            request.user,
+            username=form.cleaned_data["username"],
+            password=form.cleaned_data["password"],
+            host=host,
+            scopes=asked_scopes(request, given.get("scopes", "")),
+        )
+    except InvalidCredentialsError as error:
+        form.add_error(None, _(error.user_hint))
+        return _password_page(request, given, form, where, status=403)
+    except EgnyteError as error:
+        return error_page(request, error, domain=host, next_path=next_path)
+    return connected(request, account, next_path)
+
+
+def _password_page(
+    request: HttpRequest,
+    given: dict[str, Any],
+    form: PasswordForm | None = None,
+    where: DomainForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The form: empty, with what the address fills in, or with what was wrong."""
+    signed = given.get("scopes", "")
+    asked = asked_scopes(request, signed)
+    if form is None:
+        form = PasswordForm(initial={"username": given.get("username", "")})
+        where = domain_form(initial=given.get("domain", ""))
     context: dict[str, Any] = {
         "form": form,
         "domain_form": where,
         "host": gateway.fixed_host(),
-        "next": next_path,
-        "scopes": given.get("scopes", "") if scopes != tuple(conf.scopes) else "",
+        "next": safe_next(request, given.get("next", "")),
+        "scopes": signed if asked != tuple(conf.scopes) else "",
+        **why(request, asked),
     }
     return render(request, "egnyte/password.html", context, status=status)
 
 
 @sensitive_variables()
-def exchanged(request: HttpRequest, attempt: state.Attempt, code: str, host: str) -> HttpResponse:
+def exchanged(
+    request: HttpRequest, attempt: state.Attempt, code: Secret, host: str
+) -> HttpResponse:
     """Exchange the code of an attempt whose state is spent, and go on. Raises what linking does."""
     account = link.link_with_code(
         request.user,

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required, login_required
-from django.core import signing
 from django.db import connections, transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.decorators import decorator_from_middleware
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from ..access import SCOPES_SALT, connect_url
+from ..access import connect_url
 from ..conf import conf
 from ..exceptions import (
     AccessDeniedError,
@@ -43,11 +43,15 @@ from ..exceptions import (
     UnavailableError,
     WrongAccountError,
 )
+from ..scopes import read
 from ..services.transactions import refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.views")
 
 View = Callable[..., HttpResponseBase]
+
+# Characters. It travels in an address and in a cookie, which servers and browsers limit.
+LONGEST_NEXT: Final = 2000
 
 # X-Frame-Options as the site has it, "DENY" unless it says otherwise.
 _framed_as_the_site_says = decorator_from_middleware(XFrameOptionsMiddleware)
@@ -87,13 +91,18 @@ def egnyte_page(
             try:
                 if request.method == "POST":
                     refuse_in_transaction()
+                elif request.method not in methods:
+                    # Back from the log-in page, or from a bookmark: there is nothing to see.
+                    return HttpResponseRedirect(reverse("egnyte:accounts"))
                 return view(request, *args, **kwargs)
             except InTransactionError as error:
                 return error_page(request, error)
             except Http404:
                 return _not_found(request)
 
-        allowed: View = require_http_methods(list(methods))(answered)
+        # A page that only takes POST has a GET of its own: see above.
+        seen = [*methods, "GET", "HEAD"] if list(methods) == ["POST"] else list(methods)
+        allowed: View = require_http_methods(seen)(answered)
         allowed = login_required(allowed) if login else allowed
         allowed = _framed_as_the_site_says(csrf_protect(allowed))
 
@@ -125,23 +134,21 @@ def refuse_callback_error(error: str) -> None:
         raise OAuthError("Egnyte sent the browser back with an error.", code="callback_error")
 
 
-def asked_scopes(signed: str) -> tuple[str, ...]:
-    """The site's scopes, and those that its code asked for besides."""
-    more: list[Any] = []
-    if signed:
-        try:
-            more = signing.loads(signed, salt=SCOPES_SALT)
-        except signing.BadSignature:
-            logger.warning(
-                "Scopes in a link were not signed by this site.",
-                extra={"event": "scopes_not_signed"},
-            )
-    return tuple(dict.fromkeys([*conf.scopes, *map(str, more)]))
+def asked_scopes(request: HttpRequest, signed: str) -> tuple[str, ...]:
+    """The site's scopes, and those that its code asked this user for besides."""
+    more = read(request.user, signed) if signed else ()
+    if more is None:
+        logger.warning(
+            "Scopes in a link were not signed by this site for this user, or over a day ago. "
+            "The user is asked for the site's own scopes only.",
+            extra={"event": "scopes_not_signed"},
+        )
+    return tuple(dict.fromkeys([*conf.scopes, *(more or ())]))
 
 
 def safe_next(request: HttpRequest, path: str) -> str:
-    """``path`` if it leads to a page of this site, else nothing."""
-    allowed = url_has_allowed_host_and_scheme(
+    """``path`` if it leads to a page of this site, else nothing. None is longer than 2,000."""
+    allowed = len(path) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
         path, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return path if allowed else ""
@@ -237,7 +244,9 @@ def _words(error: EgnyteError) -> tuple[str, str]:
             "spent": _("It was already used. If you pressed a button twice, all may be well."),
             "expired": _("Connecting took longer than ten minutes. Please start again."),
             "foreign": _("It was started by another user of this site. Please start again."),
-            "missing": _("It was not started in this browser session. Please start again."),
+            "missing": _(
+                "This browser did not start it, or more than ten minutes ago. Please start again."
+            ),
         }[error.reason]
     if isinstance(error, TooManyFailuresError):
         return _("Too many failed attempts"), _("Please wait an hour and try again.")

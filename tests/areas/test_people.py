@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from django_egnyte import answers
 from django_egnyte.api import EgnyteClient
 from django_egnyte.exceptions import (
     BadRequestError,
@@ -64,7 +65,7 @@ def test_what_egnyte_does_not_know_it_refuses(admin: EgnyteClient, way: Way) -> 
         way(admin.users, "change", 121)
     answer = admin.patch("/pubapi/v2/users/121", json={"name": {}})
     with pytest.raises(BadRequestError) as caught:
-        admin.users._checked(answer)
+        answers.raise_for_status(answer)
     assert caught.value.code == "UNKNOWN_FIELD"
     assert admin.post("/pubapi/v2/users", json={"userName": "x"}).status_code == 400
 

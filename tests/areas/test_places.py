@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
 
-from django_egnyte.api import EgnyteClient
+from django_egnyte.api import EgnyteClient, uploads
 from django_egnyte.exceptions import (
     APIError,
     BadRequestError,
@@ -162,6 +163,48 @@ def test_an_id_stays_over_renames(
     for gone in (file, jane.files.by_id(ids[1]), jane.files.folder_by_id(ids[0])):
         with pytest.raises(NotFoundError):
             way(gone, "info")
+
+
+def test_content_by_id(
+    jane: EgnyteClient, way: Way, ids: tuple[str, str], sandbox: Sandbox
+) -> None:
+    file = jane.files.by_id(ids[0])
+    jane.files.move(FILE, "/Shared/moved.txt")
+    stored = way(file, "upload", b"new content")
+    assert (stored.path, stored.group_id) == ("/Shared/moved.txt", ids[0])
+    assert way(file, "read") == b"new content"
+    target = io.BytesIO()
+    assert way(file, "download", target).size == 11
+    assert target.getvalue() == b"new content"
+    old = file.versions()[1].entry_id
+    assert way(file, "read", entry_id=old).startswith(b"Welcome")
+    with pytest.raises(ResponseError):
+        way(file, "read", max_bytes=5)
+    with file.open() as download:
+        assert (download.file.path, download.read()) == ("/Shared/moved.txt", b"new content")
+
+    async def read() -> bytes:
+        async with await file.aopen() as download:
+            return b"".join([piece async for piece in download])
+
+    assert asyncio.run(read()) == b"new content"
+    with pytest.raises(NotFoundError):
+        way(jane.files.by_id("unknown"), "read")
+    for name in ("fs-content", "fs-content-chunked"):
+        assert not any("/Shared/moved" in r.path for r in sandbox.requests_log if name in r.path)
+
+
+def test_large_content_by_id(
+    jane: EgnyteClient, ids: tuple[str, str], monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    monkeypatch.setattr(uploads, "SIMPLE_LIMIT", 9_000)
+    monkeypatch.setattr(uploads, "SMALLEST_CHUNK", 10_000)
+    data = bytes(range(250)) * 100
+    sandbox.settings.chunk_minimum = 1_000
+    stored = jane.files.by_id(ids[0]).upload(data)
+    assert sandbox.read_file("acme", FILE) == data
+    assert sandbox.counts["fs-content-chunked"] == 3
+    assert stored.checksum is not None and stored.checksum.startswith("2-3-10000-")
 
 
 def test_a_folder_is_listed_by_its_id(

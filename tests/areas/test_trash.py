@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from django_egnyte import answers
 from django_egnyte.api import EgnyteClient
 from django_egnyte.exceptions import BadRequestError, ForbiddenError, PartialFailureError
 from django_egnyte.sandbox import Sandbox
@@ -74,7 +75,7 @@ def test_filters_go_together(admin: EgnyteClient, deleted: list[str], way: Way) 
     assert way.list(admin.trash.list(deleted_by="bdoe", start=day, end=day)) == []
     response = admin.get("/pubapi/v2/fs/trash?deletedBy=admin")
     with pytest.raises(BadRequestError) as caught:
-        admin.trash._checked(response)
+        answers.raise_for_status(response)
     assert caught.value.code == "INVALID_DATE_RANGE"
 
 

@@ -191,7 +191,7 @@ def test_names_that_egnyte_refuses_are_made_valid(
     assert storage.get_valid_name(name) == valid
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "a/%2e%2e/x", "a\nb"])
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "a\nb"])
 def test_no_name_leaves_the_root(storage: EgnyteStorage, name: str) -> None:
     acts: list[Callable[[str], Any]] = [
         storage.open,

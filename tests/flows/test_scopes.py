@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
 
-from django_egnyte.access import SCOPES_SALT
+from django_egnyte import scopes as signed_scopes
+from django_egnyte.access import connect_url
 from django_egnyte.decorators import egnyte_required
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.scopes import sign
 from tests import urls, walk
 
 from .steps import CONNECT, PASSWORD, assert_page, begin, granted, hidden, log_in, posted
@@ -82,7 +85,7 @@ def test_scopes_that_egnyte_did_not_grant_are_not_stored(
             "scope": "Egnyte.filesystem",
         },
     )  # fmt: skip
-    walk.link(browser, scoped, scopes=signing.dumps(["Egnyte.link"], salt=SCOPES_SALT))
+    walk.link(browser, scoped, scopes=sign(egnyte_user, ["Egnyte.link"]))
     assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
 
 
@@ -99,7 +102,7 @@ def test_two_pages_that_need_different_scopes_do_not_take_turns(
     [
         "Egnyte.link",
         '["Egnyte.link"]',
-        signing.dumps(["Egnyte.link"], key="k" * 50, salt=SCOPES_SALT),
+        signing.dumps(["1", "Egnyte.link"], key="k" * 50, salt=signed_scopes.SALT),
         signing.dumps(["Egnyte.link"], key="k" * 50),
         "x" * 5000,
     ],
@@ -117,12 +120,13 @@ def test_scopes_that_this_site_did_not_sign_are_ignored(
 
 
 def test_scopes_signed_for_another_purpose_or_changed_are_ignored(
-    browser: Client, scoped: Any
+    browser: Client, scoped: Any, egnyte_user: Any
 ) -> None:
-    signed = signing.dumps(["Egnyte.link"], salt=SCOPES_SALT)
-    other = signing.dumps(["Egnyte.link", "Egnyte.user"], salt=SCOPES_SALT)
+    signed = sign(egnyte_user, ["Egnyte.link"])
+    other = sign(egnyte_user, ["Egnyte.link", "Egnyte.user"])
     tampered = other.partition(":")[0] + ":" + signed.partition(":")[2]
-    for scopes in (signing.dumps(["Egnyte.link"]), tampered, signed[:-1]):
+    elsewhere = signing.dumps([str(egnyte_user.pk), "Egnyte.link"])
+    for scopes in (elsewhere, tampered, signed[:-1]):
         url = begin(browser, scopes=scopes, domain="acme")
         assert walk.query_of(url)["scope"] == "Egnyte.filesystem"
     url = begin(browser, scopes=signed, domain="acme")
@@ -140,9 +144,9 @@ def test_an_implicit_token_is_asked_for_with_the_scopes_needed(
 
 
 def test_a_password_is_traded_for_the_scopes_that_the_site_signed(
-    browser: Client, internal: Any
+    browser: Client, internal: Any, egnyte_user: Any
 ) -> None:
-    signed = signing.dumps(["Egnyte.link"], salt=SCOPES_SALT)
+    signed = sign(egnyte_user, ["Egnyte.link"])
     page = browser.get(PASSWORD, {"scopes": signed})
     assert log_in(browser, scopes=hidden(page, "scopes")).status_code == 302
     assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem", "Egnyte.link"]
@@ -164,3 +168,55 @@ def test_scopes_that_were_not_signed_are_not_asked_for_with_a_password(
 ) -> None:
     assert log_in(browser, scopes="Egnyte.link").status_code == 302
     assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
+
+
+def test_scopes_signed_for_another_user_are_ignored(
+    browser: Client, another: Client, scoped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = walk.query_of(another.get("/links/")["Location"])["scopes"]
+    url = begin(browser, scopes=theirs, domain="acme")
+    assert walk.query_of(url)["scope"] == "Egnyte.filesystem"
+    assert "for this user" in caplog.text
+
+
+def test_scopes_are_signed_for_a_day(
+    browser: Client, scoped: Any, egnyte_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = sign(egnyte_user, ["Egnyte.link"])
+    now = time.time()
+    for age, asked in ((signed_scopes.LIFETIME - 5, True), (signed_scopes.LIFETIME + 5, False)):
+        monkeypatch.setattr(signing.time, "time", lambda age=age: now + age)
+        url = begin(browser, scopes=signed, domain="acme")
+        assert ("Egnyte.link" in walk.query_of(url)["scope"]) is asked
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ["Egnyte.link"],
+        [],
+        None,
+        17,
+        {"scopes": ["Egnyte.link"]},
+        ["{user}", 17],
+        ["{user}", "two words"],
+        ["{user}", "x" * 101],
+        ["{user}", *(f"Egnyte.{number}" for number in range(signed_scopes.MOST + 1))],
+    ],
+    ids=["no user", "empty", "nothing", "number", "dict", "no text", "blank", "long", "many"],
+)
+def test_what_was_signed_and_is_no_scopes_is_ignored(egnyte_user: Any, payload: Any) -> None:
+    if isinstance(payload, list):
+        payload = [str(egnyte_user.pk) if each == "{user}" else each for each in payload]
+    signed = signing.dumps(payload, salt=signed_scopes.SALT)
+    assert signed_scopes.read(egnyte_user, signed) is None
+
+
+def test_scopes_need_a_user_to_be_signed_for() -> None:
+    with pytest.raises(ValueError, match="user"):
+        connect_url(scopes=["Egnyte.link"])
+
+
+def test_a_user_logs_in_before_scopes_are_signed(client: Client, scoped: Any, db: None) -> None:
+    response = client.get("/links/?page=2", headers={"Accept": "text/html"})
+    assert response["Location"] == "/accounts/login/?next=/links/%3Fpage%3D2"

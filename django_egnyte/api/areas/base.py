@@ -39,11 +39,13 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Caller(flows.Runner, Protocol):
+class Caller(Protocol):
     """What an area needs of a client."""
 
     @property
-    def _request(self) -> Callable[..., Flow[requests.Response]]: ...
+    def _call(self) -> Callable[..., Flow[requests.Response]]: ...
+
+    async def _arun(self, flow: Flow[_T]) -> _T: ...
 
 
 class Area:
@@ -68,17 +70,34 @@ class Area:
         return flows.run(flow)
 
     async def _arun(self, flow: Flow[_T]) -> _T:
-        return await flows.arun(flow, self._client)
+        return await self._client._arun(flow)
 
     def _send(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
-        """Make a call and return a 2xx. Keywords as for `EgnyteClient.request`."""
-        response = yield from self._client._request(method, path, **kw)
-        return self._checked(response)
+        """Make a call and return a 2xx. Keywords as for `EgnyteClient.request`, and `about`: the
+        path of the file or folder, for an error."""
+        return (yield from self._scoped(self._client._call(method, path, checked=True, **kw)))
 
     def _see_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
         """As `_send`, for what Egnyte also answers with a 303. The caller reads its Location."""
-        response = yield from self._client._request(method, path, **kw)
-        return response if response.status_code == 303 else self._checked(response)
+        return (yield from self._scoped(self._unless_other(method, path, **kw)))
+
+    def _unless_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        response = yield from self._client._call(method, path, **kw)
+        if response.status_code != 303:
+            answers.raise_for_status(response)
+        return response
+
+    def _scoped(self, flow: Flow[_T]) -> Flow[_T]:
+        """Say in a ForbiddenError which scope was needed."""
+        try:
+            return (yield from flow)
+        except ForbiddenError as error:
+            error.scope = self.scope
+            error.hint = (
+                f"The user may not do this, or the token was granted without {self.scope}: "
+                "egnyte_required(scopes=...) asks the user for it."
+            )
+            raise
 
     def _json(self, method: str, path: str, **kw: Any) -> Flow[dict[str, Any]]:
         """The JSON object of the answer."""
@@ -95,18 +114,6 @@ class Area:
         if not isinstance(value, list):
             raise ResponseError("Egnyte did not answer with a list.", status=response.status_code)
         return value
-
-    def _checked(self, response: requests.Response) -> requests.Response:
-        try:
-            answers.raise_for_status(response)
-        except ForbiddenError as error:
-            error.scope = self.scope
-            error.hint = (
-                f"The user may not do this, or the token was granted without {self.scope}: "
-                "egnyte_required(scopes=...) asks the user for it."
-            )
-            raise
-        return response
 
 
 def operation(

@@ -42,10 +42,7 @@ class Page(Generic[_T]):
     total: int | None
     has_more: bool
     """Whether another page may follow, at `next_offset`."""
-
-    @property
-    def next_offset(self) -> int:
-        return self.offset + len(self.items)
+    next_offset: int
 
     def __iter__(self) -> Iterator[_T]:
         return iter(self.items)
@@ -210,6 +207,9 @@ def _page_of(
         raise ResponseError("Egnyte sent a list in a form that is not known.")
     items = tuple(kind(item) for item in found)
     total = _count(value.get(paging.total)) if paging.total else None
+    # `count` is what the page stands for: Egnyte may leave out of it what it hides.
+    stands_for = min(_count(value.get("count")) or 0, size)
+    following = offset + max(len(items), stands_for)
     more = value.get(paging.more) if paging.more else None
     if not items:
         # A total may count items that are hidden: only an empty page is sure to be the last.
@@ -217,10 +217,10 @@ def _page_of(
     elif isinstance(more, bool):
         has_more = more
     elif total is not None:
-        has_more = offset + len(items) < total
+        has_more = following < total
     else:
-        has_more = len(items) >= size
-    return Page(items, offset, total, has_more)
+        has_more = following >= offset + size
+    return Page(items, offset, total, has_more, following)
 
 
 def _count(value: Any) -> int | None:

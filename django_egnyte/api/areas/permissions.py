@@ -46,7 +46,7 @@ class Permissions(Area):
     @operation
     def get(self, folder: str) -> Flow[FolderPermissions]:
         """What is set at a folder, for users and for groups."""
-        return FolderPermissions.of((yield from self._json("GET", f"{PERMS}{fs_path(folder)}")))
+        return FolderPermissions.of((yield from self._json("GET", fs_path(folder, under=PERMS))))
 
     aget = twin(get)
 
@@ -75,7 +75,7 @@ class Permissions(Area):
             inheritsPermissions=inherits,
             keepParentPermissions=keep_parent,
         )
-        yield from self._send("POST", f"{PERMS}{fs_path(folder)}", json=body)
+        yield from self._send("POST", fs_path(folder, under=PERMS), json=body)
 
     aset = twin(set)
 

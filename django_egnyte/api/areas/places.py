@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from django_egnyte.api.areas.base import operation, options_of, segment, twin
-from django_egnyte.api.areas.by_id import FileById, FolderById
+from django_egnyte.api.areas.by_id import FolderById
 from django_egnyte.api.areas.locks import Lock, LockInfo
 from django_egnyte.api.areas.records import Record
 from django_egnyte.api.areas.tools import FS, FolderStats, Tools, Version
@@ -52,18 +52,14 @@ class Places(Tools):
 
     __slots__ = ()
 
-    def by_id(self, group_id: str) -> FileById:
-        """A file by its group id, which stays when it is renamed, moved or changed."""
-        return FileById(self, "file", group_id)
-
     def folder_by_id(self, folder_id: str) -> FolderById:
         """A folder by its id, which stays when it is renamed or moved."""
-        return FolderById(self, "folder", folder_id)
+        return FolderById(self, folder_id)
 
     @operation
     def exists(self, path: str) -> Flow[bool]:
         """Whether there is a file or a folder at `path` that the user may see."""
-        where = fs_path(path)
+        where = fs_path(path, under=FS)
         try:
             yield from self._described(where)
         except NotFoundError:
@@ -75,7 +71,7 @@ class Places(Tools):
     @operation
     def versions(self, path: str) -> Flow[tuple[Version, ...]]:
         """The versions of a file, the newest first."""
-        return (yield from self._versions(fs_path(path)))
+        return (yield from self._versions(fs_path(path, under=FS)))
 
     aversions = twin(versions)
 
@@ -89,28 +85,28 @@ class Places(Tools):
         `async with await files.alock(path):`. `token` is a name for the lock, if Egnyte is not to
         choose one.
         """
-        return (yield from self._lock(fs_path(path), seconds, token))
+        return (yield from self._lock(fs_path(path, under=FS), seconds, token))
 
     alock = twin(lock)
 
     @operation
     def unlock(self, path: str, token: str | None = None) -> Flow[None]:
         """Unlock a file. Who locked it may leave the token out. NotFoundError for a wrong one."""
-        yield from self._unlock(fs_path(path), token)
+        yield from self._unlock(fs_path(path, under=FS), token)
 
     aunlock = twin(unlock)
 
     @operation
     def lock_info(self, path: str) -> Flow[LockInfo | None]:
         """Who holds a lock on a file; None if nobody does."""
-        return (yield from self._lock_info(fs_path(path)))
+        return (yield from self._lock_info(fs_path(path, under=FS)))
 
     alock_info = twin(lock_info)
 
     @operation
     def stats(self, path: str) -> Flow[FolderStats]:
         """How much is below a folder. Two calls: Egnyte counts by the folder's id."""
-        folder_id = (yield from self._described(fs_path(path))).get("folder_id")
+        folder_id = (yield from self._described(fs_path(path, under=FS))).get("folder_id")
         if not isinstance(folder_id, str):
             raise ResponseError("Egnyte described no folder there.")
         where = f"{FS}/ids/folder/{segment(folder_id)}/stats"
@@ -121,7 +117,7 @@ class Places(Tools):
     @operation
     def options(self, path: str) -> Flow[FolderOptions]:
         """How a folder is set up."""
-        return FolderOptions.of((yield from self._described(fs_path(path))))
+        return FolderOptions.of((yield from self._described(fs_path(path, under=FS))))
 
     aoptions = twin(options)
 
@@ -131,6 +127,6 @@ class Places(Tools):
         body = options_of(FolderChanges, changes)
         if not body:
             raise ValueError("nothing is to be changed")
-        yield from self._send("PATCH", FS + fs_path(path), json=body)
+        yield from self._send("PATCH", fs_path(path, under=FS), json=body)
 
     aset_options = twin(set_options)

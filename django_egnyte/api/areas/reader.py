@@ -33,10 +33,10 @@ class RemoteFile(io.RawIOBase):
     """
 
     def __init__(self, area: Area, where: str, name: str, entry_id: str | None = None) -> None:
-        """`where` is the place behind "/pubapi/v1/fs-content". Raises what `files.open` does."""
+        """`where` is the address of the content. Raises what `files.open` does."""
         super().__init__()
         self._area = area
-        self._url = f"/pubapi/v1/fs-content{where}"
+        self._url = where
         self._position = 0
         self._response: requests.Response | None = None
         self._pieces: Iterator[bytes] = iter(())

@@ -40,14 +40,14 @@ class FolderStats(Record):
 
 
 class Tools(Area):
-    """What is done at a place: `where` is its part of the address, behind `FS`."""
+    """What is done at a place: `where` is its address."""
 
     __slots__ = ()
     scope = "Egnyte.filesystem"
 
     def _described(self, where: str, **params: str) -> Flow[dict[str, Any]]:
         params = {"list_content": "false", **params}
-        return (yield from self._json("GET", FS + where, params=params))
+        return (yield from self._json("GET", where, params=params))
 
     def _versions(self, where: str) -> Flow[tuple[Version, ...]]:
         value = yield from self._described(where, list_content="true")
@@ -57,12 +57,12 @@ class Tools(Area):
 
     def _lock(self, where: str, seconds: int | None, token: str | None) -> Flow[Lock]:
         asked = present(action="lock", lock_timeout=seconds, lock_token=token)
-        value = yield from self._json("POST", FS + where, json=asked)
+        value = yield from self._json("POST", where, json=asked)
         return Lock.at(value, self, where)
 
     def _unlock(self, where: str, token: str | None) -> Flow[None]:
         asked = present(action="unlock", lock_token=token)
-        yield from self._send("POST", FS + where, json=asked)
+        yield from self._send("POST", where, json=asked)
 
     def _lock_info(self, where: str) -> Flow[LockInfo | None]:
         value = yield from self._described(where, include_locks=str(flag(True)))

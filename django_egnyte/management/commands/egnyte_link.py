@@ -8,12 +8,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.views.decorators.debug import sensitive_variables
 
 from django_egnyte import gateway
 from django_egnyte.conf import conf
 from django_egnyte.exceptions import EgnyteError
 from django_egnyte.management.selection import host_named, user_named
+from django_egnyte.secret import Secret
 from django_egnyte.services.link import link_with_password
 
 
@@ -27,16 +27,15 @@ class Command(BaseCommand):
         parser.add_argument("--domain", help="needed unless EGNYTE_DOMAIN is set")
         parser.add_argument("--username", required=True, help="Egnyte's")
 
-    @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_named(options["user"])
         host = host_named(options["domain"]) if options["domain"] else gateway.fixed_host()
         if not host:
             raise CommandError("Give --domain, or set EGNYTE_DOMAIN.")
         if sys.stdin.isatty():
-            password = getpass.getpass("Egnyte password: ")
+            password = Secret(getpass.getpass("Egnyte password: "))
         else:
-            password = sys.stdin.readline().rstrip("\r\n")
+            password = Secret(sys.stdin.readline().rstrip("\r\n"))
         if not password:
             raise CommandError("No password was given.")
         try:

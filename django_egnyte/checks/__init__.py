@@ -6,9 +6,8 @@ None touches the database; the one that asks which database the models are on as
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -19,30 +18,24 @@ from django.core.checks import CheckMessage, Error, Tags, Warning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.urls import NoReverseMatch, get_script_prefix, reverse
-from django.utils.module_loading import import_string
 from django.utils.translation import get_language
 
-from . import domains, gateway, queue
-from .choices import Flow, Scope
-from .ciphers import SHORTEST_KEY
-from .conf import TASK_SOFT_TIME_LIMIT, TOKEN_DEADLINE, conf
-from .exceptions import InvalidDomainError
-from .fields import ciphers
-from .schedules import BEAT_SCHEDULE
+from .. import domains, gateway, queue
+from ..choices import Flow, Scope
+from ..ciphers import SHORTEST_KEY
+from ..conf import conf
+from ..exceptions import InvalidDomainError
+from ..fields import ciphers
+from ..schedules import BEAT_SCHEDULE
+from .site import middleware, names, sessions, urls
+from .values import HOUR, LONGEST, MOST_REQUESTS, MOST_RETRIES, SILENCE, VALUES
+
+__all__ = ["HOUR", "LONGEST", "MOST_REQUESTS", "MOST_RETRIES", "SILENCE"]
 
 TAG: Final = "egnyte"
-MIDDLEWARE: Final = "django_egnyte.middleware.EgnyteMiddleware"
-AUTHENTICATION: Final = "django.contrib.auth.middleware.AuthenticationMiddleware"
 
 # RFC 6749 section 3.3, one scope-token.
 SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# Seconds. A token call's last wait may begin at its deadline, and must end before its worker is
-# told to stop.
-SILENCE: Final = TASK_SOFT_TIME_LIMIT - TOKEN_DEADLINE
-HOUR: Final = 3600
-LONGEST: Final = timedelta(days=365)
-MOST_RETRIES: Final = 100
-MOST_REQUESTS: Final = 1_000_000
 
 
 @checks.register(TAG)
@@ -98,8 +91,8 @@ def check_values(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG)
 def check_site(**kwargs: Any) -> list[CheckMessage]:
-    """Middleware and sessions, which linking needs."""
-    return [*_middleware(), *_sessions()]
+    """Middleware, sessions and URLs, which linking needs, and names that no setting has."""
+    return [*middleware(), *sessions(), *urls(), *names()]
 
 
 @checks.register(TAG, Tags.models)
@@ -381,56 +374,6 @@ def _base_url() -> Iterator[CheckMessage]:
         )
 
 
-def _middleware() -> Iterator[CheckMessage]:
-    kinds = [_middleware_kind(name) for name in settings.MIDDLEWARE]
-    ours = next((i for i, kind in enumerate(kinds) if kind == "egnyte"), None)
-    theirs = next((i for i, kind in enumerate(kinds) if kind == "authentication"), None)
-    if ours is None:
-        yield Warning(
-            f"{MIDDLEWARE} is not in MIDDLEWARE: there is no request.egnyte.",
-            hint="Add it after AuthenticationMiddleware, or silence this if you use none.",
-            id="egnyte.W004",
-        )
-    elif theirs is None or theirs > ours:
-        yield Error(
-            f"{MIDDLEWARE} comes before AuthenticationMiddleware, or that is missing.",
-            hint="request.egnyte follows request.user: put it after AuthenticationMiddleware.",
-            id="egnyte.E015",
-        )
-
-
-def _middleware_kind(name: str) -> str:
-    """Which of the two this is, or is a subclass of; a site may have its own."""
-    if name in (MIDDLEWARE, AUTHENTICATION):
-        return "egnyte" if name == MIDDLEWARE else "authentication"
-    try:
-        found = import_string(name)
-    except ImportError:
-        return ""  # Django's own trouble
-    if isinstance(found, type):
-        for base, kind in ((MIDDLEWARE, "egnyte"), (AUTHENTICATION, "authentication")):
-            if issubclass(found, import_string(base)):
-                return kind
-    return ""
-
-
-def _sessions() -> Iterator[CheckMessage]:
-    if not apps.is_installed("django.contrib.sessions"):
-        yield Error(
-            "django.contrib.sessions is not installed.",
-            hint="A link that was begun is kept in the user's session until Egnyte sends the "
-            "browser back. Add it to INSTALLED_APPS.",
-            id="egnyte.E016",
-        )
-    if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
-        yield Warning(
-            'SESSION_COOKIE_SAMESITE is "Strict": the browser comes back from Egnyte without its '
-            "session, and no account can be linked.",
-            hint='Use "Lax", which is Django\'s default.',
-            id="egnyte.W005",
-        )
-
-
 def _all_text(values: Any) -> bool:
     """Whether it is a list, or a set, of texts, and not one text."""
     return (
@@ -442,64 +385,3 @@ def _all_text(values: Any) -> bool:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and value == value.strip()
-
-
-def _is_number(value: Any, least: float, most: float) -> bool:
-    # NaN lies between no two numbers.
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_count(value: Any, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST
-
-
-def _is_timeout(value: Any) -> bool:
-    return (
-        isinstance(value, tuple | list)
-        and len(value) == 2
-        and all(_is_number(each, 0, SILENCE) and 0 < each < SILENCE for each in value)
-    )
-
-
-VALUES: Final[Sequence[tuple[str, str, str, Callable[[Any], bool]]]] = (
-    (
-        "EGNYTE_TIMEOUT",
-        f"two numbers of seconds, to connect and to read, each above 0 and below {SILENCE}",
-        "(3.05, 30)",
-        _is_timeout,
-    ),
-    (
-        "EGNYTE_MAX_RETRIES",
-        f"a whole number from 0 to {MOST_RETRIES}",
-        "2",
-        lambda value: _is_count(value, 0, MOST_RETRIES),
-    ),
-    (
-        "EGNYTE_MAX_THROTTLE_WAIT",
-        f"a number of seconds from 0 to {HOUR:,}",
-        "5",
-        lambda value: _is_number(value, 0, HOUR),
-    ),
-    (
-        "EGNYTE_VALIDATE_EVERY",
-        f"a timedelta above zero, and of {LONGEST.days} days at most",
-        "timedelta(days=1)",
-        lambda value: _is_time(value) and value > timedelta(0),
-    ),
-    (
-        "EGNYTE_REFRESH_BEFORE",
-        f"a timedelta from zero to {LONGEST.days} days",
-        "timedelta(days=7)",
-        _is_time,
-    ),
-    (
-        "EGNYTE_TOKEN_REQUESTS_PER_HOUR",
-        f"a whole number from 1 to {MOST_REQUESTS:,}",
-        "100",
-        lambda value: _is_count(value, 1, MOST_REQUESTS),
-    ),
-)

@@ -1,0 +1,164 @@
+"""For Django REST framework: a permission, an exception for it, and an exception handler."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db import Error as DatabaseError
+from django.utils.translation import gettext as _
+from rest_framework import exceptions, permissions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as default_handler
+from rest_framework.views import set_rollback
+
+from ..access import RequestClient, connect_url, settle_again
+from ..callers import page_of
+from ..exceptions import (
+    BadRequestError,
+    ConflictError,
+    EgnyteError,
+    ForbiddenError,
+    InvalidHeaderError,
+    InvalidPathError,
+    LockedError,
+    NotFoundError,
+    NotLinkedError,
+    RateLimitedError,
+    TokenExpiredError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from ..scopes import lacking
+
+logger = logging.getLogger("django_egnyte.rest_framework")
+
+
+class EgnyteNotLinked(exceptions.APIException):
+    """401: ``{"error", "detail", "connect_url"}``. The user opens ``connect_url`` in a browser.
+
+    ``error`` is ``egnyte_not_linked`` without a live account, and ``egnyte_scopes_missing`` if
+    the account was not granted what the view needs.
+    """
+
+    status_code = status.HTTP_401_UNAUTHORIZED
+
+    def __init__(
+        self,
+        request: Any,
+        *,
+        domain: str = "",
+        scopes: Sequence[str] = (),
+        error: str = "egnyte_not_linked",
+    ) -> None:
+        url = connect_url(
+            next_path=page_of(request), domain=domain, scopes=scopes, user=request.user
+        )
+        # After the constructor, which would make each value an ErrorDetail of its own.
+        super().__init__(code=error)
+        text = _("Please connect your Egnyte account first.")
+        if error == "egnyte_scopes_missing":
+            text = _("Please allow this site more at Egnyte first.")
+        self.detail = {"error": error, "detail": text, "connect_url": url}
+
+
+class IsEgnyteLinked(permissions.BasePermission):
+    """Lets users with a live account through, after the view's own authentication.
+
+    ``scopes`` that the account must have been granted are on a subclass, which ``needing`` makes,
+    or on the view as ``egnyte_scopes``. Raises ``EgnyteNotLinked``; a caller who is not logged in
+    gets what the framework answers to those.
+    """
+
+    scopes: Sequence[str] = ()
+
+    @classmethod
+    def needing(cls, *scopes: str) -> type[IsEgnyteLinked]:
+        """The same permission for an account that was granted these scopes, too."""
+        return type(cls.__name__, (cls,), {"scopes": (*cls.scopes, *scopes)})
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        client: RequestClient = request.egnyte
+        account = client.account
+        if account is None:
+            raise EgnyteNotLinked(request)
+        needed = [*self.scopes, *getattr(view, "egnyte_scopes", ())]
+        if missing := lacking(account.scopes, needed):
+            raise EgnyteNotLinked(
+                request,
+                domain=account.domain,
+                # With those it has: two views that need different ones must not take turns.
+                scopes=[*account.scopes, *missing],
+                error="egnyte_scopes_missing",
+            )
+        return True
+
+
+_ANSWERS: Final[Sequence[tuple[type[EgnyteError], int, str]]] = (
+    (ForbiddenError, status.HTTP_403_FORBIDDEN, "egnyte_forbidden"),
+    (NotFoundError, status.HTTP_404_NOT_FOUND, "egnyte_not_found"),
+    (ConflictError, status.HTTP_409_CONFLICT, "egnyte_conflict"),
+    (TooLargeError, status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, "egnyte_too_large"),
+    (LockedError, status.HTTP_423_LOCKED, "egnyte_locked"),
+    (BadRequestError, status.HTTP_400_BAD_REQUEST, "egnyte_bad_request"),
+    (InvalidPathError, status.HTTP_400_BAD_REQUEST, "egnyte_invalid_path"),
+    (InvalidHeaderError, status.HTTP_400_BAD_REQUEST, "egnyte_invalid_header"),
+    (RateLimitedError, status.HTTP_503_SERVICE_UNAVAILABLE, "egnyte_busy"),
+    (TokenExpiredError, status.HTTP_503_SERVICE_UNAVAILABLE, "egnyte_busy"),
+    (UnavailableError, status.HTTP_503_SERVICE_UNAVAILABLE, "egnyte_unavailable"),
+    (EgnyteError, status.HTTP_502_BAD_GATEWAY, "egnyte_error"),
+)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """For ``REST_FRAMEWORK["EXCEPTION_HANDLER"]``: answers for an ``EgnyteError`` with
+    ``{"error", "detail"}`` in JSON, and leaves the rest to the framework's own handler."""
+    if not isinstance(exc, EgnyteError):
+        return default_handler(exc, context)
+    if isinstance(exc, NotLinkedError | UnauthorizedError) and not exc.retryable:
+        refused = EgnyteNotLinked(context["request"], domain=exc.host or "")
+        answer = default_handler(refused, context)
+        return EgnyteErrorResponse(exc, answer.data, answer.status_code)
+    set_rollback()
+    code, error = next((code, error) for kind, code, error in _ANSWERS if isinstance(exc, kind))
+    response = EgnyteErrorResponse(exc, {"error": error, "detail": _detail(code)}, code)
+    if (after := getattr(exc, "retry_after", None)) is not None:
+        response.headers["Retry-After"] = str(math.ceil(after))
+    return response
+
+
+class EgnyteErrorResponse(Response):
+    """Writes down again what a refused token led to, when the request's transaction is over.
+
+    The view's transaction (``ATOMIC_REQUESTS``) was rolled back because of the error, and that
+    with it.
+    """
+
+    def __init__(self, error: EgnyteError, data: Any, status: int) -> None:
+        super().__init__(data, status=status)
+        self._error = error
+
+    def close(self) -> None:
+        try:
+            settle_again(self._error)
+        except DatabaseError:
+            logger.exception(
+                "What came of a refused token could not be written down.",
+                extra={"event": "refusal_not_written", "domain": self._error.host},
+            )
+        finally:
+            super().close()
+
+
+def _detail(code: int) -> str:
+    """What the caller should know. Egnyte's own words may hold paths and names."""
+    if code == status.HTTP_502_BAD_GATEWAY:
+        return _("Egnyte did not answer as it should.")
+    if code == status.HTTP_503_SERVICE_UNAVAILABLE:
+        return _("Egnyte cannot do this right now. Please try again later.")
+    return _("Egnyte refused this request.")

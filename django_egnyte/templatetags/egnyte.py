@@ -1,0 +1,47 @@
+"""``{% load egnyte %}``: links to connect, and a choice among the user's accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.http import HttpRequest
+
+from ..access import connect_url
+from ..models import EgnyteAccount
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def egnyte_connect_url(
+    context: template.Context, *, next: str | None = None, domain: str = "", scopes: str = ""
+) -> str:
+    """The address of the page that connects, and comes back to ``next``: by default, to this page.
+
+    ``scopes`` are separated by blanks, and asked for besides the site's own. Like ``next``, they
+    need the request in the template's context; without it they are left out.
+    """
+    request: HttpRequest | None = context.get("request")
+    if next is None:
+        next = request.get_full_path() if request is not None and request.method == "GET" else ""
+    user: Any = getattr(request, "user", None)
+    known = user is not None and user.is_authenticated
+    return connect_url(
+        next_path=next, domain=domain, scopes=scopes.split() if known else (), user=user
+    )
+
+
+@register.inclusion_tag("egnyte/switcher.html", takes_context=True)
+def egnyte_switcher(context: template.Context, *, next: str | None = None) -> dict[str, Any]:
+    """A form for the user's account that this site uses, if there are several live ones.
+
+    It comes back to ``next``: by default, to this page. One query.
+    """
+    request: HttpRequest | None = context.get("request")
+    if request is None:
+        return {"accounts": []}
+    if next is None:
+        next = request.get_full_path() if request.method == "GET" else ""
+    accounts = EgnyteAccount.objects.for_user(request.user).live().order_by("domain", "pk")
+    return {"accounts": accounts, "next": next, "csrf_token": context.get("csrf_token")}

@@ -1,0 +1,76 @@
+"""What a request brings of secrets, taken out of it.
+
+A code, a token or a password that stays in the request is shown by whatever keeps requests: a
+debug toolbar, an error report, ``repr(request)`` in a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, QueryDict
+
+from ..callers import HIDDEN_QUERY, scrub_addresses
+from ..secret import Secret
+
+
+def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
+    """The parameters of a GET or a POST, out of the request.
+
+    Those named are a ``Secret``, the others text. Of a repeated one, the last counts.
+    """
+    query = _raw_query(request)
+    given = request.POST
+    if request.method != "POST":
+        raw = query.reveal().encode("latin-1", errors="replace")
+        given = QueryDict(raw, encoding=request.encoding)
+    taken: dict[str, Any] = {
+        name: Secret(str(value)) if name in secrets else value
+        for name, value in given.dict().items()
+    }
+    _scrub(request, query)
+    return taken
+
+
+def _raw_query(request: HttpRequest) -> Secret:
+    """The query, which may have been hidden from what runs before the view."""
+    found: Any = request.scope if isinstance(request, ASGIRequest) else request.META
+    hidden: Secret | None = found.pop(HIDDEN_QUERY, None)
+    return hidden or Secret(request.META.get("QUERY_STRING", ""))
+
+
+def _scrub(request: HttpRequest, query: Secret) -> None:
+    request.GET = QueryDict()
+    if request.method == "POST":
+        request.POST = QueryDict()
+        # Reading the form has left the whole body here, where request.body and read() find it.
+        vars(request).update(_body=b"", _stream=BytesIO())
+    scrub_addresses(request.META, query)
+    if isinstance(request, ASGIRequest):
+        # The server's own, in place: what runs around Django reads it later.
+        scope: Any = request.scope
+        scope["query_string"] = b""
+    _scrub_sentry(query)
+
+
+def _scrub_sentry(query: Secret) -> None:
+    """Sentry's WSGI middleware has copied the query before Django saw the request."""
+    sentry = sys.modules.get("sentry_sdk")
+    if sentry is None:
+        return
+
+    def processor(event: Any, hint: Any) -> Any:
+        request = event.get("request")
+        if isinstance(request, dict):
+            request.pop("query_string", None)
+            request.pop("data", None)
+            if isinstance(headers := request.get("headers"), dict):
+                scrub_addresses(headers, query)
+        return event
+
+    with suppress(AttributeError):  # the SDK's first generation, which has no such function
+        sentry.get_isolation_scope().add_event_processor(processor)

@@ -1,0 +1,42 @@
+"""Why a user is asked to connect, and which of their accounts would do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import HttpRequest
+
+from ..choices import Scope
+from ..conf import conf
+from ..models import EgnyteAccount
+from ..scopes import lacking
+
+
+def why(request: HttpRequest, asked: Sequence[str]) -> dict[str, Any]:
+    """The context of ``egnyte/_reason.html``; one query.
+
+    ``reason`` is ``ended`` if the default account's token has ended, ``scopes`` if a page needs
+    more than the default account was granted, and empty for a user who is new or adds an account.
+    The ``offers`` are the live accounts with the ``asked`` scopes that are not the default.
+    """
+    mine = list(EgnyteAccount.objects.for_user(request.user).order_by("-is_default", "pk"))
+    default = mine[0] if mine and mine[0].is_default else None
+    more = [each for each in asked if each not in conf.scopes]
+    reason, new = "", lacking(default.scopes, more) if default is not None else []
+    if default is not None and not default.is_live:
+        reason = "ended"
+    elif new:
+        reason = "scopes"
+    enough = [each for each in mine if each.is_live and not lacking(each.scopes, more)]
+    return {
+        "reason": reason,
+        "ended": default if reason == "ended" else None,
+        "new_scope_labels": [label_of(each) for each in new],
+        "offers": [each for each in enough if each != default] if reason else [],
+    }
+
+
+def label_of(scope: str) -> str:
+    """What a scope is for, in words; the scope itself if it is not known."""
+    return str(Scope(scope).label) if scope in Scope.values else scope
