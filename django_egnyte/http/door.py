@@ -107,6 +107,8 @@ def send(
     the body is read and may have `max_bytes` bytes unpacked; with it, read the body with
     `iter_body`. The answer's `request` has lost its body and its Authorization header.
 
+    The values of a form in `data`, and of an object in `json`, may be secrets.
+
     Raises UnavailableError when no answer came (its `sent` is False if the request never left),
     ResponseError for an answer cut off, undecodable or too large, InvalidHeaderError.
     """
@@ -176,6 +178,7 @@ def _prepared(
     stream: bool,
 ) -> requests.PreparedRequest:
     every, body = _headers(headers, stream), _body_of(data)
+    json = _members_of(json)
     prepared = requests.PreparedRequest()
     try:
         prepared.prepare(method, url, every, params=params, data=body, json=json)
@@ -220,15 +223,21 @@ def _body_of(data: Body | None) -> Any:
     requests sends bytes at once, whatever their size, but a file piece by piece.
     """
     if isinstance(data, Mapping):
-        return {name: _revealed(value) for name, value in data.items()}
+        return _members_of(data)
     if isinstance(data, str):
         data = data.encode()
     large = isinstance(data, bytes) and len(data) > CHUNK_SIZE
     return io.BytesIO(data) if large else data  # type: ignore[arg-type]
 
 
-def _revealed(value: Any) -> Any:
-    return value.reveal() if isinstance(value, Secret) else value
+def _members_of(value: Any) -> Any:
+    """The fields of a form, or the members of a JSON object, with secrets in clear."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: member.reveal() if isinstance(member, Secret) else member
+        for name, member in value.items()
+    }
 
 
 def _exchange(
