@@ -145,7 +145,8 @@ def test_a_server_may_filter_pages_after_it_cut_them(sandbox: Sandbox, call: Cal
         for offset in range(4)
     ]
     assert [page["total_count"] for page in pages] == [3, 3, 3, 3]
-    assert [page["count"] for page in pages] == [0, 0, 1, 0]
+    assert [page["count"] for page in pages] == [1, 1, 1, 0]
+    assert [len(page["folders"]) for page in pages] == [0, 0, 1, 0]
 
 
 def test_values_may_be_text(sandbox: Sandbox, call: Caller) -> None:

@@ -50,7 +50,8 @@ def create(call: Call) -> Response:
         call.shelf("links")[link_id] = kept
     if body["accessibility"] == "password":
         shared["password"] = body.get("password") or secrets.token_urlsafe(6)
-    return json_answer({"links": made, **shared})
+    status = 201 if call.settings.statuses == "mocks" else 200
+    return json_answer({"links": made, **shared}, status)
 
 
 def ids(call: Call) -> Response:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
-from ..routing import Call, found, iso, new_id, number, required, routes
-from ..tree import TreeError, may
+from ..routing import Call, entries, found, iso, new_id, number, required, routes
+from ..tree import TreeError
 from . import events
 
 
@@ -41,10 +41,9 @@ def listed(call: Call) -> Response:
     for path in filter(None, (file, folder)):
         call.tree.get(path, call.user)
     notes = [
-        _seen(call, note)
-        for note in call.shelf("notes").values()
-        if may(note["file_path"], call.user)
-        and (not file or note["file_path"].casefold() == file.casefold())
+        note
+        for note in _all(call)
+        if (not file or note["file_path"].casefold() == file.casefold())
         and (not folder or note["file_path"].casefold().startswith(f"{folder.casefold()}/"))
     ]
     offset, count = number(args, "offset", 0, 10**9), number(args, "count", 25, 100)
@@ -54,26 +53,33 @@ def listed(call: Call) -> Response:
 
 
 def get(call: Call) -> Response:
-    return json_answer(_seen(call, _visible(call)))
+    return json_answer(_one(call))
 
 
 def delete(call: Call) -> Response:
-    note = _visible(call)
-    if not _seen(call, note)["can_delete"]:
+    note = _one(call)
+    if not note["can_delete"]:
         raise TreeError(403, "You may not delete this comment")
     del call.shelf("notes")[note["id"]]
     return Response(200)
 
 
-def _visible(call: Call) -> dict[str, Any]:
-    note = found(call.shelf("notes"), call.parts[0], "Note")
-    if not may(note["file_path"], call.user):
-        raise TreeError(404, "Note not found")
-    return note
+def _all(call: Call) -> list[dict[str, Any]]:
+    """The comments on files that are there and may be seen, wherever the files are now."""
+    places = {node.id: path for path, node in entries(call.tree, call.user)}
+    return [
+        note
+        | {
+            "file_path": places[note["group_id"]],
+            "can_delete": call.user.admin or note["username"] == call.user.username,
+        }
+        for note in call.shelf("notes").values()
+        if note["group_id"] in places
+    ]
 
 
-def _seen(call: Call, note: dict[str, Any]) -> dict[str, Any]:
-    return note | {"can_delete": call.user.admin or note["username"] == call.user.username}
+def _one(call: Call) -> dict[str, Any]:
+    return found({note["id"]: note for note in _all(call)}, call.parts[0], "Note")
 
 
 ROUTES = routes(

@@ -63,7 +63,7 @@ def change_user(call: Call) -> Response:
 
 def delete_user(call: Call) -> Response:
     call.sandbox.remove_user(call.request.label, _one(call).username)
-    return Response(200)
+    return Response(204 if call.settings.statuses == "mocks" else 200)
 
 
 def groups(call: Call) -> Response:

@@ -83,9 +83,11 @@ def _content(call: Call, path: str, node: Node) -> dict[str, Any]:
     if not call.settings.filters_pages:
         children = [pair for pair in children if may(pair[0], call.user)]
     offset, count = page_of(call.args, call.settings, COUNT, call.settings.list_limit)
-    page = [pair for pair in children[offset : offset + count] if may(pair[0], call.user)]
+    span = children[offset : offset + count]
+    page = [pair for pair in span if may(pair[0], call.user)]
     return {
-        "count": len(page),
+        # What the page stands for: with `filters_pages` less is in it.
+        "count": len(span),
         "offset": offset,
         "total_count": len(children),
         "folders": [folder_record(call, *pair, node) for pair in page if pair[1].is_folder],
