@@ -105,7 +105,7 @@ class RateLimitedError(EgnyteError):
     """
 
     retryable = True
-    retry_after: float
+    retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self, message: str = "", *, retry_after: float, kind: RateLimitKind, **details: Any
@@ -118,7 +118,7 @@ class TokenExpiredError(EgnyteError):
     """The access token has expired and is not replaced yet: try again in `retry_after` seconds."""
 
     retryable = True
-    retry_after: float = 5.0
+    retry_after: float = 5.0  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ResponseError(EgnyteError):
@@ -377,7 +377,7 @@ class TooManyFailuresError(LinkError):
     """Too many failed attempts. `retry_after` is in seconds."""
 
     retryable = True
-    retry_after: float
+    retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, message: str = "", *, retry_after: float, **details: Any) -> None:
         super().__init__(message, retry_after=retry_after, **details)

@@ -331,7 +331,8 @@ def test_signatures_in_the_reference_are_those_of_the_code(kind: type, header: s
     twins = {name for name in public if name[0] == "a" and name[1:] in public}
     for name in public:
         assert f"``{name}``" in text or name in said, name
-    assert twins == {f"a{name}" for name in public - twins} - {"aact_as"}
+    silent = {"act_as", "by_id"}  # these ask Egnyte nothing
+    assert twins == {f"a{name}" for name in public - twins - silent}
 
 
 def test_the_picture_shows_the_layers() -> None:

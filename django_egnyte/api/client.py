@@ -173,7 +173,7 @@ class EgnyteClient(Areas):
         call = Call(method, path, self._headers(headers), **kw)
         connection, opened = yield Step("db", self._open)
         try:
-            used = yield from flows.settled(opened)
+            used: Credentials = yield from flows.settled(opened)
             response = yield from self._attempts(call, connection, used)
             if checked and not 200 <= response.status_code < 300:
                 # The body of a streamed answer is still to be read.

@@ -85,9 +85,6 @@ class Download(io.RawIOBase):
             missing -= len(piece) if missing > 0 else 0
         return b"".join(pieces)
 
-    def readall(self) -> bytes:
-        return self.read()
-
     def read1(self, size: int = -1) -> bytes:
         """At most `size` bytes, as they come; none at the end."""
         if self.closed:

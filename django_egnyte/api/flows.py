@@ -47,7 +47,7 @@ def sleep(seconds: float) -> Step:
     return Step("sleep", time.sleep, seconds)
 
 
-def settled(result: _T | Flow[_T]) -> Flow[_T]:
+def settled(result: Any) -> Flow[Any]:
     """The result of a function that may have returned the steps to it instead."""
     return (yield from result) if isinstance(result, Generator) else result
 

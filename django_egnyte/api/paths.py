@@ -57,26 +57,9 @@ def api_path(path: str) -> str:
         return path
     if path and len(path) <= _MAX_LENGTH and path[:2] != "//" and _PLAIN(path):
         return path if path[0] == "/" else f"/{path}"
-    if not path:
-        raise InvalidPathError("The path is empty.")
-    if _SCHEME(path) or path.startswith(("//", "?")):
-        raise InvalidPathError("A path is needed, not an address with a host.")
-    if "#" in path:
-        raise InvalidPathError("A path may not have a fragment. Write %23 for a # in a name.")
-    if _FORBIDDEN(path):
-        raise InvalidPathError("The path holds a backslash or a control character.")
+    if problem := _problem_of(path):
+        raise InvalidPathError(problem)
     bare, mark, query = path.partition("?")
-    if "//" in bare:
-        raise InvalidPathError("The path has an empty segment.")
-    if _STRAY_PERCENT(path):
-        raise InvalidPathError("The path holds a % that starts no escape. Write %25 for it.")
-    try:
-        unquote_to_bytes(bare).decode()
-        valid = True
-    except UnicodeDecodeError:
-        valid = False
-    if not valid:
-        raise InvalidPathError("The path holds escapes that are not UTF-8.")
     _refuse_climbing(bare)
     return (
         "/"
@@ -84,6 +67,28 @@ def api_path(path: str) -> str:
         + mark
         + quote(query, safe=_SAFE_IN_PATH + "?[]")
     )
+
+
+def _problem_of(path: str) -> str:
+    """What is wrong with the form of a raw path; nothing if it is right."""
+    bare = path.partition("?")[0]
+    if not path:
+        return "The path is empty."
+    if _SCHEME(path) or path.startswith(("//", "?")):
+        return "A path is needed, not an address with a host."
+    if "#" in path:
+        return "A path may not have a fragment. Write %23 for a # in a name."
+    if _FORBIDDEN(path):
+        return "The path holds a backslash or a control character."
+    if "//" in bare:
+        return "The path has an empty segment."
+    if _STRAY_PERCENT(path):
+        return "The path holds a % that starts no escape. Write %25 for it."
+    try:
+        unquote_to_bytes(bare).decode()
+    except UnicodeDecodeError:
+        return "The path holds escapes that are not UTF-8."
+    return ""
 
 
 def fs_path(path: str, *, under: str = "") -> QuotedPath:

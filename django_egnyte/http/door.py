@@ -107,6 +107,8 @@ def send(
     the body is read and may have `max_bytes` bytes unpacked; with it, read the body with
     `iter_body`. The answer's `request` has lost its body and its Authorization header.
 
+    The values of a form in `data`, and of an object in `json`, may be secrets.
+
     Raises UnavailableError when no answer came (its `sent` is False if the request never left),
     ResponseError for an answer cut off, undecodable or too large, InvalidHeaderError.
     """
@@ -175,31 +177,11 @@ def _prepared(
     json: Any,
     stream: bool,
 ) -> requests.PreparedRequest:
-    every = {
-        "User-Agent": _USER_AGENT,
-        "Accept": "*/*",
-        # A download's length and checksum are those of what travels; and br or zstd would be
-        # unpacked by whatever library happens to be installed.
-        "Accept-Encoding": "identity" if stream else "gzip",
-    }
-    if headers:
-        given: Mapping[Any, Any] = headers
-        for name, value in given.items():
-            # A name in bytes would become the name that it spells, reserved or not.
-            if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
-                raise InvalidHeaderError("A header holds characters that no header may carry.")
-            every[name] = str(value).strip()
-    if isinstance(data, Mapping):
-        data = {name: _revealed(value) for name, value in data.items()}
-    elif isinstance(data, str):
-        data = data.encode()
-    if isinstance(data, bytes) and len(data) > CHUNK_SIZE:
-        # sendall() takes its timeout for the whole of what it is given, so a large body given at
-        # once would fail on a slow line. A file is sent piece by piece.
-        data = io.BytesIO(data)
+    every, body = _headers(headers, stream), _body_of(data)
+    json = _members_of(json)
     prepared = requests.PreparedRequest()
     try:
-        prepared.prepare(method, url, headers=every, params=params, data=data, json=json)
+        prepared.prepare(method, url, every, params=params, data=body, json=json)
         problem = ""
     except requests.exceptions.InvalidJSONError:
         problem = "The request's body cannot be written as JSON."
@@ -218,8 +200,44 @@ def _prepared(
     return prepared
 
 
-def _revealed(value: Any) -> Any:
-    return value.reveal() if isinstance(value, Secret) else value
+def _headers(headers: Mapping[str, str] | None, stream: bool) -> dict[str, str]:
+    every = {
+        "User-Agent": _USER_AGENT,
+        "Accept": "*/*",
+        # A download's length and checksum are those of what travels; and br or zstd would be
+        # unpacked by whatever library happens to be installed.
+        "Accept-Encoding": "identity" if stream else "gzip",
+    }
+    given: Mapping[Any, Any] = headers or {}
+    for name, value in given.items():
+        # A name in bytes would become the name that it spells, reserved or not.
+        if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
+            raise InvalidHeaderError("A header holds characters that no header may carry.")
+        every[name] = str(value).strip()
+    return every
+
+
+def _body_of(data: Body | None) -> Any:
+    """What requests is given: secrets in clear, and large bodies as a file.
+
+    requests sends bytes at once, whatever their size, but a file piece by piece.
+    """
+    if isinstance(data, Mapping):
+        return _members_of(data)
+    if isinstance(data, str):
+        data = data.encode()
+    large = isinstance(data, bytes) and len(data) > CHUNK_SIZE
+    return io.BytesIO(data) if large else data  # type: ignore[arg-type]
+
+
+def _members_of(value: Any) -> Any:
+    """The fields of a form, or the members of a JSON object, with secrets in clear."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: member.reveal() if isinstance(member, Secret) else member
+        for name, member in value.items()
+    }
 
 
 def _exchange(

@@ -222,7 +222,7 @@ class _Timed(HTTPConnection):
 
     def _connect_tls_proxy(self, hostname: str, sock: Any) -> Any:
         connected = super()._connect_tls_proxy(hostname, sock)  # type: ignore[misc]
-        return _Outer(connected) if self.proxy_is_tunneling else connected
+        return _Outer(connected) if self._tunnel_host else connected
 
     def send(self, data: Any) -> None:
         if self.sock is None:

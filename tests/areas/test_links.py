@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -72,6 +73,14 @@ def test_a_password_is_a_secret(jane: EgnyteClient, way: Way) -> None:
     chosen = way(jane.links, "create", FILE, accessibility="password")
     assert isinstance(chosen.password, Secret) and chosen.password
     assert jane.links.get(link.id).password is None
+
+
+def test_a_traceback_shows_no_password(jane: EgnyteClient, way: Way) -> None:
+    password = Secret("correct horse")
+    with pytest.raises(NotFoundError) as caught:
+        way(jane.links, "create", "/Shared/none", accessibility="password", password=password)
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "horse" not in "".join(report.format()).replace('Secret("correct horse")', "")
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,9 @@ def test_secrets_are_sent_in_clear_and_nowhere_else() -> None:
     form = {"code": Secret("a b&c"), "client_id": "key"}
     with serving(always(answer())) as server:
         http.send("POST", server.url, data=form)
+        http.send("POST", server.url, json={"password": Secret("a b&c"), "path": "/x"})
     assert server.requests[0].endswith(b"code=a+b%26c&client_id=key")
+    assert server.requests[1].endswith(b'{"password": "a b&c", "path": "/x"}')
     assert isinstance(form["code"], Secret)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django_egnyte.api.areas.base import operation, segment, twin
 from django_egnyte.api.areas.paging import Listing, Paged
 from django_egnyte.api.areas.records import Record
-from django_egnyte.api.areas.users import SCIM, scim_filter
+from django_egnyte.api.areas.scim import SCIM, scim_filter
 
 if TYPE_CHECKING:
     from django_egnyte.api.flows import Flow

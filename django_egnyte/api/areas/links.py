@@ -75,7 +75,7 @@ class Links(Paged):
         one if none is given; `link.password` is the only place where it is told. ValueError for
         both a last day and a number of clicks.
         """
-        extra = {} if password is None else {"password": password.reveal()}
+        extra = present(password=password)
         return (yield from self._make(path, options, **extra))[0]
 
     acreate = twin(create)

@@ -8,16 +8,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from django_egnyte.api.areas.base import camel, operation, options_of, present, segment, twin
-from django_egnyte.api.areas.paging import Listing, Paged, Paging
+from django_egnyte.api.areas.paging import Listing, Paged
 from django_egnyte.api.areas.records import Record
+from django_egnyte.api.areas.scim import SCIM, scim_filter
 
 if TYPE_CHECKING:
     from django_egnyte.api.flows import Flow
 
 USERS = "/pubapi/v2/users"
-SCIM = Paging(
-    "resources", size=100, largest=100, total="totalResults", offset="startIndex", first=1
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +141,3 @@ class Users(Paged):
         yield from self._send("DELETE", f"{USERS}/{segment(user_id)}")
 
     adelete = twin(delete)
-
-
-def scim_filter(*conditions: tuple[str, str, str | None]) -> dict[str, str]:
-    """The query of a filtered list. ValueError for two conditions, and for quotes in a value."""
-    given = [(name, test, value) for name, test, value in conditions if value is not None]
-    if len(given) > 1:
-        raise ValueError("Egnyte takes one condition at a time")
-    for name, test, value in given:
-        if '"' in value or "\\" in value:
-            raise ValueError("a value to look for may hold no quotation mark and no backslash")
-        return {"filter": f'{name} {test} "{value}"'}
-    return {}

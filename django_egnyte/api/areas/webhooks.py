@@ -72,7 +72,7 @@ class Webhooks(Area):
             eventType=[*events] or None,
             path=",".join(clean_path(path) for path in paths) or None,
             authHeader=header,
-            authHeaderValue=None if value is None else value.reveal(),
+            authHeaderValue=value,
         )
         answer = yield from self._json("POST", WEBHOOKS, json=body)
         return Webhook.of({"url": url, **answer})

@@ -16,18 +16,8 @@ LISTED = ("path", "type", "accessibility")
 
 def create(call: Call) -> Response:
     body = call.body
-    if missing := [name for name in ("path", "type", "accessibility") if not body.get(name)]:
-        errors = {name: [{"code": "MISSING_REQUIRED_FIELD", "msg": "Required"}] for name in missing}
-        return json_answer({"inputErrors": errors}, 400)
-    if body["type"] not in KINDS or body["accessibility"] not in ACCESSIBILITIES:
-        return _invalid("type or accessibility is not known")
-    date, clicks = body.get("expiry_date"), body.get("expiry_clicks")
-    if date is not None and clicks is not None:
-        return _invalid("expiry_date and expiry_clicks cannot be used together")
-    if date is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", str(date)):
-        return _invalid("expiry_date is not a date")
-    if clicks is not None and clicks not in range(1, 11):
-        return _invalid("expiry_clicks must be between 1 and 10")
+    if (refusal := _refusal(body)) is not None:
+        return refusal
     node = call.tree.get(body["path"], call.user)
     if node.is_folder == (body["type"] == "file"):
         return _invalid("type does not fit what is at the path")
@@ -44,14 +34,29 @@ def create(call: Call) -> Response:
     made = []
     for recipients in [[each] for each in body.get("recipients") or []] or [[]]:
         link_id = secrets.token_urlsafe(8)
-        url = f"https://{call.request.label}.egnyte.com/dl/{link_id}"
+        url = f"https://{call.label}.egnyte.com/dl/{link_id}"
         made.append({"id": link_id, "url": url, "recipients": recipients})
-        kept = {**shared, **made[-1], "resource_id": node.id}
-        call.shelf("links")[link_id] = kept
+        call.shelf("links")[link_id] = {**shared, **made[-1], "resource_id": node.id}
     if body["accessibility"] == "password":
         shared["password"] = body.get("password") or secrets.token_urlsafe(6)
-    status = 201 if call.settings.statuses == "mocks" else 200
-    return json_answer({"links": made, **shared}, status)
+    return json_answer({"links": made, **shared})
+
+
+def _refusal(body: dict[str, Any]) -> Response | None:
+    """What Egnyte says to a link that cannot be."""
+    if missing := [name for name in ("path", "type", "accessibility") if not body.get(name)]:
+        errors = {name: [{"code": "MISSING_REQUIRED_FIELD", "msg": "Required"}] for name in missing}
+        return json_answer({"inputErrors": errors}, 400)
+    if body["type"] not in KINDS or body["accessibility"] not in ACCESSIBILITIES:
+        return _invalid("type or accessibility is not known")
+    date, clicks = body.get("expiry_date"), body.get("expiry_clicks")
+    if date is not None and clicks is not None:
+        return _invalid("expiry_date and expiry_clicks cannot be used together")
+    if date is not None and not re.fullmatch(r"\d{4}-\d\d-\d\d", str(date)):
+        return _invalid("expiry_date is not a date")
+    if clicks is not None and clicks not in range(1, 11):
+        return _invalid("expiry_clicks must be between 1 and 10")
+    return None
 
 
 def ids(call: Call) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..messages import Response, json_answer
-from ..routing import Call, routes
+from ..routing import Call, by_id, routes
 from ..tree import TreeError, segments
 from . import events
 
@@ -60,7 +60,10 @@ def change_v1(call: Call) -> Response:
 
 
 def effective(call: Call) -> Response:
-    path = _folder(call, call.args.get("folder", ""))
+    named = call.args.get("folder", "")
+    if "folder_id" in call.args:
+        named, _ = by_id(call, call.args["folder_id"], folder=True)
+    path = _folder(call, named)
     name = call.parts[0] if call.parts else call.user.username
     user = call.users.get(name)
     if user is None:

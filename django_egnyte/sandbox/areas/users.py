@@ -203,6 +203,8 @@ ROUTES = [
     *routes(
         "Egnyte.user",
         ("GET", "/v2/users", "users:list", users),
+        # Egnyte's JavaScript SDK asks here for a user by name.
+        ("GET", "/v2/users/", "users:list", users),
         ("POST", "/v2/users", "users:create", create_user),
         ("GET", "/v2/users/*", "users:get", user),
         ("PATCH", "/v2/users/*", "users:change", change_user),
