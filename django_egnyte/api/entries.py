@@ -99,9 +99,11 @@ class FolderListing:
             if key not in self._seen:
                 self._seen.add(key)
                 self._entries.append(entry)
+        # A page from which everything was left out, and which counts it, is not the last.
+        stuck = page.total_count is None or page.following <= self.next_offset
         self.next_offset = page.following
         ends = page.total_count is not None and page.following >= page.total_count
-        self.complete = repeated or ends or not page.entries
+        self.complete = repeated or ends or (stuck and not page.entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}>"

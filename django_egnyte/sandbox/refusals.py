@@ -90,7 +90,7 @@ def refused_refresh(settings: Settings) -> Response:
     if kind == "no_token":
         return json_answer({"token_type": "bearer"}, 200)
     if kind == "row":
-        return refuse(MALFORMED._replace(status=status))
+        return refuse(MALFORMED)
     if kind == "invalid_grant":
         return json_answer({"error": "invalid_grant"}, status)
     return refuse(Row(status, "invalid_grant", "Invalid refresh token"), kind)

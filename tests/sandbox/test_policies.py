@@ -240,7 +240,6 @@ def test_a_throttle_may_come_without_a_wait(sandbox: Sandbox, acme: str, status:
     ("kind", "body"),
     [
         ("invalid_grant", '{"error": "invalid_grant"}'),
-        ("row", '{"errorCode": "INTERNAL_ERROR", "message": "null"}'),
         (
             "fault",
             '{"fault": {"faultstring": "Invalid refresh token",'
@@ -259,10 +258,20 @@ def test_a_refused_refresh(sandbox: Sandbox, acme: str, kind: Any, body: str, st
     assert (answer.status_code, answer.text) == (status, body)
 
 
-def test_a_refused_refresh_may_be_a_success_without_a_token(sandbox: Sandbox, acme: str) -> None:
-    sandbox.settings.refused_refresh = "no_token"
+@pytest.mark.parametrize(
+    ("kind", "status", "body"),
+    [
+        ("row", 400, {"errorCode": "INTERNAL_ERROR", "message": "null"}),
+        ("no_token", 200, {"token_type": "bearer"}),
+    ],
+)
+def test_a_refused_refresh_of_one_status(
+    sandbox: Sandbox, acme: str, kind: Any, status: int, body: dict[str, str]
+) -> None:
+    sandbox.settings.refused_refresh = kind
+    sandbox.settings.refused_refresh_status = 403
     answer = refresh(acme, "unknown")
-    assert (answer.status_code, answer.json()) == (200, {"token_type": "bearer"})
+    assert (answer.status_code, answer.json()) == (status, body)
 
 
 @pytest.mark.parametrize(
