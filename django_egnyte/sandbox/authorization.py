@@ -18,12 +18,16 @@ ENHANCED = "/services/oauth/code"
 
 
 class AuthorizationError(Exception):
-    """A request for which Egnyte shows an error page, and never redirects to the application."""
+    """A request for which Egnyte shows an error, and never redirects to the application.
 
-    def __init__(self, status: int, message: str) -> None:
+    The error is a page, or with `raw` JSON as at the token endpoint.
+    """
+
+    def __init__(self, status: int, message: str, *, raw: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.raw = raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
     if key.flow == "code" and response_type == "token":
         raise AuthorizationError(400, "This API key is not configured for Implicit Grant flow.")
     if key.flow == "internal":
-        raise AuthorizationError(400, "This API key is for internal applications.")
+        # Four people reported these words, as JSON in their browser.
+        message = "Incorrect request type GET for resource owner flow"
+        raise AuthorizationError(400, message, raw=True)
     redirect_uri = args.get("redirect_uri", "")
     _check_redirect(sandbox, key, redirect_uri)
     return AuthorizationRequest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from . import pages
+from . import pages, refusals
 from .addressing import Address, sibling
 from .authorization import (
     AUTHORIZE,
@@ -27,7 +27,7 @@ def authorize(sandbox: World, request: Request) -> Response:
     try:
         check(sandbox, request.args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     return _consent(sandbox, request, "")
 
 
@@ -38,7 +38,7 @@ def decision(sandbox: World, request: Request) -> Response:
     try:
         asked = check(sandbox, request.args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     form = request.form()
     user = None
     if form.get("decision") == "allow":
@@ -57,7 +57,7 @@ def enhanced(sandbox: World, request: Request) -> Response:
     try:
         check(sandbox, args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     asked = args.pop("domain", "")
     problem = ""
     if asked:
@@ -87,6 +87,13 @@ def _consent(sandbox: World, request: Request, username: str, *, wrong: bool = F
         wrong=wrong,
     )
     return _page(sandbox, request, page, 403 if wrong else 200)
+
+
+def _refused(sandbox: World, request: Request, error: AuthorizationError) -> Response:
+    if error.raw:
+        row = refusals.Row(error.status, "INTERNAL_ERROR", error.message)
+        return refusals.refuse(row, sandbox.settings.error_shape)
+    return _page(sandbox, request, pages.error(error.message), error.status)
 
 
 def _page(sandbox: World, request: Request, page: str, status: int) -> Response:

@@ -118,7 +118,11 @@ def test_the_implicit_flow_ends_in_a_fragment(acme: str) -> None:
         ({"response_type": "token"}, 400, "not configured for Implicit"),
         ({"response_type": "other"}, 400, "response_type"),
         ({"client_id": "sandbox-implicit-key"}, 400, "only for Implicit"),
-        ({"client_id": "sandbox-internal-key"}, 400, "internal applications"),
+        (
+            {"client_id": "sandbox-internal-key"},
+            400,
+            "Incorrect request type GET for resource owner flow",
+        ),
         ({"redirect_uri": ""}, 400, "not an absolute URL"),
         ({"redirect_uri": "javascript:alert(1)"}, 400, "not an absolute URL"),
         ({"redirect_uri": "http://a/\r\nSet-Cookie: a=b"}, 400, "not an absolute URL"),
