@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from typing import IO, Any, assert_type
 
 from django_egnyte.access import EgnyteHttpRequest, LinkedClient
-from django_egnyte.api import File, Folder, UploadState
+from django_egnyte.api import (
+    AsyncDownload,
+    EgnyteClient,
+    File,
+    Folder,
+    Rate,
+    Source,
+    UploadState,
+)
 from django_egnyte.api.areas.audit import Entry as AuditEntry
 from django_egnyte.api.areas.events import Event
 from django_egnyte.api.areas.groups import Group
@@ -20,7 +28,13 @@ from django_egnyte.api.areas.session import Identity
 from django_egnyte.api.areas.users import User
 from django_egnyte.api.areas.webhooks import Webhook
 from django_egnyte.contrib.storage import EgnyteStorage
-from django_egnyte.exceptions import EventsExpiredError, ForbiddenError, PartialFailureError
+from django_egnyte.exceptions import (
+    APIError,
+    EventsExpiredError,
+    ForbiddenError,
+    PartialFailureError,
+    TokenUse,
+)
 from django_egnyte.secret import Secret
 
 reports = EgnyteStorage(account=1, root="/Shared/reports", link_days=7)
@@ -89,6 +103,22 @@ def administer(client: LinkedClient) -> None:
     assert_type(client.webhooks.register("https://example.com/", value=None), Webhook)
     assert_type(client.metadata.get("bill", file="id"), Mapping[str, Any])
     assert_type(client.audit.stream(cursor="c"), Stream[AuditEntry])
+
+
+def told(error: APIError) -> tuple[str | None, TokenUse | None]:
+    return error.path, error.used
+
+
+async def beginning(source: Source, path: str) -> tuple[bytes, bytes]:
+    client = EgnyteClient(source)
+    with client.files.open(path) as download:
+        first = download.read1(100)
+    rate = client.rate
+    if rate is not None:
+        assert_type(rate.of({}), Rate | None)
+    async with await client.files.aopen(path) as download:
+        assert_type(download, AsyncDownload)
+        return first, await download.read(100)
 
 
 async def enter(request: EgnyteHttpRequest) -> Secret:
