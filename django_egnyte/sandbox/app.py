@@ -14,7 +14,7 @@ from .addressing import SERVICES, locate
 from .authorization import ENHANCED
 from .faults import Rule
 from .messages import BodyTooLargeError, BrokenBodyError, Request, Response, html_answer
-from .routing import Call
+from .routing import Call, new_id
 from .state import LoggedRequest, Token, User
 from .tree import TreeError
 from .world import World
@@ -114,7 +114,8 @@ class App:
             except TreeError as error:
                 shape = sandbox.settings.api_error_shape
                 response = refusals.failure(error.status, error.message, shape)
-        response.headers += rate
+        given = request.headers.get("x-egnyte-request-id")
+        response.headers += [*rate, ("X-Egnyte-Request-Id", given or new_id())]
         return response
 
     def _call(self, request: Request, token: Token) -> Response:

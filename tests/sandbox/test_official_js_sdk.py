@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from django_egnyte.sandbox import SandboxServer
-from tests.conftest import REQUIRED
-
-pytestmark = pytest.mark.service("node")
-
-SDK = "egnyte-js-sdk@2.10.1"
-SCRIPT = Path(__file__).with_name("official_sdk.js")
+# At first, npm fetches the SDK.
+pytestmark = [pytest.mark.service("node"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def sdk(request: pytest.FixtureRequest) -> Path:
-    """The folder of the SDK, which npm puts into pytest's cache at first."""
-    cache: Any = request.config.cache
-    home: Path = cache.mkdir(SDK.replace("@", "-"))
-    folder = home / "node_modules" / "egnyte-js-sdk"
-    if not (home / "complete").exists():
-        npm = shutil.which("npm")
-        assert npm
-        command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
-        done = subprocess.run([*command, "--no-fund", SDK], capture_output=True, text=True)
-        if done.returncode != 0 and "node" not in REQUIRED:
-            pytest.skip("npm could not install Egnyte's SDK")
-        assert done.returncode == 0, done.stderr
-        (home / "complete").touch()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def told(sdk: Path) -> dict[str, Any]:
+def told(run_js: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """What each step of the script tells."""
-    with SandboxServer() as server:
-        token = server.sandbox.issue("acme", "admin").access_token
-        address = server.base_url.format(domain="acme")
-        command = ["node", str(SCRIPT), str(sdk), address, token]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+    return run_js("official_sdk.js")
 
 
 def test_user_info(told: dict[str, Any]) -> None:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from django_egnyte.sandbox import SandboxServer
-
-from .test_official_js_sdk import sdk
-
-__all__ = ["sdk"]  # a fixture
-
-pytestmark = pytest.mark.service("node")
-
-SCRIPT = Path(__file__).with_name("official_sdk_areas.js")
+# At first, npm fetches the SDK.
+pytestmark = [pytest.mark.service("node"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def told(sdk: Path) -> dict[str, Any]:
+def told(run_js: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
     """What each step of the script tells."""
-    with SandboxServer() as server:
-        token = server.sandbox.issue("acme", "admin").access_token
-        address = server.base_url.format(domain="acme")
-        command = ["node", str(SCRIPT), str(sdk), address, token]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answers
+    return run_js("official_sdk_areas.js")
 
 
 def test_links(told: dict[str, Any]) -> None:

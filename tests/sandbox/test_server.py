@@ -121,6 +121,14 @@ def test_what_the_sandbox_lacks_needs_a_token_too(acme: str) -> None:
     assert requests.get(f"{acme}/pubapi/v1/workflows", timeout=5).status_code == 401
 
 
+def test_an_answer_of_the_api_names_the_request(server: SandboxServer, acme: str) -> None:
+    token = server.sandbox.issue("acme", "jsmith").access_token
+    made = [userinfo(acme, token).headers["X-Egnyte-Request-Id"] for _ in range(2)]
+    assert made[0] != made[1]
+    sent = userinfo(acme, token, **{"X-Egnyte-Request-Id": "mine"})
+    assert sent.headers["X-Egnyte-Request-Id"] == "mine"
+
+
 def raw(server: SandboxServer, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
         sock.sendall(request)
