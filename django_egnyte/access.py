@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
@@ -18,7 +19,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from . import callers, gateway
-from .api import Connection, Credentials, EgnyteClient
+from .api import Connection, Credentials, EgnyteClient, Source
+from .api.flows import Flow, Step
 from .choices import LIVE
 from .conf import conf
 from .exceptions import (
@@ -27,6 +29,7 @@ from .exceptions import (
     InvalidGrantError,
     NotLinkedError,
     TokenExpiredError,
+    TokenUse,
     UnauthorizedError,
 )
 from .models import EgnyteAccount
@@ -37,9 +40,6 @@ from .services.validate import note_use
 from .services.verdict import suspect
 from .signals import api_called
 
-if TYPE_CHECKING:
-    import requests
-
 _T = TypeVar("_T")
 
 logger = logging.getLogger("django_egnyte.api")
@@ -47,31 +47,24 @@ logger = logging.getLogger("django_egnyte.api")
 TOLD_KEY = "egnyte_told"
 
 
-class Unsettled(NamedTuple):
-    """A token whose refusal was met in a caller's transaction, which may be rolled back."""
+class _OnDjangosThread:
+    """Queries run where Django wants them, in the thread of the request's synchronous code."""
 
-    pk: int
-    token_id: int
-    acting: bool
+    async def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        return await sync_to_async(function, thread_sensitive=True)(*args)
 
 
-class AccountConnection:
-    """What an ``EgnyteClient`` stands on: one account, its token, and what befalls it."""
+class AccountConnection(_OnDjangosThread, Connection):
+    """What an ``EgnyteClient`` stands on: one account and its token."""
 
     __slots__ = (
-        "_replaced",
-        "account",
-        "base_url",
-        "host",
-        "max_retries",
-        "max_throttle_wait",
-        "timeout",
-        "unsettled",
+        *("_replaced", "_unsettled", "account", "base_url", "host", "max_retries"),
+        *("max_throttle_wait", "pace_calls", "timeout"),
     )
 
     def __init__(self, account: EgnyteAccount) -> None:
         self.account = account
-        self.unsettled: Unsettled | None = None
+        self._unsettled = False
         self._replaced: int | None = None
         self.host = account.domain
         # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
@@ -82,15 +75,16 @@ class AccountConnection:
         self.timeout = conf.timeout
         self.max_retries = conf.max_retries
         self.max_throttle_wait = conf.max_throttle_wait
+        self.pace_calls = conf.pace_calls
 
-    def credentials(self) -> Credentials:
+    def credentials(self) -> Credentials | Flow[Credentials]:
         """The token to use, refreshed first if it has expired.
 
         ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` for one at a host
         that the settings allow no more, ``DecryptionError``, ``TokenExpiredError`` where a refresh
         must be left to a worker, or what a refresh raises.
         """
-        self.unsettled = None
+        self._unsettled = False
         account = self.account
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
@@ -100,10 +94,12 @@ class AccountConnection:
             # Deleted, or replaced long ago: the instance is stale.
             token = self._reread().token
         if token is not None and token.is_expired and token.refresh_fingerprint:
-            self._refresh()
+            return self._refreshed()
         return self._current()
 
-    def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
+    def rejected(
+        self, used: Credentials, *, acting: bool
+    ) -> Credentials | Flow[Credentials | None] | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
         current = self._reread()
         if current.token is None:
@@ -112,10 +108,14 @@ class AccountConnection:
             return self._current()
         # Once a call: a token that is refused right after a refresh is not refreshed again.
         if can_refresh(current.token) and not acting and used.token_id != self._replaced:
-            self._refresh()
-            return self._current()
+            return self._refreshed()
         self._suspect(acting=acting)
         return None
+
+    def _refreshed(self) -> Flow[Credentials]:
+        yield Step("db", self._refresh)
+        current: Credentials = yield Step("db", self._current)
+        return current
 
     def _reread(self) -> EgnyteAccount:
         current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
@@ -131,7 +131,7 @@ class AccountConnection:
         return Credentials(account.opened_access_token(), account.token_id)
 
     def _suspect(self, *, acting: bool) -> None:
-        self._note_transaction(acting=acting)
+        self._note_transaction()
         _suspect(self.account, acting=acting)
 
     def accepted(self, used: Credentials) -> None:
@@ -166,7 +166,7 @@ class AccountConnection:
             )
 
     def _refresh(self) -> None:
-        if self._note_transaction(acting=False):
+        if self._note_transaction():
             request_refresh(self.account)
             raise TokenExpiredError(
                 "The token has expired, and within a transaction it cannot be replaced.",
@@ -184,12 +184,51 @@ class AccountConnection:
             ) from None
         self._replaced = self.account.token_id
 
-    def _note_transaction(self, *, acting: bool) -> bool:
-        if not in_callers_transaction():
-            return False
+    def _note_transaction(self) -> bool:
+        """Whether a rollback of the caller's could undo what is written now; ``failed`` tells."""
+        self._unsettled = in_callers_transaction()
+        return self._unsettled
+
+    def failed(self, error: EgnyteError, *, acting: bool) -> None:
+        # Under EGNYTE_BASE_URL the address that was asked is not the account's host.
+        error.host = self.host
         account = self.account
-        self.unsettled = Unsettled(account.pk, account.token_id or 0, acting)
-        return True
+        error.used = TokenUse(
+            account_id=account.pk,
+            user_id=account.user_id,
+            token_id=account.token_id or 0,
+            acting=acting,
+            unsettled=self._unsettled,
+        )
+
+
+class LateConnection(_OnDjangosThread, Source):
+    """The connection of an account that is found at the first call, and then kept."""
+
+    __slots__ = ("_find", "_found", "_resolved")
+
+    def __init__(self, find: Callable[[], AccountConnection | None]) -> None:
+        self._find = find
+        self._found: AccountConnection | None = None
+        self._resolved = False
+
+    @property
+    def host(self) -> str:
+        if not self._resolved:
+            return "not used yet"
+        return "not connected" if self._found is None else self._found.host
+
+    def resolve(self) -> AccountConnection | None:
+        if not self._resolved:
+            self._found = self._find()
+            self._resolved = True
+        return self._found
+
+    def connection(self) -> Connection:
+        found = self.resolve()
+        if found is None:
+            raise NotLinkedError("The user has no connected Egnyte account.")
+        return found
 
 
 class LinkedClient(EgnyteClient):
@@ -199,79 +238,59 @@ class LinkedClient(EgnyteClient):
 
     @property
     def account(self) -> EgnyteAccount | None:
-        """The account whose token is used."""
-        connection = self._connection
-        return connection.account if isinstance(connection, AccountConnection) else None
+        """The account whose token is used; of ``request.egnyte``, one query at first use."""
+        source = self._source
+        found = source.resolve() if isinstance(source, LateConnection) else source
+        return found.account if isinstance(found, AccountConnection) else None
 
     def __bool__(self) -> bool:
         account = self.account
         return account is not None and account.is_live
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            raise NotLinkedError("The user has no connected Egnyte account.")
-        return self._connection
-
-    def _request(self, method: str, path: str, **kw: Any) -> Generator[Any, Any, requests.Response]:
-        try:
-            return (yield from super()._request(method, path, **kw))
-        except (NotLinkedError, TokenExpiredError, UnauthorizedError) as error:
-            # For the middleware, which must know whose link has ended. The host that was asked
-            # is another than the account's under EGNYTE_BASE_URL.
-            if isinstance(connection := self._connection, AccountConnection):
-                error.host = connection.host
-                error._egnyte_user_id = connection.account.user_id  # type: ignore[union-attr]
-                error._egnyte_unsettled = connection.unsettled  # type: ignore[union-attr]
-            raise
-
-    async def _run_db(self, function: Callable[..., _T], *args: Any) -> _T:
-        return await sync_to_async(function, thread_sensitive=True)(*args)
-
 
 class RequestClient(LinkedClient):
     """``request.egnyte``: finds its account at first use; follows ``request.user`` until then."""
 
-    __slots__ = ("_resolved", "_source")
+    __slots__ = ("_request",)
 
     def __init__(self, request: HttpRequest) -> None:
-        super().__init__(None)
-        self._source = request
-        self._resolved = False
-
-    def _connect(self) -> Connection:
-        self.resolve()
-        return super()._connect()
-
-    @property
-    def account(self) -> EgnyteAccount | None:
-        """The user's default live account; one query at first use."""
-        self.resolve()
-        return super().account
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self._resolved else "<RequestClient not used yet>"
-
-    def act_as(self, *, username: str | None = None, email: str | None = None) -> RequestClient:
-        self.resolve()
-        return super().act_as(username=username, email=email)
+        super().__init__(LateConnection(self._find))
+        self._request = request
 
     def for_account(self, account: EgnyteAccount) -> LinkedClient:
-        """The client of another account of the same user; ``NotLinkedError`` for anybody else's."""
-        user = self._source.user
-        if not user.is_authenticated or str(account.user_id) != str(user.pk):
-            raise NotLinkedError("This is not an account of this user.")
-        return client_of(account)
+        """The client of another account of the same user; ``NotLinkedError`` for anybody else's.
+
+        In a coroutine, where ``request.user`` may not be asked for, the first call raises that.
+        """
+
+        def find() -> AccountConnection:
+            user = self._request.user
+            if not user.is_authenticated or str(account.user_id) != str(user.pk):
+                raise NotLinkedError("This is not an account of this user.")
+            return AccountConnection(account)
+
+        return LinkedClient(LateConnection(find) if _in_coroutine() else find())
 
     def resolve(self) -> None:
         """Find the account, if that was not done yet."""
-        if self._resolved:
-            return
-        account = chosen_account(self._source.user)
-        if account is not None and account.is_live:
-            self._connection = AccountConnection(account)
-        elif account is not None:
-            tell_ended(self._source, account)
-        self._resolved = True
+        _ = self.account
+
+    def _find(self) -> AccountConnection | None:
+        account = chosen_account(self._request.user)
+        if account is None:
+            return None
+        if account.is_live:
+            return AccountConnection(account)
+        tell_ended(self._request, account)
+        return None
+
+
+def _in_coroutine() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class EgnyteHttpRequest(HttpRequest):
@@ -307,17 +326,17 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
 
 def settle_again(error: EgnyteError) -> None:
     """Once more what came of a token's refusal, since the transaction around it was rolled back."""
-    unsettled: Unsettled | None = getattr(error, "_egnyte_unsettled", None)
-    if unsettled is None or in_callers_transaction():
+    used = error.used
+    if used is None or not used.unsettled or in_callers_transaction():
         return
-    accounts = EgnyteAccount.objects.live().filter(pk=unsettled.pk, token=unsettled.token_id)
+    accounts = EgnyteAccount.objects.live().filter(pk=used.account_id, token=used.token_id)
     account = accounts.first()
     if account is None:
         return
     if isinstance(error, TokenExpiredError):
         request_refresh(account)
     else:
-        _suspect(account, acting=unsettled.acting)
+        _suspect(account, acting=used.acting)
 
 
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:

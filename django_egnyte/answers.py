@@ -6,6 +6,8 @@ import html
 import json
 import re
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,6 @@ from django_egnyte.exceptions import (
     APIError,
     BadRequestError,
     ConflictError,
-    EgnyteError,
     ForbiddenError,
     LockedError,
     NotFoundError,
@@ -29,7 +30,21 @@ from django_egnyte.exceptions import (
 if TYPE_CHECKING:
     import requests
 
+FINAL = frozenset({501, 505, 596})
+"""What Egnyte's gateway answers for a path that it does not know: never worth a second try."""
+
 _ERROR_BYTES = 64 * 1024
+_ERROR_SECONDS = 10.0
+_ERROR_TEXT = 1000
+_DEEPEST = 8
+_CODE_NAMES = ("errorcode", "code", "error", "responsecode")
+_MESSAGE_NAMES = (
+    *("message", "error_description", "description", "errormessage", "msg", "responsemsg"),
+    *("faultstring", "detail", "error"),
+)
+# A longer wait for a 429 is for the day's limit: the one for a second passes within seconds.
+_LONGEST_QPS_WAIT = 60.0
+_NEWER_WAIT = 3.0
 _MAX_WAIT = 7 * 24 * 3600.0
 _DEFAULT_WAIT: dict[RateLimitKind, float] = {"qps": 1.0, "daily": 3600.0, "token_endpoint": 3600.0}
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII).fullmatch
@@ -37,6 +52,13 @@ _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
 _HEADING = re.compile(r"<(h1|h2|title)\b[^<>]{0,200}>([^<]{1,300})", re.IGNORECASE).search
 # A message may quote what was sent, and a token looks like this.
 _SECRET_LIKE = re.compile(r"(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{20,}", re.ASCII)
+_OVER_LIMIT = re.compile(r"\bover (?:qps|rate)\b|rate limit|too many requests", re.I).search
+_TWELVE_HOURS = re.compile(
+    r"(?:[a-z]+, )?(?P<month>[a-z]{3})[a-z]* (?P<day>\d{1,2}), (?P<year>\d{4}) "
+    r"(?P<hour>\d{1,2}):(?P<rest>\d\d:\d\d) (?P<half>[ap])m(?: (?:gmt|utc))?",
+    re.IGNORECASE | re.ASCII,
+).fullmatch
+_EXISTS = re.compile(r"\balready exists?\b", re.IGNORECASE).search
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequestError,
@@ -57,6 +79,13 @@ _FALLBACK = {
 }
 
 
+_THROTTLES: dict[RateLimitKind, str] = {
+    "qps": "Too many calls a second with this token.",
+    "daily": "The calls that this token has for a day are spent.",
+    "token_endpoint": "Too many token requests within an hour.",
+}
+
+
 def classify(response: requests.Response) -> None:
     """Raise for what no caller should have to look for: a dead token or a throttle.
 
@@ -67,78 +96,87 @@ def classify(response: requests.Response) -> None:
     status = response.status_code
     if status not in (401, 403, 409, 429):
         return
-    headers = response.headers
-    mashery = headers.get("X-Mashery-Error-Code", "").strip()
+    mashery = response.headers.get("X-Mashery-Error-Code", "").strip()
     code = mashery if _CODE(mashery) else None
-    kind: RateLimitKind
+    host = _host(response)
     if status == 401 or (status == 403 and mashery == "ERR_403_DEVELOPER_INACTIVE"):
         code = code or _details_of(response)[0]
-        raise _close(
-            response,
-            UnauthorizedError(
-                "Egnyte does not accept the token: it was revoked or has expired, or the "
-                "password was changed.",
-                status=status,
-                code=code,
-                host=_host(response),
-            ),
+        response.close()
+        raise UnauthorizedError(
+            "Egnyte does not accept the token: it was revoked or has expired, or the "
+            "password was changed.",
+            status=status,
+            code=code,
+            host=host,
         )
-    # Mashery, Egnyte's gateway, has the same two endings for other limits than the developer's.
-    if mashery.endswith("_OVER_RATE"):
-        kind = "daily"
-    elif mashery.endswith("_OVER_QPS"):
-        kind = "qps"
-    elif status == 429:
-        kind = "daily" if _quota_spent(response) else "qps"
-    elif status == 409 and _is_token_endpoint(response):
-        kind = "token_endpoint"
-    else:
-        return
-    message = {
-        "qps": "Too many calls a second with this token.",
-        "daily": "The calls that this token has for a day are spent.",
-        "token_endpoint": "Too many token requests within an hour.",
-    }[kind]
-    raise _close(
-        response,
-        RateLimitedError(
-            message,
-            retry_after=retry_after(headers.get("Retry-After"), kind),
+    if kind := _throttle(response, mashery):
+        response.close()
+        raise RateLimitedError(
+            _THROTTLES[kind],
+            retry_after=_throttle_wait(response, kind),
             kind=kind,
             status=status,
             code=code,
-            host=_host(response),
-        ),
-    )
+            host=host,
+        )
 
 
-def raise_for_status(response: requests.Response) -> None:
+def _throttle(response: requests.Response, mashery: str) -> RateLimitKind | None:
+    """Which limit an answer tells of, if it does."""
+    # Mashery, the older gateway, has the same two endings for other limits than the developer's.
+    if mashery.endswith("_OVER_RATE"):
+        return "daily"
+    if mashery.endswith("_OVER_QPS"):
+        return "qps"
+    if response.status_code == 429:
+        # No code of the newer gateway tells the day's limit from the second's.
+        waits = retry_after(response.headers.get("Retry-After")) > _LONGEST_QPS_WAIT
+        if waits or _quota_spent(response):
+            return "daily"
+        code = _details_of(response)[0] or ""
+        return "daily" if code.lower().endswith("quotaviolation") else "qps"
+    if response.status_code == 409 and _is_token_endpoint(response):
+        return "token_endpoint"
+    return None
+
+
+def _throttle_wait(response: requests.Response, kind: RateLimitKind) -> float:
+    default = _NEWER_WAIT if response.status_code == 429 and kind == "qps" else 0.0
+    if kind == "daily":
+        reset = moment_of(response.headers.get("X-Quota-Reset", ""))
+        default = _until(reset) if reset is not None else 0.0
+    return retry_after(response.headers.get("Retry-After"), kind, default)
+
+
+def raise_for_status(response: requests.Response, *, path: str | None = None) -> None:
     """Raise for every answer that is not a 2xx, and close it.
 
     As `classify`; UnavailableError for 5xx, ResponseError for a redirect (none is followed), and
-    an APIError, of the subclass made for the status if there is one, for all else.
+    an APIError, of the subclass made for the status if there is one, for all else. It carries
+    `path`, that of the file or folder asked for. What exists already is a ConflictError, whichever
+    status says so.
     """
     classify(response)
     status = response.status_code
     if 200 <= status < 300:
         return
     host = _host(response)
-    error: EgnyteError
+    details: dict[str, Any] = {"status": status, "host": host}
     if 300 <= status < 400:
-        error = ResponseError(
-            f"{host} answered with a redirect, which is never followed.", status=status, host=host
-        )
-    else:
-        code, message = _details_of(response)
-        if status >= 500:
-            error = UnavailableError(
-                f"{host} answered {status}.", status=status, code=code, host=host
-            )
-        else:
-            message = message or _FALLBACK.get(status) or f"{host} answered {status}."
-            kind = _BY_STATUS.get(status, APIError)
-            error = kind(message, status=status, code=code, host=host)
-    raise _close(response, error)
+        response.close()
+        message = f"{host} answered with a redirect, which is never followed."
+        raise ResponseError(message, **details)
+    details["code"], message = _details_of(response)
+    response.close()
+    if status >= 500 and status not in FINAL:
+        wait = response.headers.get("Retry-After")
+        details["retry_after"] = retry_after(wait) if wait else None
+        raise UnavailableError(f"{host} answered {status}.", **details)
+    kind = _BY_STATUS.get(status, APIError)
+    if status in (400, 403) and _EXISTS(message):
+        kind = ConflictError
+    message = message or _FALLBACK.get(status) or f"{host} answered {status}."
+    raise kind(message, path=path, **details)
 
 
 def json_of(response: requests.Response) -> dict[str, Any]:
@@ -156,71 +194,100 @@ def json_of(response: requests.Response) -> dict[str, Any]:
     return value
 
 
-def error_details(body: bytes, content_type: str = "") -> tuple[str | None, str]:
+def error_details(body: bytes) -> tuple[str | None, str]:
     """Egnyte's own code and message in the body of an error; None and "" where it has none.
 
-    Understood are {"errorCode", "message"}, {"error", "error_description"}, {"Errors": [{"code",
-    "description"}]}, {"errors": {"inputErrors": {field: [{"code", "msg"}]}}} with or without the
-    outer level, and the heading of an HTML page. The content type can be wrong, so the body
-    decides. The message is one short line, without anything that looks like a token.
+    Bodies vary from service to service, as does the case of their names, and the content type can
+    be wrong. Understood are JSON objects and lists of any nesting up to a limit, with the names
+    below; a JSON string; plain text; and the heading of an HTML page. An inner object is more
+    precise than the one around it. The message is one short line, without anything that looks
+    like a token.
     """
-    text = body[:_ERROR_BYTES].decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
-    if text[:1] in ("{", "["):
+    text = body[:_ERROR_BYTES].decode("utf-8", errors="replace").strip("\ufeff \t\r\n")
+    if text[:1] in ("{", "[", '"'):
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return None, ""
-        code, message = _from_json(value)
-        return (code if code and _CODE(code) else None), _one_line(message)
-    if found := _HEADING(text):
-        return None, _one_line(html.unescape(found[2]))
-    return None, ""
+        if isinstance(value, str):
+            return None, _one_line(value)
+        return _from_objects(list(_objects(value)))
+    if text[:1] != "<":
+        return None, "" if "\ufffd" in text else _one_line(text[:_ERROR_TEXT])
+    found = _HEADING(text)
+    return None, _one_line(html.unescape(found[2])) if found else ""
 
 
-def retry_after(value: str | None, kind: RateLimitKind = "qps") -> float:
+def tells_of_throttle(mashery: str, code: str | None, message: str) -> bool:
+    """Whether a refusal, by the gateway's header, its code or its text, is one of the limits."""
+    return bool(
+        mashery.endswith(("_OVER_QPS", "_OVER_RATE"))
+        or (code or "").lower().endswith(("quotaviolation", "spikearrestviolation"))
+        or (not mashery and _OVER_LIMIT(message))
+    )
+
+
+def retry_after(value: str | None, kind: RateLimitKind = "qps", default: float = 0.0) -> float:
     """Seconds to wait, from a Retry-After header: a number or a date.
 
-    Without one, or with nonsense in it: a second for "qps", an hour for the other kinds. Never
-    negative and never over a week.
+    Without one, or with nonsense in it: `default`, or a second for "qps" and an hour for the other
+    kinds. Never negative and never over a week.
     """
     text = (value or "").strip()
     if _SECONDS(text):
         return min(float(text), _MAX_WAIT)
+    moment = moment_of(text)
+    return (default or _DEFAULT_WAIT[kind]) if moment is None else _until(moment)
+
+
+def moment_of(text: str) -> datetime | None:
+    """A moment in one of the forms that Egnyte's headers have; None for anything else.
+
+    An HTTP date, or X-Quota-Reset's "Wednesday, April 17, 2024 12:00:00 AM GMT", in which 12 AM is
+    midnight; `email.utils` takes that for noon.
+    """
+    text = text.strip()
     try:
-        moment = parsedate_to_datetime(text).timestamp()
+        if found := _TWELVE_HOURS(text):
+            hour = int(found["hour"]) % 12 + (12 if found["half"].upper() == "P" else 0)
+            text = f"{found['day']} {found['month']} {found['year']} {hour}:{found['rest']} GMT"
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError, OSError):
-        return _DEFAULT_WAIT[kind]
-    return min(max(0.0, moment - time.time()), _MAX_WAIT)
+        return None
 
 
-def _from_json(value: Any) -> tuple[str | None, str]:
-    """The first code and message in a parsed error body."""
+def _until(moment: datetime) -> float:
+    return min(max(0.0, moment.timestamp() - time.time()), _MAX_WAIT)
+
+
+def _objects(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """The objects in a parsed body, their names in lower case, an inner one before its outer one.
+
+    Deeper levels than any of Egnyte's are left out.
+    """
+    if depth > _DEEPEST:
+        return
     if isinstance(value, list):
-        for item in value[:1]:
-            return _from_json(item) if isinstance(item, dict) else (None, "")
-        return None, ""
-    if not isinstance(value, dict):
-        return None, ""
-    for name in ("Errors", "errors", "inputErrors", "formErrors"):
-        inner = value.get(name)
-        if isinstance(inner, dict) and not {"code", "msg", "inputErrors"} & inner.keys():
-            # {field: [errors]}: the first field that has any.
-            inner = next((errors for errors in inner.values() if errors), None)
-        if isinstance(inner, list | dict) and inner:
-            found = _from_json(inner)
-            if found != (None, ""):
-                return found
-    code = _first(value, "errorCode", "code", "error")
-    message = _first(value, "message", "error_description", "description", "errorMessage", "msg")
-    return (code or None), message
+        for item in value:
+            yield from _objects(item, depth + 1)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _objects(inner, depth + 1)
+        yield {name.lower(): each for name, each in value.items()}
 
 
-def _first(value: dict[str, Any], *names: str) -> str:
-    for name in names:
-        found = value.get(name)
-        if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
-            return str(found)[:1000]
-    return ""
+def _from_objects(objects: list[dict[str, Any]]) -> tuple[str | None, str]:
+    codes = (_text(each.get(name)) for each in objects for name in _CODE_NAMES)
+    code = next((each for each in codes if each and _CODE(each)), None)
+    texts = (_text(each.get(name)) for each in objects for name in _MESSAGE_NAMES)
+    message = next((each for each in texts if each and each != code), "")
+    return code, _one_line(message)
+
+
+def _text(value: Any) -> str:
+    is_text = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value)[:_ERROR_TEXT] if is_text else ""
 
 
 def _one_line(text: str) -> str:
@@ -230,19 +297,10 @@ def _one_line(text: str) -> str:
 
 
 def _details_of(response: requests.Response) -> tuple[str | None, str]:
-    body = b""
     if getattr(response, "_content_consumed", False):
-        body = response.content
-    else:
-        # A streamed answer: read no more of it than an error needs.
-        try:
-            for piece in http.iter_body(response):
-                body += piece
-                if len(body) >= _ERROR_BYTES:
-                    break
-        except EgnyteError:
-            pass
-    return error_details(body, response.headers.get("Content-Type", ""))
+        return error_details(response.content)
+    # A streamed answer: read no more of it than an error needs, and wait no longer.
+    return error_details(http.read(response, _ERROR_BYTES, _ERROR_SECONDS))
 
 
 def _quota_spent(response: requests.Response) -> bool:
@@ -257,8 +315,3 @@ def _is_token_endpoint(response: requests.Response) -> bool:
 
 def _host(response: requests.Response) -> str:
     return (response.url or "").partition("://")[2].partition("/")[0]
-
-
-def _close(response: requests.Response, error: EgnyteError) -> EgnyteError:
-    response.close()
-    return error

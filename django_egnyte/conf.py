@@ -131,6 +131,11 @@ class Settings:
         return float(getattr(settings, "EGNYTE_MAX_THROTTLE_WAIT", 5))
 
     @property
+    def pace_calls(self) -> bool:
+        """Whether calls wait so that they stay below the rate that Egnyte allots each token."""
+        return bool(getattr(settings, "EGNYTE_PACE_CALLS", False))
+
+    @property
     def validate_every(self) -> timedelta:
         value: timedelta = getattr(settings, "EGNYTE_VALIDATE_EVERY", timedelta(days=1))
         return value

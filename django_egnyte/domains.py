@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from django_egnyte.exceptions import InvalidDomainError
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_MAX_LENGTH = 300
+_MAX_LENGTH = 4000
+# What people paste: the address of some page. Nothing before the host but its scheme.
+_PASTED = re.compile(
+    r"(?P<scheme>https?://)?(?P<name>[^/?#:@\\\s]+)(?P<rest>(?::\d{1,5})?(?:[/?#].*)?)",
+    re.IGNORECASE | re.DOTALL | re.ASCII,
+).fullmatch
 
 # Egnyte's own services. A token or a code must never be sent there as if to a customer. Only
 # names seen in use: a customer whose name is listed here could not be linked at all.
@@ -43,24 +48,25 @@ def parse(text: str, *, suffixes: Sequence[str]) -> str:
     """The full host ("acme.egnyte.com") that `text` names.
 
     Taken are a bare label ("acme", which gets the first suffix), a host ("ACME.egnyte.com ") and
-    an https origin ("https://acme.egnyte.com/"). A domain is exactly one ASCII label of letters,
-    digits and inner hyphens before one of `suffixes`, and not one of Egnyte's service names.
-    Raises InvalidDomainError otherwise; the message never repeats the text.
+    the address of any page ("https://acme.egnyte.com/app/index.do"), of which the host counts. A
+    domain is exactly one ASCII label of letters, digits and inner hyphens before one of
+    `suffixes`, and not one of Egnyte's service names. Raises InvalidDomainError otherwise; the
+    message never repeats the text.
     """
     if len(text) > _MAX_LENGTH:
         raise InvalidDomainError("An Egnyte domain is not as long as that.")
     # Only ASCII blanks go: a no-break or full-width space is no slip of the keyboard. The check
     # comes before lower(), which would turn the Kelvin sign into a plain k.
-    name = text.strip(" \t\r\n")
-    if not name.isascii():
+    pasted = _PASTED(text.strip(" \t\r\n"))
+    if pasted is None:
+        raise InvalidDomainError("Not the name or address of an Egnyte domain.")
+    if not pasted["name"].isascii():
         raise InvalidDomainError("An Egnyte domain has ASCII letters, digits and hyphens only.")
-    name = name.lower()
+    name = pasted["name"].lower()
     endings = [suffix.lower().strip(".") for suffix in suffixes]
     if not endings:
         raise InvalidDomainError("No Egnyte domain is accepted: no suffix is configured.")
-    if name.startswith("https://"):
-        name = name.removeprefix("https://").removesuffix("/")
-    elif "." not in name:
+    if "." not in name and not pasted["scheme"] and not pasted["rest"]:
         return _checked(name, endings[0])
     head, _, tail = name.partition(".")
     if tail not in endings:

@@ -6,6 +6,8 @@ exception may be logged, shown and pickled as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 RateLimitKind = Literal["qps", "daily", "token_endpoint"]
@@ -19,11 +21,27 @@ def gettext_noop(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """A linked account's token, as a call used it.
+
+    `unsettled` says that what came of the call was written in a transaction of the caller's, which
+    may be rolled back.
+    """
+
+    account_id: Any
+    user_id: Any
+    token_id: int
+    acting: bool = False
+    unsettled: bool = False
+
+
 class EgnyteError(Exception):
     """Anything that goes wrong between this site and Egnyte.
 
     `status` is the HTTP status of the answer, if there was one, `code` Egnyte's own error code,
-    `hint` what an operator can do about it, `host` the Egnyte host that was asked.
+    `hint` what an operator can do about it, `host` the Egnyte host that was asked, `retry_after`
+    the seconds to wait before the next try, where they are known.
     """
 
     retryable: bool = False
@@ -32,6 +50,9 @@ class EgnyteError(Exception):
     code: str | None = None
     hint: str = ""
     host: str | None = None
+    retry_after: float | None = None
+    used: TokenUse | None = None
+    """Which account and token the failed call used. The connection of an account says so."""
 
     def __init__(
         self,
@@ -41,6 +62,7 @@ class EgnyteError(Exception):
         code: str | None = None,
         hint: str = "",
         host: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         # What is not given keeps the class's own default.
@@ -52,6 +74,8 @@ class EgnyteError(Exception):
             self.hint = hint
         if host is not None:
             self.host = host
+        if retry_after is not None:
+            self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
@@ -81,20 +105,12 @@ class RateLimitedError(EgnyteError):
     """
 
     retryable = True
+    retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
-        self,
-        message: str = "",
-        *,
-        retry_after: float,
-        kind: RateLimitKind,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
+        self, message: str = "", *, retry_after: float, kind: RateLimitKind, **details: Any
     ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after, **details)
         self.kind: RateLimitKind = kind
 
 
@@ -102,10 +118,7 @@ class TokenExpiredError(EgnyteError):
     """The access token has expired and is not replaced yet: try again in `retry_after` seconds."""
 
     retryable = True
-
-    def __init__(self, message: str = "", *, retry_after: float = 5.0, **details: Any) -> None:
-        super().__init__(message, **details)
-        self.retry_after = retry_after
+    retry_after: float = 5.0  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ResponseError(EgnyteError):
@@ -128,7 +141,18 @@ class InvalidDomainError(EgnyteError, ValueError):
 
 
 class APIError(EgnyteError):
-    """Egnyte refused an API call, with the status and the code given."""
+    """Egnyte refused an API call, with the status and the code given.
+
+    `path` is that of the file or folder, if the call was about one. The message does not name it,
+    because logs may be read by people who may not see the folder.
+    """
+
+    path: str | None = None
+
+    def __init__(self, message: str = "", *, path: str | None = None, **details: Any) -> None:
+        super().__init__(message, **details)
+        if path is not None:
+            self.path = path
 
 
 class BadRequestError(APIError):
@@ -147,6 +171,8 @@ class ForbiddenError(APIError):
     """403 without a throttle's header: this user, or this token's scope, may not do this."""
 
     status = 403
+    scope: str | None = None
+    """The scope that this part of the API needs. The token may have it: then the user may not."""
 
 
 class NotFoundError(APIError):
@@ -155,8 +181,28 @@ class NotFoundError(APIError):
     status = 404
 
 
+class EventsExpiredError(NotFoundError):
+    """404 to a request for events: those after the given id are no longer kept (30 days).
+
+    Begin again at the `oldest_event_id` of `client.events.cursor()`; what lies between is lost.
+    """
+
+
+class PartialFailureError(APIError):
+    """207: Egnyte did a part of what was asked. `failures` says why not the rest, by id."""
+
+    status = 207
+
+    def __init__(self, message: str = "", *, failures: Mapping[str, str], **kw: Any) -> None:
+        super().__init__(message, **kw)
+        self.failures: dict[str, str] = dict(failures)
+
+
 class ConflictError(APIError):
-    """409: something of that name exists, or the resource is in another state."""
+    """409: something of that name exists, or the resource is in another state.
+
+    Egnyte answers 403 for a folder that exists already; that is a ConflictError, too.
+    """
 
     status = 409
 
@@ -227,7 +273,10 @@ class RequestQuotaError(OAuthError):
 
 
 class InactiveKeyError(OAuthError):
-    """INTERNAL_ERROR, 401, "No active developer profile found for api key"."""
+    """INTERNAL_ERROR, 401, "No active developer profile found for api key".
+
+    Also "No valid app info found for api key", the newer text, and others that blame the key.
+    """
 
     status = 401
     code = "INTERNAL_ERROR"
@@ -295,17 +344,8 @@ class MissingCredentialsError(OAuthError):
 class StateError(EgnyteError):
     """A callback whose state is missing, expired, spent, or another user's (`reason`)."""
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        reason: StateReason,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
+    def __init__(self, message: str = "", *, reason: StateReason, **details: Any) -> None:
+        super().__init__(message, **details)
         self.reason: StateReason = reason
 
 
@@ -337,16 +377,7 @@ class TooManyFailuresError(LinkError):
     """Too many failed attempts. `retry_after` is in seconds."""
 
     retryable = True
+    retry_after: float  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        retry_after: float,
-        status: int | None = None,
-        code: str | None = None,
-        hint: str = "",
-        host: str | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, hint=hint, host=host)
-        self.retry_after = retry_after
+    def __init__(self, message: str = "", *, retry_after: float, **details: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **details)

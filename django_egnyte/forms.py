@@ -17,7 +17,7 @@ class DomainForm(forms.Form):
 
     domain = forms.CharField(
         label=_("Egnyte domain"),
-        max_length=255,
+        max_length=4000,  # the address of any page may be pasted
         help_text=_("The first part of your Egnyte address: “acme” for acme.egnyte.com."),
         widget=forms.TextInput(
             attrs={

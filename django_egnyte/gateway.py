@@ -109,14 +109,15 @@ def host_of_referer(referer: str) -> str | None:
     Egnyte's own suffixes that this site may link. ``EGNYTE_BASE_URL`` replaces those hosts.
     """
     try:
-        url = urlsplit(referer)
         if conf.base_url:
             name = _label_in(referer)
-        else:
-            # The host and nothing else: no user, no port, not even an empty one.
-            bare = url.scheme == "https" and url.netloc.lower() == url.hostname
-            name = url.hostname if bare else None
-        return host_of(name) if name else None
+            return host_of(name) if name else None
+        url = urlsplit(referer)
+        # The host and nothing else: no user, no port, not even an empty one.
+        name = url.hostname or ""
+        bare = url.scheme == "https" and url.netloc.lower() == name
+        # A name without a suffix names no host of Egnyte's, whatever a form would make of it.
+        return name if bare and host_of(name) == name else None
     except (InvalidDomainError, ValueError):
         return None
 

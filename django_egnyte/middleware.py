@@ -82,6 +82,6 @@ def _settle_again(error: EgnyteError) -> None:
 
 def _is_own(request: HttpRequest, error: EgnyteError) -> bool:
     """Whether it is the user's own link that has ended, or that there never was."""
-    owner = getattr(error, "_egnyte_user_id", None)
+    owner = None if error.used is None else error.used.user_id
     # As text: the primary key of a user who is known from a JSON web token alone is text.
     return owner is None or str(owner) == str(request.user.pk)

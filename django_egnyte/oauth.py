@@ -41,7 +41,23 @@ ENHANCED_PATH: Final = "/services/oauth/code"
 _LONGEST_TOKEN = 4096
 _LONGEST_LIFE = 10 * 365 * 24 * 3600
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-# For an answer that was cut off: the token in it lives, so it must be revoked.
+# Whose fault it is, in the texts known for a key that is wrong, unknown or not approved.
+_BLAMES_KEY = re.compile(
+    r"(?:api|app)[ _-]?key|client[ _-]?(?:id|secret)|developer|\bapp (?:info|profile)",
+    re.IGNORECASE,
+).search
+_BY_CODE: dict[str, type[OAuthError]] = {
+    "APIKEY_FOR_IMPLICIT": ImplicitKeyError,
+    "INVALID_USERNAME_OR_PASSWORD": InvalidCredentialsError,
+    "GRANT_PASSWORD": GrantTypeError,
+    "RESOURCE_FLOW_ISNULL": MissingCredentialsError,
+    "INVALID_GRANT": InvalidGrantError,
+    "INVALID_CLIENT": InactiveKeyError,
+    "UNAUTHORIZED_CLIENT": GrantTypeError,
+    "INVALID_REQUEST": MalformedRequestError,
+    "UNSUPPORTED_GRANT_TYPE": GrantTypeError,
+}
+# For an answer that was cut off: the token in it works, so it must be revoked.
 _SALVAGE = re.compile(rb'"(access_token|refresh_token)"\s*:\s*"([\x21\x23-\x5b\x5d-\x7e]+)"')
 
 
@@ -66,6 +82,10 @@ class TokenAnswer:
     expires_in: int | None = None
     scopes: tuple[str, ...] | None = None
     complete: bool = True
+
+
+class _NoTokenError(ResponseError):
+    """A whole answer of the token endpoint, in which there is no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +159,28 @@ class OAuthClient:
         )
 
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
-        """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one."""
-        return self._token({"grant_type": "refresh_token", "refresh_token": refresh_token}, ())
+        """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one.
+
+        ``InvalidGrantError`` if Egnyte refuses the refresh token. No source shows what it says
+        then, so that is any 4xx that is no throttle and does not blame the API key or its secret,
+        and a success without a token. ``userinfo`` is to judge the access token.
+        """
+        form: dict[str, str | Secret] = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+        }
+        try:
+            return self._token(form, ())
+        except EgnyteError as error:
+            if not _refuses_refresh(error):
+                raise
+            status, code = error.status, error.code
+        raise InvalidGrantError(
+            f"Egnyte refused the refresh token ({status}).",
+            status=status,
+            code=code,
+            host=self.host,
+        )
 
     def userinfo(self, access_token: Secret) -> UserInfo:
         """Ask whose token this is, the cheapest proof that it lives.
@@ -171,28 +211,27 @@ class OAuthClient:
         if response.content.lstrip()[:1] not in (b"", b"{"):
             raise ResponseError("The answer to a revocation is not Egnyte's.", host=self.host)
 
+    @http.opaque
     def _token(self, form: dict[str, str | Secret], scopes: Sequence[str]) -> TokenAnswer:
         form = {"client_id": self.client_id, **form}
         if self.client_secret:
             form["client_secret"] = self.client_secret
         if scopes:
             form["scope"] = " ".join(scopes)
-        ends = time.monotonic() + self.deadline
+        began = time.monotonic()
         response = self._send("POST", TOKEN_PATH, data=form, stream=True)
         body = bytearray()
         failure: EgnyteError | None = None
         try:
-            # Byte by byte, since a larger piece would be waited for: the door's deadline ends with
-            # the headers. So the last wait ends one read timeout after the deadline at the latest.
-            for chunk in http.iter_body(response, chunk_size=1):
-                body += chunk
+            left = self.deadline - (time.monotonic() - began)
+            for piece in http.iter_body(response, deadline=left):
+                body += piece
                 if len(body) > http.TOKEN_MAX_BYTES:
+                    del body[http.TOKEN_MAX_BYTES :]
                     failure = ResponseError("The token answer is too large.", host=self.host)
                     break
-                if time.monotonic() > ends:
-                    failure = UnavailableError("The token answer took too long.", host=self.host)
-                    break
         except EgnyteError as error:
+            # What came until then may hold a token.
             error.host = self.host
             failure = error
         finally:
@@ -218,6 +257,7 @@ class OAuthClient:
             raise
 
 
+@http.opaque
 def parse_userinfo(body: bytes) -> UserInfo:
     """Read the answer of ``/pubapi/v1/userinfo``; ``ResponseError`` if it names nobody."""
     try:
@@ -244,6 +284,7 @@ def _text(value: object, limit: int) -> str:
     return "".join(filter(str.isprintable, value))[:limit] if isinstance(value, str) else ""
 
 
+@http.opaque
 def parse_token_answer(
     status: int,
     headers: Mapping[str, str],
@@ -260,21 +301,21 @@ def parse_token_answer(
     if not 200 <= status < 300:
         raise _refusal(status, headers, body, host)
     try:
-        if failure is not None:
-            raise ValueError
         found = json.loads(body)
         access, refresh = found["access_token"], found.get("refresh_token") or ""
         if not (_is_token(access) and (not refresh or _is_token(refresh))):
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        rescued = {name: value.decode() for name, value in _SALVAGE.findall(body)}
+        rescued = {name: Secret(value.decode()) for name, value in _SALVAGE.findall(body)}
         if b"access_token" in rescued:
             return TokenAnswer(
-                Secret(rescued[b"access_token"]),
-                Secret(rescued.get(b"refresh_token", "")),
-                complete=False,
+                rescued[b"access_token"], rescued.get(b"refresh_token", NO_SECRET), complete=False
             )
-        raise failure or ResponseError("The token answer holds no token.", host=host) from None
+        # A page is no answer of this endpoint, but some proxy's.
+        kind = ResponseError if body.lstrip()[:1] == b"<" else _NoTokenError
+        message = "The token answer holds no token."
+        raise failure or kind(message, status=status, host=host) from None
+    # An object that is whole is not cut off, whatever happened behind it.
     return TokenAnswer(
         Secret(access),
         Secret(refresh),
@@ -320,9 +361,13 @@ def _expires_in(value: object) -> int | None:
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes, host: str) -> EgnyteError:
-    code, message = answers.error_details(body, headers.get("Content-Type", ""))
+    if status < 400 or status in answers.FINAL:
+        message = f"Egnyte answered {status} instead of a token."
+        return ResponseError(message, status=status, host=host)
+    code, message = answers.error_details(body)
     mashery = headers.get("X-Mashery-Error-Code", "").strip()
-    if status in (409, 429) or mashery.endswith(("_OVER_QPS", "_OVER_RATE")):
+    throttled = code != "INTERNAL_ERROR" and answers.tells_of_throttle(mashery, code, message)
+    if throttled or status in (409, 429):
         return RateLimitedError(
             "Egnyte takes no more token requests for now.",
             retry_after=answers.retry_after(headers.get("Retry-After"), "token_endpoint"),
@@ -331,34 +376,27 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, host: str) ->
             code=code,
             host=host,
         )
-    if status >= 500:
+    if status >= 500 or status == 408:
         return UnavailableError(f"Egnyte answered {status}.", status=status, host=host)
-    if status < 400:
-        message = f"Egnyte answered {status} instead of a token."
-        return ResponseError(message, status=status, host=host)
-    kind = _kind(status, (code or "").strip(), message.lower(), mashery)
+    kind = _kind(status, (code or "").strip().upper(), message.lower(), mashery)
     message = f"Egnyte refused the token request ({status})."
     return kind(message, status=status, code=code, host=host)
 
 
 def _kind(status: int, code: str, message: str, mashery: str) -> type[OAuthError]:
     """The seven rows of Egnyte's page on authentication, and RFC 6749 section 5.2."""
-    if mashery == "ERR_403_DEVELOPER_INACTIVE":
+    if code == "INTERNAL_ERROR" and ("quota" in message or "rate limit" in message):
+        return RequestQuotaError
+    if kind := _BY_CODE.get(code):
+        return kind
+    if mashery == "ERR_403_DEVELOPER_INACTIVE" or _BLAMES_KEY(f"{code} {message}"):
         return InactiveKeyError
     if code == "INTERNAL_ERROR":
-        if "quota" in message or "rate limit" in message:
-            return RequestQuotaError
-        if status == 401 or "developer profile" in message:
-            return InactiveKeyError
-        return MalformedRequestError
-    return {
-        "APIKEY_FOR_IMPLICIT": ImplicitKeyError,
-        "INVALID_USERNAME_OR_PASSWORD": InvalidCredentialsError,
-        "GRANT_PASSWORD": GrantTypeError,
-        "RESOURCE_FLOW_ISNULL": MissingCredentialsError,
-        "invalid_grant": InvalidGrantError,
-        "invalid_client": InactiveKeyError,
-        "unauthorized_client": GrantTypeError,
-        "invalid_request": MalformedRequestError,
-        "unsupported_grant_type": GrantTypeError,
-    }.get(code, OAuthError)
+        return InactiveKeyError if status == 401 else MalformedRequestError
+    return OAuthError
+
+
+def _refuses_refresh(error: EgnyteError) -> bool:
+    if isinstance(error, RequestQuotaError | GrantTypeError | ImplicitKeyError | InactiveKeyError):
+        return False
+    return isinstance(error, OAuthError | _NoTokenError)

@@ -26,6 +26,7 @@ SERVICES = {
     "rabbitmq": os.environ.get("EGNYTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//"),
     "redis": os.environ.get("EGNYTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
 }
+PROGRAMS = {"browser": ("chromium", "chromedriver"), "node": ("node", "npm")}
 # What browsers send when they go to a page.
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 # Where a service in this list is missing, a test that needs it fails instead of being skipped.
@@ -37,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     where = Path(django_egnyte.__file__)
     if os.environ.get("EGNYTE_TEST_WHEEL") and "site-packages" not in where.parts:
         raise pytest.UsageError("django_egnyte was imported from the checkout, not from the wheel")
-    if unknown := REQUIRED - {*SERVICES, "browser"}:
+    if unknown := REQUIRED - {*SERVICES, *PROGRAMS}:
         raise pytest.UsageError(f"EGNYTE_TEST_REQUIRE names no service: {', '.join(unknown)}")
 
 
@@ -62,8 +63,8 @@ def need(name: str) -> None:
 
 
 def answers(name: str) -> bool:
-    if name == "browser":
-        return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+    if name in PROGRAMS:
+        return all(shutil.which(program) for program in PROGRAMS[name])
     address = urlsplit(SERVICES[name])
     try:
         with socket.create_connection((address.hostname, address.port), timeout=2):

@@ -81,11 +81,14 @@ class RawServer:
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        try:
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)
                 self._open.append(sock)
             self.script(Visitor(sock, self.requests))
+        except OSError:
+            pass
+        finally:
             sock.close()
 
     def close(self) -> None:
@@ -124,3 +127,25 @@ def always(*answers: bytes) -> Script:
             visitor.send(rest.pop(0) if len(rest) > 1 else rest[0])
 
     return script
+
+
+def tunnel_to(port: int) -> Script:
+    """A proxy for CONNECT, which leads to a port of this machine whatever it is asked for."""
+
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as onward:
+            back = threading.Thread(target=_pass_on, args=(onward, visitor.sock), daemon=True)
+            back.start()
+            _pass_on(visitor.sock, onward)
+            back.join()
+
+    return script
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)

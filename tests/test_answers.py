@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -24,7 +25,7 @@ from django_egnyte.exceptions import (
     UnauthorizedError,
     UnavailableError,
 )
-from tests.rawserver import always, answer, serving
+from tests.rawserver import Visitor, always, answer, serving
 
 TOKEN = "68zc95e3xv954u6k3hbnma3q"
 JSON = st.recursive(
@@ -63,6 +64,21 @@ def fetch(raw: bytes, *, stream: bool = False, path: str = "/pubapi/v1/x") -> re
         ([{"code": "C", "message": "M"}], ("C", "M")),
         ({"errorCode": "with blanks in it", "message": None}, (None, "")),
         ({"Errors": []}, (None, "")),
+        (
+            {"errors": [{"msg": "Too late", "code": "INVALID_DATE_RANGE"}]},
+            ("INVALID_DATE_RANGE", "Too late"),
+        ),
+        ({"errors": [{"code": "C"}], "message": "outer"}, ("C", "outer")),
+        (
+            {"fault": {"faultstring": "Over", "detail": {"errorcode": "a.QuotaViolation"}}},
+            ("a.QuotaViolation", "Over"),
+        ),
+        ({"ErrorCode": "NOPE", "Error": "No such thing"}, ("NOPE", "No such thing")),
+        ({"responseCode": 404, "responseMsg": "Gone", "success": False}, ("404", "Gone")),
+        ({"ERRORMESSAGE": "Loud", "errorcode": "C"}, ("C", "Loud")),
+        ({"code": "QUOTA_EXCEEDED", "message": "Too many"}, ("QUOTA_EXCEEDED", "Too many")),
+        ({"error": "No such thing"}, (None, "No such thing")),
+        ({"error": "invalid_grant"}, ("invalid_grant", "")),
         ({}, (None, "")),
         ([], (None, "")),
         ([1], (None, "")),
@@ -70,9 +86,8 @@ def fetch(raw: bytes, *, stream: bool = False, path: str = "/pubapi/v1/x") -> re
 )
 def test_every_shape_of_error_is_understood(body: object, expected: tuple[str | None, str]) -> None:
     raw = json.dumps(body).encode()
-    assert answers.error_details(raw, "application/json") == expected
-    # The content type can be wrong.
-    assert answers.error_details(b"\xef\xbb\xbf " + raw, "text/html") == expected
+    assert answers.error_details(raw) == expected
+    assert answers.error_details(b"\xef\xbb\xbf " + raw) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +95,9 @@ def test_every_shape_of_error_is_understood(body: object, expected: tuple[str | 
     [
         (b"<h1>Developer Over Qps</h1>", "Developer Over Qps"),
         (b"<html><head><TITLE>Oh &amp; no</TITLE></head><body>secret</body>", "Oh & no"),
-        (b"plain text that may be anything", ""),
+        (b" plain text\r\non two lines ", "plain text on two lines"),
+        (b"x" * 100_000, "x" * 199 + "\u2026"),
+        (b'"a JSON string"', "a JSON string"),
         (b"<p>no heading", ""),
         (b"{broken", ""),
         (b"\xff\xfe\x00", ""),
@@ -89,8 +106,18 @@ def test_every_shape_of_error_is_understood(body: object, expected: tuple[str | 
         (b"<h1" * 20_000, ""),
     ],
 )
-def test_of_what_is_no_json_only_a_heading_is_told(body: bytes, expected: str) -> None:
-    assert answers.error_details(body, "application/json") == (None, expected)
+def test_what_is_no_json_tells_its_text_or_heading(body: bytes, expected: str) -> None:
+    assert answers.error_details(body) == (None, expected)
+
+
+@pytest.mark.parametrize("levels", [5, 9, 500, 5_000, 30_000])
+@pytest.mark.parametrize("piece", ['{"errors":[', "[", '{"a":'])
+def test_nesting_is_read_to_a_limit(piece: str, levels: int) -> None:
+    closing = {"{": "}", "[": "]"}
+    end = "".join(closing[each] for each in reversed(piece) if each in closing)
+    body = piece * levels + '{"code":"C"}' + end * levels
+    expected = "C" if levels == 5 and len(piece) < 8 else None
+    assert answers.error_details(body.encode()) in ((expected, ""), ("C", ""))
 
 
 def test_a_message_is_one_short_line_without_what_looks_like_a_token() -> None:
@@ -103,7 +130,7 @@ def test_a_message_is_one_short_line_without_what_looks_like_a_token() -> None:
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_body_upsets_the_reading_of_errors(body: bytes) -> None:
-    code, message = answers.error_details(body, "whatever")
+    code, message = answers.error_details(body)
     assert code is None or (code.isascii() and code.isprintable() and len(code) <= 64)
     assert len(message) <= 200
     assert "\n" not in message
@@ -124,6 +151,7 @@ def test_no_body_upsets_the_reading_of_errors(body: bytes) -> None:
         ("1e9", "qps", 1.0),
         ("\u0663", "qps", 1.0),
         ("999999999", "qps", 604800.0),
+        ("Wednesday, April 17, 2024 12:00:00 AM GMT", "daily", 0.0),
         ("9" * 400, "qps", 1.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", "qps", 0.0),
         ("Thu, 99 Jan 2099 00:00:00 GMT", "qps", 1.0),
@@ -152,6 +180,28 @@ def test_a_dead_token_is_found_out(status: int, code: str | None, stream: bool) 
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
+QUOTA = b'{"fault": {"detail": {"errorcode": "policies.ratelimit.QuotaViolation"}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("Wednesday, April 17, 2024 12:00:00 AM GMT", 0),
+        ("Wednesday, April 17, 2024 1:00:00 am", 1),
+        ("April 17, 2024 12:00:00 PM UTC", 12),
+        ("Wednesday, April 17, 2024 11:00:00 PM GMT", 23),
+        ("Wed, 17 Apr 2024 05:00:00 GMT", 5),
+    ],
+)
+def test_the_end_of_a_quota_is_read(text: str, hour: int) -> None:
+    assert answers.moment_of(text) == datetime(2024, 4, 17, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "Wednesday, Smarch 99, 2024 12:00:00 AM GMT"])
+def test_what_is_no_moment_is_none(text: str) -> None:
+    assert answers.moment_of(text) is None
+
+
 @pytest.mark.parametrize(
     ("raw", "kind", "seconds"),
     [
@@ -167,6 +217,30 @@ def test_a_dead_token_is_found_out(status: int, code: str | None, stream: bool) 
             9,
         ),
         (answer("429 x", Retry_After="3"), "qps", 3),
+        (answer("429 x"), "qps", 3),
+        (answer("429 x", Retry_After="60"), "qps", 60),
+        (answer("429 x", Retry_After="61"), "daily", 61),
+        (answer("429 x", QUOTA), "daily", 3600),
+        (
+            answer(
+                "429 x",
+                X_Accesstoken_Quota_Allotted="9",
+                X_Accesstoken_Quota_Current="9",
+                X_Quota_Reset="Friday, January 4, 2999 12:00:00 AM GMT",
+            ),
+            "daily",
+            604800,
+        ),
+        (
+            answer(
+                "429 x",
+                X_Accesstoken_Quota_Allotted="9",
+                X_Accesstoken_Quota_Current="9",
+                X_Quota_Reset="Wednesday, April 17, 2024 12:00:00 AM GMT",
+            ),
+            "daily",
+            3600,
+        ),
         (answer("429 x", X_Mashery_Error_Code="ERR_403_DEVELOPER_OVER_RATE"), "daily", 3600),
         (
             answer(
@@ -211,7 +285,10 @@ def test_every_other_answer_passes_the_classification(status: int) -> None:
         (418, APIError),
         (423, LockedError),
         (500, UnavailableError),
+        (501, APIError),
         (503, UnavailableError),
+        (505, APIError),
+        (596, APIError),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
@@ -225,6 +302,41 @@ def test_each_status_has_its_exception(status: int, kind: type[EgnyteError], str
     assert caught.value.host == response.url.split("/")[2]
     if issubclass(kind, APIError) and status != 401:
         assert (caught.value.code, str(caught.value)) == ("WHY", "Because")
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+def test_what_exists_already_is_a_conflict_whichever_status_says_so(status: int) -> None:
+    body = b'{"errorMessage": "Folder already exists at this location"}'
+    with pytest.raises(ConflictError) as caught:
+        answers.raise_for_status(fetch(answer(f"{status} x", body)), path="/Shared/s3cret")
+    assert (caught.value.status, caught.value.path) == (status, "/Shared/s3cret")
+    assert "s3cret" not in str(caught.value) + repr(caught.value)
+
+
+def test_trouble_tells_when_to_come_back() -> None:
+    with pytest.raises(UnavailableError) as caught:
+        answers.raise_for_status(fetch(answer("503 x", Retry_After="7")))
+    assert caught.value.retry_after == 7
+    with pytest.raises(UnavailableError) as caught:
+        answers.raise_for_status(fetch(answer("503 x")))
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_the_body_of_a_refusal_to_a_streamed_call_is_not_waited_for(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(f"HTTP/1.1 {status} No\r\nContent-Length: 500\r\n\r\n".encode())
+        visitor.trickle(b'{"errorCode": "WHY", ' + b" " * 400)
+
+    monkeypatch.setattr(answers, "_ERROR_SECONDS", 0.2)
+    with serving(script) as server:
+        response = http.send("GET", server.url, stream=True, deadline=5, timeout=(1, 60))
+        with pytest.raises(APIError) as caught:
+            answers.raise_for_status(response)
+    assert (caught.value.status, caught.value.code) == (status, None)
 
 
 def test_success_raises_nothing() -> None:

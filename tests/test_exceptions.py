@@ -12,6 +12,7 @@ from django_egnyte.exceptions import (
     EgnyteError,
     InvalidCredentialsError,
     OAuthError,
+    PartialFailureError,
     RateLimitedError,
     StateError,
     TokenExpiredError,
@@ -38,6 +39,7 @@ SEVEN_ROWS = {
 
 def make(kind: type[EgnyteError]) -> EgnyteError:
     required: dict[type[EgnyteError], dict[str, object]] = {
+        PartialFailureError: {"failures": {"id": "why"}},
         RateLimitedError: {"retry_after": 1.5, "kind": "qps"},
         StateError: {"reason": "spent"},
         TooManyFailuresError: {"retry_after": 60.0},

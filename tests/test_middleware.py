@@ -11,9 +11,9 @@ from django.test import AsyncClient, Client
 from django.urls import include, path
 
 from django_egnyte import middleware, queue
-from django_egnyte.access import Unsettled, settle_again
+from django_egnyte.access import settle_again
 from django_egnyte.choices import EventKind, Status
-from django_egnyte.exceptions import TokenExpiredError, UnauthorizedError
+from django_egnyte.exceptions import NotLinkedError, TokenExpiredError, TokenUse, UnauthorizedError
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import refresh as refreshing
@@ -53,6 +53,18 @@ async def adirect(request: Any) -> HttpResponse:
     return JsonResponse(await request.egnyte.auserinfo())
 
 
+async def aborrowed(request: Any, pk: int) -> JsonResponse:
+    """Neither waits for `aegnyte()`: the first call finds the accounts."""
+    account = await EgnyteAccount.objects.aget(pk=pk)
+    acting = request.egnyte.act_as(username="jsmith")
+    try:
+        own = await request.egnyte.for_account(account).auserinfo()
+    except NotLinkedError:
+        own = {}
+    refused = await acting.aget("/pubapi/v1/userinfo")  # the user is no administrator
+    return JsonResponse({"acting": refused.status_code, "own": bool(own)})
+
+
 def patient(request: Any) -> HttpResponse:
     try:
         return userinfo(request)
@@ -68,6 +80,7 @@ urlpatterns = [
     path("auserinfo/", auserinfo),
     path("adirect/", adirect),
     path("of/<int:pk>/", somebody_elses),
+    path("aborrowed/<int:pk>/", aborrowed),
     path("egnyte/", include("django_egnyte.urls")),
 ]
 
@@ -237,7 +250,7 @@ def test_what_befell_an_older_token_is_not_written_down(
     before = EgnyteGrant.objects.get().next_refresh_at
     older = (egnyte_account.token_id or 0) - 1
     for error in (UnauthorizedError("No."), TokenExpiredError("Later.")):
-        error._egnyte_unsettled = Unsettled(egnyte_account.pk, older, acting=False)  # type: ignore[union-attr]
+        error.used = TokenUse(egnyte_account.pk, egnyte_account.user_id, older, unsettled=True)
         settle_again(error)
     assert EgnyteAccount.objects.get().status == Status.ACTIVE
     assert EgnyteGrant.objects.get().next_refresh_at == before
@@ -299,6 +312,22 @@ def test_an_async_view_awaits_its_client(
     assert (found["username"], found["status"]) == ("jsmith", 200)
     assert found["pk"] == egnyte_account.pk
     assert run_async(egnyte_account.user, "/adirect/").json()["username"] == "jsmith"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_async_view_need_not_wait_before_it_acts_or_takes_another_account(
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    django_user_model: Any,
+    django_username_field: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without_atomic_requests(monkeypatch)
+    other = another_user(django_user_model, django_username_field)
+    theirs = link_account(egnyte_sandbox, other, username="bdoe")
+    for account, own in ((egnyte_account, True), (theirs, False)):
+        found = run_async(egnyte_account.user, f"/aborrowed/{account.pk}/").json()
+        assert found == {"acting": 403, "own": own}
 
 
 @pytest.mark.django_db(transaction=True)

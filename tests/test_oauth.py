@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import traceback
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -17,9 +20,10 @@ from django_egnyte.oauth import (
     parse_userinfo,
 )
 from django_egnyte.sandbox import SandboxServer
+from django_egnyte.secret import Secret
 
+from .rawserver import Visitor, always, answer, serving
 from .values import assert_stays_as_made
-from .walk import query_of
 
 REDIRECT = "https://site.example/egnyte/callback/"
 
@@ -31,10 +35,14 @@ def client(egnyte_sandbox_server: SandboxServer) -> OAuthClient:
         host="acme.egnyte.com",
         base_url=egnyte_sandbox_server.base_url.replace("{domain}", "acme"),
         client_id="sandbox-code-key",
-        client_secret="sandbox-code-secret",
+        client_secret=Secret("sandbox-code-secret"),
         timeout=(1.0, 5.0),
         deadline=5.0,
     )
+
+
+def query_of(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
 
 
 def authorize(client: OAuthClient, server: SandboxServer) -> str:
@@ -74,7 +82,7 @@ def test_a_code_becomes_a_token_that_names_its_user_and_can_be_refreshed_and_rev
 ) -> None:
     sandbox = egnyte_sandbox_server.sandbox
     answer = client.exchange_code(
-        authorize(client, egnyte_sandbox_server), REDIRECT, ["Egnyte.filesystem"]
+        Secret(authorize(client, egnyte_sandbox_server)), REDIRECT, ["Egnyte.filesystem"]
     )
     assert answer.complete
     assert answer.expires_in == 30 * 24 * 3600
@@ -82,7 +90,7 @@ def test_a_code_becomes_a_token_that_names_its_user_and_can_be_refreshed_and_rev
     newer = client.refresh(answer.refresh_token)
     assert newer.access_token != answer.access_token
     client.revoke(newer.access_token)
-    assert not sandbox.is_alive(newer.access_token)
+    assert not sandbox.is_alive(newer.access_token.reveal())
     with pytest.raises(errors.UnauthorizedError):
         client.userinfo(newer.access_token)
 
@@ -96,7 +104,7 @@ def test_a_code_is_never_sent_twice(
         sandbox.faults.clear()
         rule = sandbox.faults.add(path="^/puboauth/token", method="POST", times=None, **fault)
         with pytest.raises(errors.EgnyteError) as caught:
-            client.exchange_code(code, REDIRECT, [])
+            client.exchange_code(Secret(code), REDIRECT, [])
         assert sandbox.faults.hits(rule) == 1
         assert caught.value.host == "acme.egnyte.com"
         assert code not in repr(caught.value.__dict__) + str(caught.value)
@@ -104,11 +112,11 @@ def test_a_code_is_never_sent_twice(
 
 def test_a_refused_code_is_an_invalid_grant(client: OAuthClient) -> None:
     with pytest.raises(errors.InvalidGrantError):
-        client.exchange_code("never-issued", REDIRECT, [])
+        client.exchange_code(Secret("never-issued"), REDIRECT, [])
 
 
 def test_what_is_secret_is_in_no_repr(client: OAuthClient) -> None:
-    answer = TokenAnswer("t0ken-access", "t0ken-refresh")
+    answer = TokenAnswer(Secret("t0ken-access"), Secret("t0ken-refresh"))
     assert "t0ken" not in repr(answer) + str(answer)
     assert "sandbox-code-secret" not in repr(client) + str(client)
 
@@ -135,7 +143,7 @@ def test_expires_in_is_read_liberally(given: Any, seconds: int | None) -> None:
 
 
 def test_an_answer_without_expires_in_never_expires() -> None:
-    assert parse({"access_token": "abc"}) == TokenAnswer("abc")
+    assert parse({"access_token": "abc"}) == TokenAnswer(Secret("abc"))
 
 
 def test_the_scopes_of_an_answer_are_read() -> None:
@@ -166,8 +174,9 @@ def test_the_scopes_of_an_answer_are_read() -> None:
     ],
 )
 def test_an_answer_without_a_token_is_refused(body: bytes) -> None:
-    with pytest.raises(errors.ResponseError):
+    with pytest.raises(errors.ResponseError) as caught:
         parse(body)
+    assert caught.value.status == 200
 
 
 @pytest.mark.parametrize(
@@ -183,7 +192,7 @@ def test_an_answer_without_a_token_is_refused(body: bytes) -> None:
 def test_a_token_in_a_broken_answer_is_handed_over_to_be_revoked(body: bytes, refresh: str) -> None:
     answer = parse(body)
     assert not answer.complete
-    assert (answer.access_token, answer.refresh_token) == ("abc", refresh)
+    assert (answer.access_token.reveal(), answer.refresh_token.reveal()) == ("abc", refresh)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +233,28 @@ def test_a_token_in_a_broken_answer_is_handed_over_to_be_revoked(body: bytes, re
         (400, {"error": "something new"}, errors.OAuthError),
         (400, {}, errors.OAuthError),
         (404, {}, errors.OAuthError),
+        (401, {"message": "No valid app info found for api key"}, errors.InactiveKeyError),
+        (
+            400,
+            {"message": "Invalid Egnyte domain configured in app profile"},
+            errors.InactiveKeyError,
+        ),
+        (
+            401,
+            {"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "a.b"}}},
+            errors.InactiveKeyError,
+        ),
+        (
+            400,
+            {"error": "INVALID_GRANT", "error_description": "client_id"},
+            errors.InvalidGrantError,
+        ),
+        (403, {"message": "Developer Over Qps"}, errors.RateLimitedError),
+        (400, {"fault": {"detail": {"errorcode": "x.QuotaViolation"}}}, errors.RateLimitedError),
+        (408, {}, errors.UnavailableError),
+        (501, {}, errors.ResponseError),
+        (505, {}, errors.ResponseError),
+        (596, {}, errors.ResponseError),
         (302, {}, errors.ResponseError),
         (204, {}, errors.ResponseError),
         (499, {}, errors.OAuthError),
@@ -236,8 +267,127 @@ def test_each_refusal_has_its_exception(
 ) -> None:
     with pytest.raises(errors.EgnyteError) as caught:
         parse(body, status)
-    assert type(caught.value) is kind
+    assert isinstance(caught.value, kind)
+    assert kind is errors.ResponseError or type(caught.value) is kind
     assert caught.value.host == "acme.egnyte.com"
+
+
+ROW_4 = b'{"errorCode": "INVALID_USERNAME_OR_PASSWORD", "message": "Invalid client credentials"}'
+REFUSED = {
+    "invalid_grant": b'{"error": "invalid_grant", "error_description": "Unknown refresh token"}',
+    "row 4": ROW_4,
+    "fault": b'{"fault": {"faultstring": "Invalid token", "detail": {"errorcode": "a.Invalid"}}}',
+    "ErrorCode": b'{"ErrorCode": "invalid_request", "Error": "Refresh Token expired"}',
+    "errorMessage": b'{"errorMessage": "No such token"}',
+    "malformed": b'{"errorCode": "MALFORMED", "message": null}',
+    "plain text": b"Refresh token is not valid",
+    "string": b'"Refresh token is not valid"',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("shape", REFUSED)
+def test_any_refusal_of_a_refresh_is_an_invalid_grant(
+    client: OAuthClient, status: int, shape: str
+) -> None:
+    with serving(always(answer(f"{status} No", REFUSED[shape]))) as server:
+        with pytest.raises(errors.InvalidGrantError) as caught:
+            replace(client, base_url=server.url).refresh(Secret("r3fresh"))
+        assert len(server.requests) == 1
+    error = caught.value
+    assert (error.status, error.host) == (status, "acme.egnyte.com")
+    assert (error.code is None) is (shape in ("errorMessage", "plain text", "string", "empty"))
+    assert error.__context__ is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"error": "invalid_grant"}', b"null", b"[]", b"no"])
+def test_a_success_without_a_token_refuses_a_refresh(client: OAuthClient, body: bytes) -> None:
+    with serving(always(answer(body=body))) as server:
+        asked = replace(client, base_url=server.url)
+        with pytest.raises(errors.InvalidGrantError) as caught:
+            asked.refresh(Secret("r3fresh"))
+        assert caught.value.status == 200
+        # A code is gone either way, but whose fault that is nobody knows.
+        with pytest.raises(errors.ResponseError):
+            asked.exchange_code(Secret("c0de"), REDIRECT, [])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        answer("400 x", b'{"errorCode": "INTERNAL_ERROR", "message": "over its rate limit quota"}'),
+        answer("401 x", b'{"errorCode": "INTERNAL_ERROR", "message": "null"}'),
+        answer("401 x", b"No valid app info found for api key"),
+        answer("401 x", b'{"error": "invalid_client"}'),
+        answer("400 x", b'{"error": "unauthorized_client"}'),
+        answer("400 x", b'{"error": "x", "error_description": "client_secret is wrong"}'),
+        answer("400 x", b'{"errorCode": "APIKEY_FOR_IMPLICIT"}'),
+        answer("403 x", b'{"errorCode": "GRANT_PASSWORD"}'),
+        answer("403 x", X_Mashery_Error_Code="ERR_403_DEVELOPER_INACTIVE"),
+        answer("403 x", X_Mashery_Error_Code="ERR_403_DEVELOPER_OVER_QPS"),
+        answer("403 x", b"<h1>Developer Over Qps</h1>"),
+        answer("409 x"),
+        answer("429 x"),
+        answer("408 x"),
+        answer("302 x", Location="/"),
+        answer("500 x", REFUSED["invalid_grant"]),
+        answer("503 x"),
+        answer("596 x"),
+        answer(body=b"<html>Sign in to the proxy</html>"),
+        answer(body=b"{}", Content_Encoding="br"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+    ],
+)
+def test_what_is_no_refusal_of_a_refresh_is_not_taken_for_one(
+    client: OAuthClient, raw: bytes
+) -> None:
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(raw)
+
+    with serving(script) as server, pytest.raises(errors.EgnyteError) as caught:
+        replace(client, base_url=server.url).refresh(Secret("r3fresh"))
+    assert not isinstance(caught.value, errors.InvalidGrantError)
+
+
+class TimeLimit(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("place", ["send", "json", "details", "body"])
+@pytest.mark.parametrize("call", ["exchange_code", "password", "refresh", "revoke", "userinfo"])
+def test_what_ends_a_token_call_shows_no_secret(
+    client: OAuthClient, monkeypatch: pytest.MonkeyPatch, call: str, place: str
+) -> None:
+    def out_of_time(*args: Any, **kw: Any) -> None:
+        raise TimeLimit
+
+    secret = Secret("s3cret")
+    given: Any = {
+        "exchange_code": (secret, REDIRECT, []),
+        "password": ("jsmith", secret, []),
+    }.get(call, (secret,))
+    target = {
+        "send": "http.client.HTTPConnection.putheader",
+        "json": "json.loads",
+        "details": "django_egnyte.answers.error_details",
+        "body": "http.client.HTTPResponse.read1",
+    }[place]
+    status = "400 No" if place == "details" else "200 OK"
+    body = b'{"access_token": "t0ken", "error": "s3cret"}'
+    monkeypatch.setattr(target, out_of_time)
+    with serving(always(answer(status, body))) as server:
+        try:
+            getattr(replace(client, base_url=server.url), call)(*given)
+        except (TimeLimit, errors.EgnyteError) as error:
+            shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+            frames = [each for each in shown.stack if each.filename != __file__]
+            assert all(
+                "s3cret" not in f"{f.locals}" and "t0ken" not in f"{f.locals}" for f in frames
+            )
+        else:
+            assert (call, place) == ("revoke", "json")
 
 
 @pytest.mark.parametrize(
@@ -302,14 +452,14 @@ def test_names_lose_what_a_database_does_not_take_and_a_page_must_not_show() -> 
 
 def test_a_fingerprint_tells_tokens_and_hosts_apart() -> None:
     names = {
-        fingerprint("acme.egnyte.com", "a"),
-        fingerprint("acme.egnyte.com", "b"),
-        fingerprint("globex.egnyte.com", "a"),
-        fingerprint("acme.egnyte.co", "ma"),
+        fingerprint("acme.egnyte.com", Secret("a")),
+        fingerprint("acme.egnyte.com", Secret("b")),
+        fingerprint("globex.egnyte.com", Secret("a")),
+        fingerprint("acme.egnyte.co", Secret("ma")),
     }
     assert len(names) == 4
     assert {len(name) for name in names} == {64}
-    assert fingerprint("acme.egnyte.com", "") == ""
+    assert fingerprint("acme.egnyte.com", Secret("")) == ""
 
 
 @pytest.mark.parametrize(("length", "fits"), [(4096, True), (4097, False)])
@@ -332,7 +482,7 @@ def test_names_are_cut_to_what_a_database_takes() -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_success_is_what_http_calls_success(status: int) -> None:
-    assert parse({"access_token": "abc"}, status).access_token == "abc"
+    assert parse({"access_token": "abc"}, status).access_token == Secret("abc")
 
 
 @pytest.mark.parametrize("status", [199, 300, 399])

@@ -2,18 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from django_egnyte import exceptions as errors
-from django_egnyte import http, oauth
-from django_egnyte.oauth import (
-    OAuthClient,
-    TokenAnswer,
-)
+from django_egnyte import http
+from django_egnyte.oauth import OAuthClient, TokenAnswer
+from django_egnyte.secret import Secret
+from tests.rawserver import Visitor, serving
+
+ABC, DEF = Secret("abc"), Secret("def")
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def client() -> OAuthClient:
         host="acme.egnyte.com",
         base_url="https://acme.egnyte.com",
         client_id="a key",
-        client_secret="a secret",
+        client_secret=Secret("a secret"),
         timeout=(1.0, 5.0),
         deadline=5.0,
     )
@@ -49,9 +48,10 @@ def answering(client: OAuthClient, monkeypatch: pytest.MonkeyPatch) -> Any:
     def answer_with(body: bytes, status: int = 200, error: Exception | None = None) -> Answer:
         answer = Answer(body, status)
 
-        def iter_body(response: Answer, *, chunk_size: int) -> Iterator[bytes]:
-            for start in range(0, len(body), chunk_size):
-                yield body[start : start + chunk_size]
+        def iter_body(response: Answer, *, deadline: float) -> Iterator[bytes]:
+            assert 4 < deadline <= 5
+            for start in range(0, len(body), 10_000):
+                yield body[start : start + 10_000]
             if error is not None:
                 raise error
 
@@ -70,37 +70,15 @@ def test_an_answer_may_be_as_large_as_the_limit(client: OAuthClient, answering: 
     body = b'{"access_token": "abc", "more": "%s"}'
     padding = http.TOKEN_MAX_BYTES - len(body % b"")
     answer = answering(body % (b"x" * padding))
-    assert client.refresh("def") == TokenAnswer("abc")
+    assert client.refresh(DEF) == TokenAnswer(ABC)
     assert answer.closed
     answer = answering(body % (b"x" * (padding + 1)))
-    assert client.refresh("def") == TokenAnswer("abc", complete=False)
+    assert client.refresh(DEF) == TokenAnswer(ABC, complete=False)
     assert answer.closed
     answering(b"x" * (http.TOKEN_MAX_BYTES + 1))
     with pytest.raises(errors.ResponseError, match="too large") as caught:
-        client.refresh("def")
+        client.refresh(DEF)
     assert caught.value.host == "acme.egnyte.com"
-
-
-def test_an_answer_is_waited_for_byte_by_byte(
-    client: OAuthClient, answering: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After its deadline for no byte more: each is worth a read timeout."""
-    answering(b'{"access_token": "abc"} and so on')
-    clock = count()
-    monkeypatch.setattr(oauth, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
-    # The clock is read at the beginning, and once for each byte.
-    assert replace(client, deadline=len('{"access_token": "abc"')).refresh("def").access_token
-    with pytest.raises(errors.UnavailableError, match="too long") as caught:
-        replace(client, deadline=len('{"access_token": "ab')).refresh("def")
-    assert caught.value.host == "acme.egnyte.com"
-
-
-def test_an_answer_may_come_at_the_very_deadline(
-    client: OAuthClient, answering: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answering(b'{"access_token": "abc"}')
-    monkeypatch.setattr(oauth, "time", SimpleNamespace(monotonic=lambda: 1.0))
-    assert replace(client, deadline=0.0).refresh("def") == TokenAnswer("abc")
 
 
 @pytest.mark.parametrize("status", [199, 300, 500])
@@ -110,7 +88,7 @@ def test_a_body_that_breaks_off_is_what_is_told_of_a_refusal(
     broken = errors.UnavailableError("broke off")
     answer = answering(b'{"access_token": "abc"}', status, broken)
     with pytest.raises(errors.UnavailableError, match="broke off") as caught:
-        client.refresh("def")
+        client.refresh(DEF)
     assert caught.value.host == "acme.egnyte.com"
     assert answer.closed
 
@@ -119,14 +97,51 @@ def test_a_body_that_breaks_off_is_what_is_told_of_a_refusal(
 def test_a_token_is_found_in_a_body_that_breaks_off(
     client: OAuthClient, answering: Any, status: int
 ) -> None:
-    answering(b'{"access_token": "abc"}', status, errors.UnavailableError("broke off"))
-    assert client.refresh("def") == TokenAnswer("abc", complete=False)
+    broken = errors.UnavailableError("broke off")
+    answering(b'{"access_token": "abc", "refresh_token": "def", "scope": "Egn', status, broken)
+    salvaged = TokenAnswer(ABC, Secret("def"), complete=False)
+    assert client.refresh(DEF) == salvaged
+    # What breaks off behind a whole answer takes nothing away from it.
+    answering(b'{"access_token": "abc", "expires_in": 60}', status, broken)
+    assert client.refresh(DEF) == TokenAnswer(ABC, expires_in=60)
+
+
+@pytest.mark.parametrize("framing", ["trailers", "chunk extension", "length"])
+def test_a_token_whose_answer_never_ends_is_not_lost(client: OAuthClient, framing: str) -> None:
+    body = b'{"access_token": "abc", "expires_in": 60}'
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        if framing == "length":
+            visitor.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + body)
+            visitor.trickle(b" " * 500)
+        else:
+            visitor.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+            visitor.trickle(b"0\r\nX: y" if framing == "trailers" else b"1;" + b"x" * 500)
+            visitor.trickle(b"z" * 500)
+
+    with serving(script) as server:
+        local = replace(client, base_url=server.url, timeout=(1.0, 60.0), deadline=0.5)
+        assert local.refresh(DEF) == TokenAnswer(ABC, expires_in=60)
+
+
+def test_a_refusal_that_trickles_is_trouble(client: OAuthClient) -> None:
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(b"HTTP/1.1 400 No\r\nContent-Length: 500\r\n\r\n")
+        visitor.trickle(b'{"error": "invalid_grant"' + b" " * 500)
+
+    with serving(script) as server:
+        local = replace(client, base_url=server.url, timeout=(1.0, 60.0), deadline=0.5)
+        with pytest.raises(errors.UnavailableError, match="within"):
+            local.refresh(DEF)
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"{}", b' {"a": 1}'])
 def test_a_revocation_is_believed(client: OAuthClient, answering: Any, body: bytes) -> None:
     answer = answering(body)
-    client.revoke("abc")
+    client.revoke(ABC)
     assert answer.asked == [("POST", "https://acme.egnyte.com/pubapi/v1/tokens/revoke")]
 
 
@@ -136,5 +151,5 @@ def test_a_page_of_a_proxys_revokes_nothing(
 ) -> None:
     answering(body)
     with pytest.raises(errors.ResponseError, match="not Egnyte's") as caught:
-        client.revoke("abc")
+        client.revoke(ABC)
     assert caught.value.host == "acme.egnyte.com"

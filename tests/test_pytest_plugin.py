@@ -88,7 +88,10 @@ def test_the_tests_in_the_guide_pass(site: Site) -> None:
         if block.options.get("caption", "").startswith("test_")
     ]
     site.write("test_guide.py", "\n".join(blocks))
-    site.run().assert_outcomes(passed="".join(blocks).count("def test_"))
+    outcomes = site.run().parseoutcomes()
+    assert set(outcomes) == {"passed"}
+    # One that has parameters passes several times.
+    assert outcomes["passed"] >= "".join(blocks).count("def test_")
 
 
 EACH_FIXTURE = """

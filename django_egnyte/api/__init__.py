@@ -1,11 +1,12 @@
 """Egnyte's API for the holder of a token. Pure: no Django, no database, no settings."""
 
-from django_egnyte.api.aio import AsyncDownload
-from django_egnyte.api.client import Connection, Credentials, EgnyteClient
+from django_egnyte.api.client import EgnyteClient
+from django_egnyte.api.connection import Connection, Credentials, Source
+from django_egnyte.api.downloads import AsyncDownload, Download
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing
 from django_egnyte.api.files import Files
 from django_egnyte.api.rate import Rate
-from django_egnyte.api.transfers import Download
+from django_egnyte.api.uploads import UploadState
 
 __all__ = [
     "AsyncDownload",
@@ -19,4 +20,6 @@ __all__ = [
     "Folder",
     "FolderListing",
     "Rate",
+    "Source",
+    "UploadState",
 ]

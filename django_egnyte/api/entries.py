@@ -9,12 +9,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from django_egnyte.exceptions import ResponseError
+from django_egnyte.exceptions import InvalidPathError, ResponseError
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file. What Egnyte did not say is None. `checksum` is the SHA-512 in hexadecimal."""
+    """A file. What Egnyte did not say is None.
+
+    `checksum` is the SHA-512 in hexadecimal. Of a file that was uploaded in chunks it is another
+    text, `2-{chunks}-{bytes of a chunk}-{SHA-512 of the chunks' SHA-512s}`, so compare it with one
+    of the same kind only.
+    """
 
     name: str
     path: str
@@ -50,10 +55,10 @@ Entry = File | Folder
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer to a listing: where it begins, how many entries there are in all, and a part."""
+    """One answer to a listing: where the next begins, how many entries there are, and a part."""
 
     folder: Folder
-    offset: int
+    following: int
     total_count: int | None
     entries: tuple[Entry, ...]
 
@@ -66,34 +71,39 @@ class FolderListing:
     the iteration begun again: the pages that came are kept.
     """
 
-    __slots__ = ("_count", "_entries", "_fetch", "complete", "folder", "total_count")
+    __slots__ = ("_entries", "_fetch", "_seen", "complete", "folder", "next_offset", "total_count")
 
-    def __init__(self, first: Page, count: int, fetch: Callable[[int], Page] | None) -> None:
-        """`fetch` gets the page at an offset; `count` entries were asked for in a page."""
+    def __init__(self, first: Page, fetch: Callable[[int], Page] | None) -> None:
+        """`fetch` gets the page at an offset."""
         self.folder = first.folder
         self.total_count = first.total_count
         """The entries that Egnyte counts in the folder; None if it did not say."""
         self.complete = False
         """Whether every page is here."""
+        self.next_offset = 0
         self._entries: list[Entry] = []
-        self._count = count
+        self._seen: set[tuple[bool, str]] = set()
         self._fetch = fetch
         self.take(first)
 
-    @property
-    def next_offset(self) -> int:
-        return len(self._entries)
-
     def take(self, page: Page) -> None:
-        """Add the page at `next_offset`, and see whether it is the last."""
+        """Add the page at `next_offset`, and see whether it is the last.
+
+        A server may leave out what the user may not see, and still count it: then a page is
+        shorter than its part of the folder, or two pages overlap.
+        """
         # A server that knows no offsets answers with the first page for ever.
         repeated = bool(self._entries) and page.entries[:1] == tuple(self._entries[:1])
-        if not repeated:
-            self._entries.extend(page.entries)
-        if page.total_count is None:
-            self.complete = repeated or len(page.entries) < self._count
-        else:
-            self.complete = repeated or not page.entries or len(self._entries) >= page.total_count
+        for entry in page.entries:
+            key = (entry.is_folder, entry.path)
+            if key not in self._seen:
+                self._seen.add(key)
+                self._entries.append(entry)
+        # A page from which everything was left out, and which counts it, is not the last.
+        stuck = page.total_count is None or page.following <= self.next_offset
+        self.next_offset = page.following
+        ends = page.total_count is not None and page.following >= page.total_count
+        self.complete = repeated or ends or (stuck and not page.entries)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r}>"
@@ -142,9 +152,8 @@ def entry_of(value: Mapping[str, Any], parent: str = "") -> Entry:
     if name is None:
         name = path.rstrip("/").rpartition("/")[2]
     moment = value.get("last_modified", value.get("lastModified"))
-    if value.get("is_folder") is True or (
-        "is_folder" not in value and ("folder_id" in value or "folders" in value)
-    ):
+    is_folder = _flag(value.get("is_folder"))
+    if is_folder or (is_folder is None and ("folder_id" in value or "folders" in value)):
         return Folder(name, path, _text(value.get("folder_id")), moment_of(moment))
     return File(
         name,
@@ -159,8 +168,11 @@ def entry_of(value: Mapping[str, Any], parent: str = "") -> Entry:
     )
 
 
-def page_of(value: Mapping[str, Any], path: str) -> Page:
-    """One page of a listing of `path`. ResponseError if it is not a folder's."""
+def page_of(value: Mapping[str, Any], path: str, offset: int) -> Page:
+    """One page of a listing of `path`, asked for at `offset`. ResponseError if it is none;
+    InvalidPathError if Egnyte describes a file."""
+    if _flag(value.get("is_folder")) is False:
+        raise InvalidPathError("That is a file, not a folder.")
     name = path.rstrip("/").rpartition("/")[2]
     folder = entry_of({"path": path, "name": name, **value, "is_folder": True})
     assert isinstance(folder, Folder)
@@ -171,9 +183,9 @@ def page_of(value: Mapping[str, Any], path: str) -> Page:
             raise ResponseError("Egnyte listed a folder in a form that is not known.")
         for item in items:
             entries.append(entry_of({"is_folder": key == "folders", **item}, folder.path))
-    return Page(
-        folder, _number(value.get("offset")) or 0, _number(value.get("total_count")), tuple(entries)
-    )
+    # `count` is what the page stands for. Without it, that is what is in it.
+    count = max(_number(value.get("count")) or 0, len(entries))
+    return Page(folder, offset + count, _number(value.get("total_count")), tuple(entries))
 
 
 def moment_of(value: Any) -> datetime | None:
@@ -213,3 +225,9 @@ def _number(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 18:
         return int(value)
     return None
+
+
+def _flag(value: Any) -> bool | None:
+    """A boolean, which some answers write as text."""
+    text = str(value).strip().lower()
+    return {"true": True, "false": False}.get(text)

@@ -7,69 +7,80 @@ InvalidPathError before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, overload
 
 from django_egnyte import answers, http
-from django_egnyte.api import flows
-from django_egnyte.api.aio import AsyncDownload
+from django_egnyte.api import flows, transfers
+from django_egnyte.api.areas.base import Caller, segment
+from django_egnyte.api.areas.by_id import FileById
+from django_egnyte.api.areas.places import Places
+from django_egnyte.api.downloads import AsyncDownload, Download, require_binary
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing, Page, entry_of, page_of
-from django_egnyte.api.paths import clean_path, fs_path
-from django_egnyte.api.transfers import Content, Download, Source, require_binary
-from django_egnyte.exceptions import InvalidPathError, NotFoundError, ResponseError
+from django_egnyte.api.paths import clean_path, fs_path, refuse_bad_names
+from django_egnyte.api.transfers import Progress, http_date
+from django_egnyte.api.uploads import Content, UploadState
+from django_egnyte.exceptions import (
+    ConflictError,
+    EgnyteError,
+    ForbiddenError,
+    InvalidPathError,
+    NotFoundError,
+)
 
 if TYPE_CHECKING:
     import requests
 
-    from django_egnyte.api.client import EgnyteClient
     from django_egnyte.api.flows import Flow
 
 PAGE_SIZE = 100
-SIMPLE_LIMIT = 100_000_000
-"""The most bytes that go up in one request; Egnyte takes 100 MB."""
-UPLOAD_CHUNK = 10 * 1024 * 1024
-"""Bytes of a chunk of a larger upload. Two of them are in memory at a time."""
+_LARGEST_PAGE = 1000
+# What a walk goes on past: a folder that vanished, became a file, or is not the user's to read.
+_UNREADABLE = (ForbiddenError, NotFoundError, InvalidPathError)
 
 
-class Files:
+class Files(Places):
     """`client.files`. Each method has an asynchronous twin: `alist` for `list`."""
 
-    __slots__ = ("_client",)
-
-    def __init__(self, client: EgnyteClient) -> None:
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+    __slots__ = ()
 
     def list(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
-        """What is in a folder. The first page is fetched now, the others as you come to them."""
+        """What is in a folder. The first page is fetched now, the others as you come to them.
+
+        Egnyte gives at most 1,000 entries in a page; ValueError for a `page_size` over that.
+        """
         first = flows.run(self._page(path, 0, page_size))
 
         def fetch(offset: int) -> Page:
             return flows.run(self._page(path, offset, page_size))
 
-        return FolderListing(first, page_size, fetch)
+        return FolderListing(first, fetch)
 
-    def walk(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> Iterator[Entry]:
+    def walk(
+        self,
+        path: str = "/",
+        *,
+        page_size: int = PAGE_SIZE,
+        onerror: Callable[[EgnyteError], object] | None = None,
+    ) -> Iterator[Entry]:
         """Every file and folder below `path`, a folder before what is in it; pages as needed.
 
-        A folder that vanishes meanwhile is passed over.
+        A folder below `path` that vanished, or that the user may not read, is passed over, after a
+        call of `onerror` with the exception, which may raise it.
         """
         waiting = [path]
         while waiting:
             current = waiting.pop()
             below: list[str] = []
             try:
-                listing = self.list(current, page_size=page_size)
-            except NotFoundError:
-                if current is path:
-                    raise
-                continue
-            for entry in listing:
-                yield entry
-                if isinstance(entry, Folder):
-                    below.append(entry.path)
+                for entry in self.list(current, page_size=page_size):
+                    yield entry
+                    if isinstance(entry, Folder):
+                        below.append(entry.path)
+            except _UNREADABLE as error:
+                _pass_over(error, current is path, onerror)
             waiting.extend(reversed(below))
 
     def info(self, path: str) -> Entry:
@@ -77,14 +88,21 @@ class Files:
         return flows.run(self._info(path))
 
     def open(self, path: str, *, entry_id: str | None = None) -> Download:
-        """Begin to download: gives the file's pieces as they come. Close it, or read to the end.
+        """Begin to download: a binary file to read from. Close it, or read to the end.
 
         `entry_id` asks for a certain version of the file.
         """
         return flows.run(self._open(path, entry_id))
 
     @overload
-    def download(self, path: str, to: IO[bytes], *, entry_id: str | None = None) -> File: ...
+    def download(
+        self,
+        path: str,
+        to: IO[bytes],
+        *,
+        entry_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> File: ...
     @overload
     def download(
         self, path: str, to: None = None, *, entry_id: str | None = None, max_bytes: int = ...
@@ -96,28 +114,53 @@ class Files:
         *,
         entry_id: str | None = None,
         max_bytes: int = http.MAX_BYTES,
+        progress: Progress | None = None,
     ) -> File | bytes:
-        """Download a file and check its SHA-512.
+        """Download a file and check it against the checksum that Egnyte has.
 
         With `to`, a binary file, any size is written to it piece by piece, and the file's entry is
         returned; after an error a `to` that can seek ends where this began. TypeError for a `to`
         that is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
         ResponseError for more.
-        """
-        return flows.run(self._download(path, to, entry_id, max_bytes))
 
-    def upload(self, path: str, content: Content) -> File:
+        With `to`, a broken connection is made anew, and the same version of the file goes on where
+        it stopped. `progress(done, total)` is called after each piece that was written, with
+        numbers of bytes; `total` is None if Egnyte did not say. In asynchronous code that happens
+        in another thread.
+        """
+        return flows.run(self._download(path, to, entry_id, max_bytes, progress))
+
+    def upload(
+        self,
+        path: str,
+        content: Content,
+        *,
+        last_modified: datetime | None = None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
+    ) -> File:
         """Store `content` at `path`, as a new version if there is a file.
 
         `content` is bytes, a binary file of any size (from where it stands) or an iterable of
         bytes. More than 100 MB goes in chunks, each with its checksum; memory does not grow with
-        the size. The returned file has path, size, checksum, entry_id and group_id.
-        """
-        return flows.run(self._upload(path, content))
+        the size. `last_modified` is an aware time, to be kept as the file's. The returned file has
+        path, size, checksum, entry_id and group_id.
 
-    def create_folder(self, path: str) -> Folder:
-        """Make a folder. Egnyte makes missing parents, and refuses one that exists."""
-        return flows.run(self._create_folder(path))
+        `progress(done, total)` is called with numbers of bytes; it may go back where a request is
+        repeated. `resume`, an `UploadState`, remembers the chunks that Egnyte took. After an error
+        or in another process, give it and the same content again: what is there already is not
+        sent again. ValueError for other content.
+        """
+        return flows.run(self._upload(path, content, last_modified, progress, resume))
+
+    def by_id(self, group_id: str) -> FileById:
+        """A file by its group id, which stays when it is renamed, moved or changed."""
+        return FileById(_FilesById(self._client, group_id), group_id)
+
+    def create_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
+        """Make a folder, and missing parents. ConflictError if there is something of that name;
+        with `exist_ok`, only if it is a file."""
+        return flows.run(self._create_folder(path, exist_ok))
 
     def move(self, path: str, destination: str) -> None:
         """Move or rename; `destination` is the new path, name included."""
@@ -133,36 +176,49 @@ class Files:
 
     async def alist(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
         """As `list`, but complete: every page is fetched before it returns."""
-        first = await flows.arun(self._page(path, 0, page_size), self._client)
-        listing = FolderListing(first, page_size, None)
+        first = await self._client._arun(self._page(path, 0, page_size))
+        listing = FolderListing(first, None)
         while not listing.complete:
             page = self._page(path, listing.next_offset, page_size)
-            listing.take(await flows.arun(page, self._client))
+            listing.take(await self._client._arun(page))
         return listing
 
-    async def awalk(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> AsyncIterator[Entry]:
+    async def awalk(
+        self,
+        path: str = "/",
+        *,
+        page_size: int = PAGE_SIZE,
+        onerror: Callable[[EgnyteError], object] | None = None,
+    ) -> AsyncIterator[Entry]:
+        """As `walk`; `onerror` is a plain function."""
         waiting = [path]
         while waiting:
             current = waiting.pop()
             try:
                 listing = await self.alist(current, page_size=page_size)
-            except NotFoundError:
-                if current is path:
-                    raise
+            except _UNREADABLE as error:
+                _pass_over(error, current is path, onerror)
                 continue
             for entry in listing:
                 yield entry
             waiting.extend(reversed([folder.path for folder in listing.folders]))
 
     async def ainfo(self, path: str) -> Entry:
-        return await flows.arun(self._info(path), self._client)
+        return await self._client._arun(self._info(path))
 
     async def aopen(self, path: str, *, entry_id: str | None = None) -> AsyncDownload:
         """As `open`, for `async for` and Django's StreamingHttpResponse under ASGI."""
-        return AsyncDownload(await flows.arun(self._open(path, entry_id), self._client))
+        return AsyncDownload(await self._client._arun(self._open(path, entry_id)))
 
     @overload
-    async def adownload(self, path: str, to: IO[bytes], *, entry_id: str | None = None) -> File: ...
+    async def adownload(
+        self,
+        path: str,
+        to: IO[bytes],
+        *,
+        entry_id: str | None = None,
+        progress: Progress | None = None,
+    ) -> File: ...
     @overload
     async def adownload(
         self, path: str, to: None = None, *, entry_id: str | None = None, max_bytes: int = ...
@@ -174,43 +230,51 @@ class Files:
         *,
         entry_id: str | None = None,
         max_bytes: int = http.MAX_BYTES,
+        progress: Progress | None = None,
     ) -> File | bytes:
         """As `download`; `to` is written to from another thread."""
-        return await flows.arun(self._download(path, to, entry_id, max_bytes), self._client)
+        flow = self._download(path, to, entry_id, max_bytes, progress)
+        return await self._client._arun(flow)
 
-    async def aupload(self, path: str, content: Content) -> File:
+    async def aupload(
+        self,
+        path: str,
+        content: Content,
+        *,
+        last_modified: datetime | None = None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
+    ) -> File:
         """As `upload`; `content` is read from another thread."""
-        return await flows.arun(self._upload(path, content), self._client)
+        flow = self._upload(path, content, last_modified, progress, resume)
+        return await self._client._arun(flow)
 
-    async def acreate_folder(self, path: str) -> Folder:
-        return await flows.arun(self._create_folder(path), self._client)
+    async def acreate_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
+        return await self._client._arun(self._create_folder(path, exist_ok))
 
     async def amove(self, path: str, destination: str) -> None:
-        await flows.arun(self._act("move", path, destination), self._client)
+        await self._client._arun(self._act("move", path, destination))
 
     async def acopy(self, path: str, destination: str) -> None:
-        await flows.arun(self._act("copy", path, destination), self._client)
+        await self._client._arun(self._act("copy", path, destination))
 
     async def adelete(self, path: str, *, entry_id: str | None = None) -> None:
-        await flows.arun(self._delete(path, entry_id), self._client)
+        await self._client._arun(self._delete(path, entry_id))
 
-    def _call(self, method: str, url: str, **kw: Any) -> Flow[requests.Response]:
-        response = yield from self._client._request(method, url, **kw)
-        answers.raise_for_status(response)
-        return response
+    def _call(self, method: str, area: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        """Call an area of the API about a path. Raises for every answer that is no success."""
+        where = fs_path(path, under=f"/pubapi/v1/{area}")
+        return self._send(method, where, about=clean_path(path), **kw)
 
     def _describe(self, path: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
-        response = yield from self._call("GET", f"/pubapi/v1/fs{fs_path(path)}", params=params)
+        response = yield from self._call("GET", "fs", path, params=params)
         return answers.json_of(response)
 
     def _page(self, path: str, offset: int, count: int) -> Flow[Page]:
-        if count < 1:
-            raise ValueError("page_size must be at least 1")
+        if not 1 <= count <= _LARGEST_PAGE:
+            raise ValueError(f"page_size must be from 1 to {_LARGEST_PAGE:,}")
         params = {"list_content": "true", "count": count, "offset": offset}
-        value = yield from self._describe(path, params)
-        if value.get("is_folder") is False:
-            raise InvalidPathError("That is a file, not a folder.")
-        return page_of(value, clean_path(path))
+        return page_of((yield from self._describe(path, params)), clean_path(path), offset)
 
     def _info(self, path: str) -> Flow[Entry]:
         value = yield from self._describe(path, {"list_content": "false"})
@@ -218,146 +282,97 @@ class Files:
         return entry_of({"path": plain, "name": plain.rpartition("/")[2], **value})
 
     def _open(self, path: str, entry_id: str | None) -> Flow[Download]:
-        response = yield from self._call(
-            "GET",
-            f"/pubapi/v1/fs-content{_named(path)}",
-            params={"entry_id": entry_id} if entry_id else None,
-            stream=True,
-        )
+        params = {"entry_id": entry_id} if entry_id else None
+        _refuse_root(path)
+        response = yield from self._call("GET", "fs-content", path, params=params, stream=True)
         return Download(clean_path(path), response)
 
     def _download(
-        self, path: str, to: IO[bytes] | None, entry_id: str | None, max_bytes: int
+        self,
+        path: str,
+        to: IO[bytes] | None,
+        entry_id: str | None,
+        max_bytes: int,
+        progress: Progress | None = None,
     ) -> Flow[File | bytes]:
-        if to is not None:
-            require_binary(to)
-        download = yield from self._open(path, entry_id)
-        result: File | bytes
         if to is None:
-            result = yield flows.Step("io", download.read, max_bytes)
-        else:
-            result = yield flows.Step("io", download.write_to, to)
-        return result
+            download = yield from self._open(path, entry_id)
+            content: bytes = yield flows.Step("io", download.read_all, max_bytes)
+            return content
+        require_binary(to)
+        download = yield from self._open(path, entry_id)
+        call = partial(self._call, "GET", "fs-content", path)
+        return (yield from transfers.write(download, to, call, progress))
 
-    def _upload(self, path: str, content: Content) -> Flow[File]:
-        where = _named(path)
-        source: Source = yield flows.Step("io", Source, content)
-        if source.size is not None and source.size <= SIMPLE_LIMIT:
-            checksum: str = yield flows.Step("io", source.digest)
-            body = source.reader() if source.size else b""
-            return (yield from self._upload_whole(path, where, body, source.size, checksum))
-        piece, checksum = yield flows.Step("io", source.take, UPLOAD_CHUNK)
-        if len(piece) < UPLOAD_CHUNK:
-            return (yield from self._upload_whole(path, where, piece, len(piece), checksum))
-        return (yield from self._upload_chunks(path, where, source, piece, checksum))
-
-    def _upload_whole(
-        self, path: str, where: str, body: Any, size: int, checksum: str
+    def _upload(
+        self,
+        path: str,
+        content: Content,
+        modified: datetime | None,
+        progress: Progress | None = None,
+        resume: UploadState | None = None,
     ) -> Flow[File]:
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "X-Sha512-Checksum": checksum,
-        }
-        response = yield from self._call(
-            "POST", f"/pubapi/v1/fs-content{where}", data=body, headers=headers
-        )
-        return _stored(path, size, checksum, response)
+        _refuse_root(path)
+        refuse_bad_names(path)
+        ends = {} if modified is None else {"Last-Modified": http_date(modified)}
+        call = partial(self._call, "POST", path=path)
+        upload = transfers.Upload(call, clean_path(path), ends, progress, resume)
+        return (yield from upload.send(content))
 
-    def _upload_chunks(
-        self, path: str, where: str, source: Source, piece: bytes, checksum: str
-    ) -> Flow[File]:
-        number, size, upload_id = 1, 0, ""
-        while True:
-            following, its_checksum = yield flows.Step("io", source.take, UPLOAD_CHUNK)
-            headers = {
-                "Content-Type": "application/octet-stream",
-                "X-Egnyte-Chunk-Num": str(number),
-                "X-Egnyte-Chunk-Sha512-Checksum": checksum,
-            }
-            if upload_id:
-                headers["X-Egnyte-Upload-Id"] = upload_id
-            if not following:
-                headers["X-Egnyte-Last-Chunk"] = "true"
-                headers["X-Sha512-Checksum"] = source.checksum
-            response = yield from self._call(
-                "POST",
-                f"/pubapi/v1/fs-content-chunked{where}",
-                data=piece,
-                headers=headers,
-                # A chunk may be sent again; the last one makes a version of the file.
-                retry=bool(following),
-            )
-            _agree(response.headers.get("X-Egnyte-Chunk-Sha512-Checksum"), checksum)
-            size += len(piece)
-            if not following:
-                return _stored(path, size, source.checksum, response)
-            upload_id = upload_id or response.headers.get("X-Egnyte-Upload-Id", "")
-            if not upload_id:
-                raise ResponseError("Egnyte gave no id for an upload in chunks.")
-            piece, checksum = following, its_checksum
-            number += 1
-
-    def _create_folder(self, path: str) -> Flow[Folder]:
-        response = yield from self._call(
-            "POST", f"/pubapi/v1/fs{_named(path)}", json={"action": "add_folder"}
-        )
+    def _create_folder(self, path: str, exist_ok: bool) -> Flow[Folder]:
+        _refuse_root(path)
+        refuse_bad_names(path)
+        try:
+            response = yield from self._call("POST", "fs", path, json={"action": "add_folder"})
+        except ConflictError:
+            if not exist_ok:
+                raise
+            found = yield from self._info(path)
+            if not isinstance(found, Folder):
+                raise
+            return found
         plain = clean_path(path)
-        described = {"path": plain, **_details(response), "name": plain.rpartition("/")[2]}
+        described = {"path": plain, **transfers.details(response), "name": plain.rpartition("/")[2]}
         folder = entry_of({**described, "is_folder": True})
         assert isinstance(folder, Folder)
         return folder
 
     def _act(self, action: str, path: str, destination: str) -> Flow[None]:
-        _named(destination)
-        yield from self._call(
-            "POST",
-            f"/pubapi/v1/fs{_named(path)}",
-            json={"action": action, "destination": clean_path(destination)},
-        )
+        _refuse_root(path)
+        _refuse_root(destination)
+        refuse_bad_names(destination)
+        act = {"action": action, "destination": clean_path(destination)}
+        yield from self._call("POST", "fs", path, json=act)
 
     def _delete(self, path: str, entry_id: str | None) -> Flow[None]:
-        yield from self._call(
-            "DELETE",
-            f"/pubapi/v1/fs{_named(path)}",
-            params={"entry_id": entry_id} if entry_id else None,
-        )
+        _refuse_root(path)
+        params = {"entry_id": entry_id} if entry_id else None
+        yield from self._call("DELETE", "fs", path, params=params)
 
 
-def _named(path: str) -> str:
-    """As `fs_path`, for what cannot be done to the root."""
-    where = fs_path(path)
-    if where == "/":
+class _FilesById(Files):
+    """Files of which all calls about content are about one file, whatever its path."""
+
+    __slots__ = ("_group_id",)
+
+    def __init__(self, client: Caller, group_id: str) -> None:
+        super().__init__(client)
+        self._group_id = segment(group_id)
+
+    def _call(self, method: str, area: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        where = f"/pubapi/v1/{area}/ids/file/{self._group_id}"
+        return self._send(method, where, about=clean_path(path), **kw)
+
+
+def _refuse_root(path: str) -> None:
+    if clean_path(path) == "/":
         raise InvalidPathError("The path names no file or folder.")
-    return where
 
 
-def _stored(path: str, size: int, checksum: str, response: requests.Response) -> File:
-    value = _details(response)
-    said = value.get("checksum") or response.headers.get("X-Sha512-Checksum")
-    _agree(said if isinstance(said, str) else None, checksum)
-    plain = clean_path(path)
-    file = entry_of(
-        {
-            **value,
-            "path": plain,
-            "name": plain.rpartition("/")[2],
-            "size": size,
-            "checksum": checksum,
-            "is_folder": False,
-        }
-    )
-    assert isinstance(file, File)
-    return file
-
-
-def _details(response: requests.Response) -> dict[str, Any]:
-    """What a success says of itself. It may say nothing, and succeeded all the same."""
-    try:
-        return answers.json_of(response)
-    except ResponseError:
-        return {}
-
-
-def _agree(said: str | None, checksum: str) -> None:
-    if said and said.strip().lower() != checksum:
-        raise ResponseError("Egnyte stored other bytes than were sent: the SHA-512 differs.")
+def _pass_over(
+    error: EgnyteError, is_root: bool, onerror: Callable[[EgnyteError], object] | None
+) -> None:
+    if is_root:
+        raise error
+    if onerror is not None:
+        onerror(error)

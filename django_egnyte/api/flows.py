@@ -37,14 +37,19 @@ class Step:
 Flow = Generator[Step, Any, _T]
 
 
-class Runner(Protocol):
-    """Who knows where database work may run in asynchronous code."""
+class Run(Protocol):
+    """Runs "db" steps from a coroutine: Django has rules about the thread."""
 
-    async def _run_db(self, function: Callable[..., _T], *args: Any) -> _T: ...
+    def __call__(self, function: Callable[..., _T], *args: Any) -> Awaitable[_T]: ...
 
 
 def sleep(seconds: float) -> Step:
     return Step("sleep", time.sleep, seconds)
+
+
+def settled(result: Any) -> Flow[Any]:
+    """The result of a function that may have returned the steps to it instead."""
+    return (yield from result) if isinstance(result, Generator) else result
 
 
 def run(flow: Flow[_T]) -> _T:
@@ -65,7 +70,7 @@ def run(flow: Flow[_T]) -> _T:
         return value
 
 
-async def arun(flow: Flow[_T], runner: Runner) -> _T:
+async def arun(flow: Flow[_T], run_db: Run) -> _T:
     """Drive an operation from a coroutine: nothing in it blocks the event loop."""
     try:
         step = next(flow)
@@ -76,7 +81,7 @@ async def arun(flow: Flow[_T], runner: Runner) -> _T:
                 if step.kind == "sleep":
                     await asyncio.sleep(*step.args)
                 elif step.kind == "db":
-                    result = await runner._run_db(step.function, *step.args)
+                    result = await run_db(step.function, *step.args)
                 else:
                     result = await in_pool(step.function, *step.args)
             except Exception as raised:

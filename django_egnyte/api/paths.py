@@ -1,7 +1,9 @@
 """Paths that may be sent with a user's token.
 
-A segment `.` or `..` would climb from one of Egnyte's APIs to another, so it is refused in every
-spelling that some server or proxy may understand, however many times it is encoded.
+A segment `.` or `..` of a raw path would climb from one of Egnyte's APIs to another, so it is
+refused in every spelling that some server or proxy may understand, however many times it is
+encoded. In a file's path each segment is a name and is encoded as a whole, so only the real ones
+are refused.
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ from django_egnyte.exceptions import InvalidPathError
 
 _MAX_LENGTH = 8000
 _MAX_ENCODINGS = 8
+_MAX_NAME = 245
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE).match
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE).search
 _MICROSOFT = re.compile(r"%u([0-9a-f]{4})", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]").search
+# What a live domain refuses as a name, or an official SDK says it does.
+_NO_NAME = re.compile(
+    r'[:*?"<>|]|\A | \Z|\.\Z|\.tmp\Z|\A(?:thumbs\.db|\.ds_store)\Z|\A\._', re.IGNORECASE
+).search
 # What needs no second look: letters, digits, and dots only between them.
 _PLAIN = re.compile(r"/?(?:[\w-]+(?:\.[\w-]+)*/)*(?:[\w-]+(?:\.[\w-]+)*)?", re.ASCII).fullmatch
 # UTF-8 of more bytes than needed, which careless decoders take for "." and "/".
@@ -32,6 +39,12 @@ _OVERLONG = (
 _SAFE_IN_PATH = "!$%&'()*+,/:;=@~"
 
 
+class QuotedPath(str):
+    """A path whose every segment was quoted here. A call sends it as it is."""
+
+    __slots__ = ()
+
+
 def api_path(path: str) -> str:
     """The path of a raw call as it goes after the host: "/pubapi/v1/userinfo".
 
@@ -40,28 +53,13 @@ def api_path(path: str) -> str:
     scheme, host or fragment, a `.` or `..` segment in any encoding, backslashes, control
     characters or invalid escapes.
     """
+    if isinstance(path, QuotedPath):
+        return path
     if path and len(path) <= _MAX_LENGTH and path[:2] != "//" and _PLAIN(path):
         return path if path[0] == "/" else f"/{path}"
-    if not path:
-        raise InvalidPathError("The path is empty.")
-    if _SCHEME(path) or path.startswith(("//", "?")):
-        raise InvalidPathError("A path is needed, not an address with a host.")
-    if "#" in path:
-        raise InvalidPathError("A path may not have a fragment. Write %23 for a # in a name.")
-    if _FORBIDDEN(path):
-        raise InvalidPathError("The path holds a backslash or a control character.")
+    if problem := _problem_of(path):
+        raise InvalidPathError(problem)
     bare, mark, query = path.partition("?")
-    if "//" in bare:
-        raise InvalidPathError("The path has an empty segment.")
-    if _STRAY_PERCENT(path):
-        raise InvalidPathError("The path holds a % that starts no escape. Write %25 for it.")
-    try:
-        unquote_to_bytes(bare).decode()
-        valid = True
-    except UnicodeDecodeError:
-        valid = False
-    if not valid:
-        raise InvalidPathError("The path holds escapes that are not UTF-8.")
     _refuse_climbing(bare)
     return (
         "/"
@@ -71,19 +69,56 @@ def api_path(path: str) -> str:
     )
 
 
-def fs_path(path: str) -> str:
+def _problem_of(path: str) -> str:
+    """What is wrong with the form of a raw path; nothing if it is right."""
+    bare = path.partition("?")[0]
+    if not path:
+        return "The path is empty."
+    if _SCHEME(path) or path.startswith(("//", "?")):
+        return "A path is needed, not an address with a host."
+    if "#" in path:
+        return "A path may not have a fragment. Write %23 for a # in a name."
+    if _FORBIDDEN(path):
+        return "The path holds a backslash or a control character."
+    if "//" in bare:
+        return "The path has an empty segment."
+    if _STRAY_PERCENT(path):
+        return "The path holds a % that starts no escape. Write %25 for it."
+    try:
+        unquote_to_bytes(bare).decode()
+    except UnicodeDecodeError:
+        return "The path holds escapes that are not UTF-8."
+    return ""
+
+
+def fs_path(path: str, *, under: str = "") -> QuotedPath:
     """The path of a file or folder, each segment encoded by itself: "/Shared/50%25%20off".
 
-    `path` is as people write it: "/Shared/50% off", nothing encoded. Empty segments are dropped;
-    the root is "/". Raises InvalidPathError as `api_path` does, but for `#`, `?` and `%`, which
-    are allowed in names.
+    `path` is as people write it and as Egnyte lists it: "/Shared/50% off", nothing encoded. Empty
+    segments are dropped; the root is "/". `under` is put before it. Raises InvalidPathError for an
+    empty path, a segment `.` or `..`, a backslash, a control character and a lone surrogate.
     """
-    return "/" + "/".join(quote(segment, safe="") for segment in _segments(path))
+    return QuotedPath(
+        under + "/" + "/".join(quote(segment, safe="") for segment in _segments(path))
+    )
 
 
 def clean_path(path: str) -> str:
     """The same path in its one plain form, not encoded: what a request's body names."""
     return "/" + "/".join(_segments(path))
+
+
+def refuse_bad_names(path: str) -> None:
+    """Raise InvalidPathError, for something that is to be made, if Egnyte takes no such name."""
+    for name in _segments(path):
+        if len(name) > _MAX_NAME or _NO_NAME(name):
+            raise InvalidPathError(
+                "Egnyte takes no such name for a file or folder.",
+                hint=(
+                    'Names may not hold : * ? " < > | nor begin or end with a blank, end with a '
+                    f"dot or .tmp, begin with ._ or have more than {_MAX_NAME} characters."
+                ),
+            )
 
 
 def _segments(path: str) -> list[str]:
@@ -93,8 +128,10 @@ def _segments(path: str) -> list[str]:
         raise InvalidPathError("The path is too long.")
     if _FORBIDDEN(path):
         raise InvalidPathError("The path holds a backslash or a control character.")
-    _refuse_climbing(path)
-    return [segment for segment in path.split("/") if segment]
+    segments = [segment for segment in path.split("/") if segment]
+    if "." in segments or ".." in segments:
+        raise InvalidPathError("A path may not have segments . or ..")
+    return segments
 
 
 def _refuse_climbing(path: str) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+
+from django_egnyte import answers
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Calls a second ("qps") and calls a day ("quota"): allowed, and used so far.
 
-    None where the answer did not say. `quota_reset` is the header's text, whose form is not
-    documented.
+    None where the answer did not say. `quota_reset` is when the day's calls begin anew.
     """
 
     qps_allotted: int | None = None
     qps_current: int | None = None
     quota_allotted: int | None = None
     quota_current: int | None = None
-    quota_reset: str | None = None
+    quota_reset: datetime | None = None
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Rate | None:
@@ -28,7 +30,7 @@ class Rate:
             _number(headers.get("X-Accesstoken-Qps-Current")),
             _number(headers.get("X-Accesstoken-Quota-Allotted")),
             _number(headers.get("X-Accesstoken-Quota-Current")),
-            headers.get("X-Quota-Reset"),
+            answers.moment_of(headers.get("X-Quota-Reset", "")),
         )
         return None if rate == cls() else rate
 

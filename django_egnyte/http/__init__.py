@@ -6,7 +6,18 @@ from django_egnyte.http.door import (
     TOKEN_MAX_BYTES,
     close_pools,
     iter_body,
+    read,
     send,
 )
+from django_egnyte.http.opaque import opaque
 
-__all__ = ["CHUNK_SIZE", "MAX_BYTES", "TOKEN_MAX_BYTES", "close_pools", "iter_body", "send"]
+__all__ = [
+    "CHUNK_SIZE",
+    "MAX_BYTES",
+    "TOKEN_MAX_BYTES",
+    "close_pools",
+    "iter_body",
+    "opaque",
+    "read",
+    "send",
+]

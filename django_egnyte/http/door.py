@@ -3,12 +3,13 @@
 Connections are pooled for the whole process and dropped after a fork. Redirects are not followed,
 cookies neither kept nor sent, `.netrc` never read; the environment's proxies and CA bundle are.
 Only exceptions of `django_egnyte.exceptions` come out, and what a body that the caller gave raises
-while it is read; neither these, nor their tracebacks, nor the answer hold the token. There is no
+while it is read; neither these, nor their tracebacks, nor the answer hold a secret. There is no
 session: nothing is to be remembered between two calls but connections.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -17,7 +18,6 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from types import TracebackType
 from typing import IO, Any
 
 import requests
@@ -27,8 +27,9 @@ from requests.utils import get_environ_proxies
 
 from django_egnyte import __version__
 from django_egnyte.exceptions import EgnyteError, InvalidHeaderError, ResponseError
-from django_egnyte.http import watchdog
-from django_egnyte.http.failures import explain, overdue
+from django_egnyte.http import line
+from django_egnyte.http.failures import explain
+from django_egnyte.http.opaque import opaque
 from django_egnyte.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -39,6 +40,7 @@ CHUNK_SIZE = 64 * 1024
 
 Timeout = tuple[float, float]
 Body = bytes | str | Mapping[str, Any] | IO[bytes] | Iterator[bytes]
+"""A mapping is sent as a form; its values may be secrets."""
 
 _USER_AGENT = f"django-egnyte/{__version__}"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -50,26 +52,38 @@ _ENVIRONMENT = tuple(
 )
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
-# What sends over TLS is written in Python, too.
-_INSIDE = frozenset({"django_egnyte", "http", "requests", "ssl", "urllib3"})
-
 _adapter: HTTPAdapter | None = None
 
 
+class Answer(requests.Response):
+    """What `send` returns: an answer that knows the call which it came from."""
+
+    def __init__(self, call: line.Call) -> None:
+        super().__init__()
+        self.call = call
+
+
 class _Adapter(HTTPAdapter):
-    """Pools whose connections the watchdog can shut down; also those that go through a proxy."""
+    """Pools whose connections obey the current call; also those that go through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = watchdog.POOL_CLASSES
+        line.time_out(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = watchdog.POOL_CLASSES
+        if not known:
+            line.time_out(manager, resolve=not proxy.lower().startswith("socks"))
         return manager
 
+    def build_response(self, req: Any, resp: Any) -> Answer:
+        answer = Answer(line.current.get())
+        answer.__dict__.update(super().build_response(req, resp).__dict__)
+        return answer
 
+
+@opaque
 def send(
     method: str,
     url: str,
@@ -81,102 +95,68 @@ def send(
     json: Any = None,
     timeout: Timeout = (3.05, 30.0),
     deadline: float | None = None,
+    large: bool = False,
     stream: bool = False,
     max_bytes: int = MAX_BYTES,
-) -> requests.Response:
+) -> Answer:
     """Send one request and return its answer, whatever the status.
 
     `timeout` is (seconds to connect, seconds without a byte sent or received). `deadline` bounds
-    the whole call in seconds, body included, even if the server trickles; with `stream` it ends
-    at the headers. Unless `stream`, the body is read and may have `max_bytes` bytes unpacked;
-    with it, read the body with `iter_body`. The answer's `request` has lost its body and its
-    Authorization header.
+    the whole call in seconds, body included, even if the server trickles; with `large` it begins
+    when the request's body has been sent, with `stream` it ends at the headers. Unless `stream`,
+    the body is read and may have `max_bytes` bytes unpacked; with it, read the body with
+    `iter_body`. The answer's `request` has lost its body and its Authorization header.
+
+    The values of a form in `data`, and of an object in `json`, may be secrets.
 
     Raises UnavailableError when no answer came (its `sent` is False if the request never left),
     ResponseError for an answer cut off, undecodable or too large, InvalidHeaderError.
     """
-    error: BaseException | None = None
-    prepared = None
+    prepared = _prepared(method, url, bearer, headers, params, data, json, stream)
+    call = line.Call(timeout, deadline, large=large)
+    token = line.current.set(call)
     try:
-        prepared = _prepared(method, url, bearer, headers, params, data, json, stream)
-    except Exception as failure:
-        error = failure
-    # A traceback with local variables must find no secret in this frame. For the same reason
-    # errors are raised outside their handlers and without the frames below: the foreign exception
-    # refers to the request, and would travel along as the context.
-    del bearer, headers, params, data, json
-    if prepared is not None:
-        call = watchdog.Call(timeout, deadline)
-        try:
-            return _exchange(prepared, call, stream, max_bytes)
-        except EgnyteError as failure:
-            error = failure
-        except _FOREIGN as failure:
-            error = explain(failure, _host(url))
-        except BaseException as failure:
-            error = failure
-        finally:
-            prepared.headers.pop("Authorization", None)
-            prepared.body = None
-        if call.expired:
-            error = overdue(_host(url), deadline)
-    assert error is not None
-    _forget_frames(error)
-    try:
-        raise error
+        return _exchange(prepared, call, stream, max_bytes)
+    except EgnyteError:
+        raise
+    except _FOREIGN as failure:
+        raise explain(failure, _host(url), call) from None
     finally:
-        del error
+        line.current.reset(token)
+        prepared.headers.pop("Authorization", None)
+        prepared.body = None
 
 
-def _forget_frames(error: BaseException | None) -> None:
-    """Keep of its traceback, and of what led to it, what lies in the caller's own code."""
-    if isinstance(error, EgnyteError):
-        error.__context__ = None
-    seen: set[int] = set()  # "raise error from error" is its own cause
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        error.__traceback__ = _below(error.__traceback__)
-        error = error.__context__ if error.__cause__ is None else error.__cause__
+@opaque
+def read(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
+    """The body of a streamed answer, or as much of it as `max_bytes` and `deadline` allow.
+
+    For an answer whose body is worth no error: that of a refusal.
+    """
+    body = bytearray()
+    with contextlib.suppress(EgnyteError):
+        for piece in iter_body(response, deadline=deadline):
+            body += piece
+            if len(body) >= max_bytes:
+                break
+    response.close()
+    return bytes(body[:max_bytes])
 
 
-def _below(traceback: TracebackType | None) -> TracebackType | None:
-    """What lies below the frames that know the token: in the caller's generator, say."""
-    below = traceback
-    while traceback is not None:
-        name = traceback.tb_frame.f_globals.get("__name__", "")
-        traceback = traceback.tb_next
-        if name.partition(".")[0] in _INSIDE:
-            below = traceback
-    return below
-
-
-def iter_body(response: requests.Response, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+def iter_body(
+    response: requests.Response, chunk_size: int = CHUNK_SIZE, *, deadline: float | None = None
+) -> Iterator[bytes]:
     """The body of a streamed answer, unpacked, in pieces of at most `chunk_size` bytes.
+
+    `deadline` bounds in seconds how long it may take. Without it, each silence is bounded.
 
     Raises UnavailableError when the server falls silent, ResponseError when the body ends before
     its Content-Length or cannot be unpacked. Closes the response at the end, or when dropped.
     """
-    error: EgnyteError | None = None
-    try:
-        pieces = response.raw.stream(chunk_size, decode_content=False)
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        if encoding in ("", "identity"):
-            yield from pieces
-        elif encoding in ("gzip", "x-gzip"):
-            yield from _unpacked(pieces, chunk_size)
-        else:
-            error = ResponseError(
-                "The answer is packed in a way that was not asked for.",
-                status=response.status_code,
-            )
-        if error is None:
-            response._content_consumed = True  # type: ignore[attr-defined]
-    except (*_FOREIGN, zlib.error) as failure:
-        error = explain(failure, _host(response.url), in_body=True)
-    finally:
-        response.close()
-    if error is not None:
-        raise error
+    if deadline is not None and isinstance(response, Answer):
+        response.call.seconds = deadline
+        response.call.start()
+    return _pieces(response, chunk_size)
 
 
 def close_pools() -> None:
@@ -197,34 +177,11 @@ def _prepared(
     json: Any,
     stream: bool,
 ) -> requests.PreparedRequest:
-    every = {
-        "User-Agent": _USER_AGENT,
-        "Accept": "*/*",
-        # A download's length and checksum are those of what travels; and br or zstd would be
-        # unpacked by whatever library happens to be installed.
-        "Accept-Encoding": "identity" if stream else "gzip",
-    }
-    if headers:
-        given: Mapping[Any, Any] = headers
-        for name, value in given.items():
-            # A name in bytes would become the name that it spells, reserved or not.
-            if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
-                raise InvalidHeaderError("A header holds characters that no header may carry.")
-            every[name] = str(value).strip()
-    if isinstance(data, Mapping):
-        data = {
-            name: value.reveal() if isinstance(value, Secret) else value
-            for name, value in data.items()
-        }
-    if isinstance(data, str):
-        data = data.encode()
-    if isinstance(data, bytes) and len(data) > CHUNK_SIZE:
-        # sendall() takes its timeout for the whole of what it is given, so a large body given at
-        # once would fail on a slow line. A file is sent piece by piece.
-        data = io.BytesIO(data)
+    every, body = _headers(headers, stream), _body_of(data)
+    json = _members_of(json)
     prepared = requests.PreparedRequest()
     try:
-        prepared.prepare(method, url, headers=every, params=params, data=data, json=json)
+        prepared.prepare(method, url, every, params=params, data=body, json=json)
         problem = ""
     except requests.exceptions.InvalidJSONError:
         problem = "The request's body cannot be written as JSON."
@@ -243,43 +200,107 @@ def _prepared(
     return prepared
 
 
+def _headers(headers: Mapping[str, str] | None, stream: bool) -> dict[str, str]:
+    every = {
+        "User-Agent": _USER_AGENT,
+        "Accept": "*/*",
+        # A download's length and checksum are those of what travels; and br or zstd would be
+        # unpacked by whatever library happens to be installed.
+        "Accept-Encoding": "identity" if stream else "gzip",
+    }
+    given: Mapping[Any, Any] = headers or {}
+    for name, value in given.items():
+        # A name in bytes would become the name that it spells, reserved or not.
+        if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
+            raise InvalidHeaderError("A header holds characters that no header may carry.")
+        every[name] = str(value).strip()
+    return every
+
+
+def _body_of(data: Body | None) -> Any:
+    """What requests is given: secrets in clear, and large bodies as a file.
+
+    requests sends bytes at once, whatever their size, but a file piece by piece.
+    """
+    if isinstance(data, Mapping):
+        return _members_of(data)
+    if isinstance(data, str):
+        data = data.encode()
+    large = isinstance(data, bytes) and len(data) > CHUNK_SIZE
+    return io.BytesIO(data) if large else data  # type: ignore[arg-type]
+
+
+def _members_of(value: Any) -> Any:
+    """The fields of a form, or the members of a JSON object, with secrets in clear."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: member.reveal() if isinstance(member, Secret) else member
+        for name, member in value.items()
+    }
+
+
 def _exchange(
-    prepared: requests.PreparedRequest, call: watchdog.Call, stream: bool, max_bytes: int
-) -> requests.Response:
+    prepared: requests.PreparedRequest, call: line.Call, stream: bool, max_bytes: int
+) -> Answer:
     started = time.perf_counter()
     url: str = prepared.url or ""
-    with call:
-        response = _the_adapter().send(
-            prepared,
-            stream=True,
-            timeout=call.timeout,
-            verify=_ca_bundle(),
-            proxies=_proxies("/".join(url.split("/", 3)[:3]), _environment()),
-        )
-        response.elapsed = timedelta(seconds=time.perf_counter() - started)
-        if not stream:
-            # requests offers no bounded way to fill a response.
-            response._content = _body(response, prepared.method or "", max_bytes)
-        elif call.expired:
-            response.close()
-    if call.expired:
-        # A body that ends with the connection looks complete when the watchdog ends it.
-        raise TimeoutError
+    response = _the_adapter().send(
+        prepared,
+        stream=True,
+        timeout=(call.connecting, call.silence),
+        verify=_ca_bundle(),
+        proxies=_proxies("/".join(url.split("/", 3)[:3]), _environment()),
+    )
+    assert isinstance(response, Answer)
+    response.elapsed = timedelta(seconds=time.perf_counter() - started)
+    # Framing and packing take some bytes, but never as many as this.
+    call.allowance = None if stream else line.HEAD_BYTES + 2 * max_bytes
+    if stream:
+        call.expires = None
+    else:
+        # requests offers no bounded way to fill a response.
+        response._content = _body(response, prepared.method or "", max_bytes)
     return response
 
 
-def _body(response: requests.Response, method: str, max_bytes: int) -> bytes:
+def _body(response: Answer, method: str, max_bytes: int) -> bytes:
     announced = response.headers.get("Content-Length", "")
     if method != "HEAD" and announced.isdecimal() and int(announced[:20]) > max_bytes:
         raise _too_large(response, max_bytes)
     pieces: list[bytes] = []
     size = 0
-    for piece in iter_body(response):
+    for piece in _pieces(response):
         size += len(piece)
         if size > max_bytes:
             raise _too_large(response, max_bytes)
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _pieces(response: requests.Response, chunk_size: int = CHUNK_SIZE) -> Iterator[bytes]:
+    error: EgnyteError | None = None
+    try:
+        pieces = response.raw.stream(chunk_size, decode_content=False)
+        encoding = response.headers.get("Content-Encoding", "").strip().lower()
+        if encoding in ("", "identity"):
+            yield from pieces
+        elif encoding in ("gzip", "x-gzip"):
+            yield from _unpacked(pieces, chunk_size)
+        else:
+            error = ResponseError(
+                "The answer is packed in a way that was not asked for.",
+                status=response.status_code,
+            )
+        if error is None:
+            response._content_consumed = True  # type: ignore[attr-defined]
+    except (*_FOREIGN, zlib.error) as failure:
+        call = response.call if isinstance(response, Answer) else None
+        error = explain(failure, _host(response.url), call, in_body=True)
+    finally:
+        response.close()
+    if error is not None:
+        raise error
 
 
 def _too_large(response: requests.Response, max_bytes: int) -> ResponseError:

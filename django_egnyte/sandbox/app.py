@@ -1,47 +1,24 @@
-"""From a request to its answer: addressing, faults, authentication, routing and the log."""
+"""From a request to its answer: addressing, faults, authentication, the table and the log."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from urllib.parse import quote, unquote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from . import consent, control, files, limits, oauth, pages, refusals
+from . import consent, control, limits, pages, refusals, table
 from .addressing import SERVICES, locate
-from .authorization import AUTHORIZE, ENHANCED
+from .authorization import ENHANCED
 from .faults import Rule
-from .messages import (
-    BodyTooLargeError,
-    BrokenBodyError,
-    Request,
-    Response,
-    html_answer,
-    json_answer,
-)
+from .messages import BodyTooLargeError, BrokenBodyError, Request, Response, html_answer
+from .routing import Call, new_id
 from .state import LoggedRequest, Token, User
 from .tree import TreeError
+from .world import World
 
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
-
-API = "/pubapi/v1/"
-FS = "/pubapi/v1/fs"
-CONTENT = "/pubapi/v1/fs-content"
-CHUNKED = "/pubapi/v1/fs-content-chunked"
-REVOKE = "/pubapi/v1/tokens/revoke"
-USERINFO = "/pubapi/v1/userinfo"
-SEARCH = "/pubapi/v1/search"
-FILESYSTEM = "Egnyte.filesystem"
-ENDPOINTS = {
-    consent.DECISION: "authorize",
-    ENHANCED: "enhanced",
-    REVOKE: "revoke",
-    SEARCH: "search",
-    USERINFO: "userinfo",
-}
 _REASONS = {int(status): status.phrase for status in HTTPStatus}
 
 
@@ -52,7 +29,7 @@ class App:
     empty 502 then, and one that truncates or trickles does nothing.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: World) -> None:
         self.sandbox = sandbox
         self.stopping = threading.Event()
         self.connections: Callable[[], dict[str, int]] = dict
@@ -64,18 +41,24 @@ class App:
         request.path = resolve(address.path)
         if request.path.startswith(control.PREFIX):
             return control.respond(self, request)
-        request.endpoint = endpoint_of(request.method, request.path)
-        sandbox = self.sandbox
+        service = request.label in SERVICES and request.path == ENHANCED
+        request.endpoint = (
+            "enhanced" if service else table.endpoint_of(request.method, request.path)
+        )
         rule: Rule | None = None
         try:
-            rule = sandbox.faults.take(request)
+            rule = self.sandbox.faults.take(request)
             response = self._faulty(rule, request) if rule else self._egnyte(request)
         except BodyTooLargeError:
             response = refusals.failure(413, "Body too large")
-        status = response.status
-        if response.wire is not None and (response.wire.reset or response.wire.hang is not None):
+        self._record(request, response, rule)
+        return response
+
+    def _record(self, request: Request, response: Response, rule: Rule | None) -> None:
+        status, wire = response.status, response.wire
+        if wire is not None and (wire.reset or wire.hang is not None):
             status = 0
-        sandbox.record(
+        self.sandbox.record(
             LoggedRequest(
                 request.method,
                 request.path,
@@ -83,11 +66,10 @@ class App:
                 request.endpoint,
                 status,
                 request.token_id,
-                sandbox.now(),
+                self.sandbox.now(),
                 rule.id if rule else None,
             )
         )
-        return response
 
     def _faulty(self, rule: Rule, request: Request) -> Response:
         if rule.delay:
@@ -102,72 +84,68 @@ class App:
             if not request.label and path == "/":
                 return html_answer(pages.index(sorted(sandbox.domains)))
             return html_answer(pages.error("There is nothing at this address"), 404)
-        if path.startswith(API):
-            return self._api(request)
-        if path == AUTHORIZE:
-            if request.method == "POST":
-                return oauth.token(sandbox, request)
-            return consent.authorize(sandbox, request)
-        if path == consent.DECISION:
-            return consent.decision(sandbox, request)
-        return html_answer(pages.error("There is nothing at this address"), 404)
+        if not path.startswith(table.API) or "authorization" not in request.headers:
+            door = table.door_of(request.method, path)
+            if door is not None:
+                return door.handler(sandbox, request)
+            if not path.startswith(table.API):
+                return html_answer(pages.error(refusals.lacking(request.method, path)), 501)
+            return refusals.unauthorized(sandbox.settings)
+        return self._api(request)
 
     def _api(self, request: Request) -> Response:
-        sandbox, path = self.sandbox, request.path
-        sent = request.headers.get("authorization")
-        if sent is None:
-            if path == REVOKE and request.method == "POST":
-                return oauth.revoke(sandbox, request, None)
-            return refusals.unauthorized()
-        scheme, _, value = sent.partition(" ")
+        sandbox = self.sandbox
+        scheme, _, value = request.headers["authorization"].partition(" ")
         with sandbox.lock:
             token = sandbox.grants.find(value.strip()) if scheme.lower() == "bearer" else None
             if token is None or token.kind != "access" or token.grant.domain != request.label:
                 if sandbox.settings.unknown_token_status == 403:
                     return refusals.inactive()
-                return refusals.unauthorized()
+                return refusals.unauthorized(sandbox.settings)
             request.token_id = token.id
             now = sandbox.now()
             if not token.alive(now) or self._suspended(token):
-                return refusals.unauthorized()
+                return refusals.unauthorized(sandbox.settings)
             response = limits.count_call(token, sandbox.settings, now)
             rate = limits.rate_headers(token, sandbox.settings)
         if response is None:
             try:
                 response = self._call(request, token)
             except TreeError as error:
-                response = refusals.failure(error.status, error.message)
-        response.headers += rate
+                shape = sandbox.settings.api_error_shape
+                response = refusals.failure(error.status, error.message, shape)
+        given = request.headers.get("x-egnyte-request-id")
+        response.headers += [*rate, ("X-Egnyte-Request-Id", given or new_id())]
         return response
 
     def _call(self, request: Request, token: Token) -> Response:
-        sandbox, path = self.sandbox, request.path
+        found = table.route_of(request.method, request.path)
+        if found is None:
+            return refusals.failure(501, refusals.lacking(request.method, request.path))
+        route, parts = found
+        sandbox, scopes = self.sandbox, token.grant.scopes
         user = self._acting(request, token)
-        if user is None:
-            return refusals.failure(403, "You may not act as this user")
-        if path == USERINFO and request.method == "GET":
-            return oauth.userinfo(sandbox, user)
-        if path == REVOKE and request.method == "POST":
-            return oauth.revoke(sandbox, request, token)
-        for start, endpoint in ((FS, files.fs), (CONTENT, files.content), (CHUNKED, files.chunked)):
-            if path == start or path.startswith(f"{start}/"):
-                if not self._covers(token):
-                    return Response(403)
-                return endpoint(sandbox, request, user, path[len(start) :] or "/")
-        if path == SEARCH and request.method == "GET":
-            return files.search(sandbox, request, user) if self._covers(token) else Response(403)
-        return json_answer({"errorCode": "NOT_FOUND", "message": "No such resource"}, 404)
+        # No scope at all means every API.
+        if scopes and route.scope and route.scope not in scopes:
+            return Response(403)
+        if route.admin and not user.admin:
+            raise TreeError(403, "You do not have permission to do this")
+        if route.streams:
+            return route.handler(Call(sandbox, request, user, token, {}, parts))
+        # Read before the lock is taken: a body may be slow.
+        call = Call(sandbox, request, user, token, request.json(), parts)
+        with sandbox.lock:
+            return route.handler(call)
 
     def _suspended(self, token: Token) -> bool:
         key = self.sandbox.key(token.grant.client_id)
         return key is None or key.suspended
 
-    @staticmethod
-    def _covers(token: Token) -> bool:
-        # No scope at all means every API.
-        return not token.grant.scopes or FILESYSTEM in token.grant.scopes
+    def _acting(self, request: Request, token: Token) -> User:
+        """Whom the call is for. TreeError 403 for one who may not act as others, 400 for no user.
 
-    def _acting(self, request: Request, token: Token) -> User | None:
+        Egnyte's JavaScript SDK asserts the 400; of the two headers the name wins.
+        """
         users = self.sandbox.domains[request.label].users
         owner = users[token.grant.username]
         name = request.headers.get("x-egnyte-act-as")
@@ -175,10 +153,14 @@ class App:
         if name is None and address is None:
             return owner
         if not owner.admin:
-            return None
+            raise TreeError(403, "You may not act as this user")
         if name is not None:
-            return users.get(name)
-        return next((user for user in users.values() if user.email == address), None)
+            user = users.get(name)
+        else:
+            user = next((each for each in users.values() if each.email == address), None)
+        if user is None:
+            raise TreeError(400, "The user to act as does not exist")
+        return user
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
@@ -214,19 +196,6 @@ def resolve(path: str) -> str:
         elif part != ".":
             kept.append(part)
     return "/" + "/".join(kept)
-
-
-def endpoint_of(method: str, path: str) -> str:
-    """What a request is for, as far as its path tells; the endpoint refines it if it gets there."""
-    if path.startswith(f"{CHUNKED}/"):
-        return "fs-content-chunked"
-    if path.startswith(f"{CONTENT}/"):
-        return "fs-content:upload" if method == "POST" else "fs-content:download"
-    if path == FS or path.startswith(f"{FS}/"):
-        return {"GET": "fs:list", "DELETE": "fs:delete"}.get(method, "fs")
-    if path == AUTHORIZE:
-        return "token" if method == "POST" else "authorize"
-    return ENDPOINTS.get(path, "other")
 
 
 def reason(status: int) -> str:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from . import refusals
 from .addressing import SERVICES, domain_label, locate_url
 from .oauth import token_body
 from .state import Key, User
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .sandbox import Sandbox
+from .world import World
 
 AUTHORIZE = "/puboauth/token"
+AUTHORIZE_TOO = "/puboauth/authorize"
 ENHANCED = "/services/oauth/code"
 
 
 class AuthorizationError(Exception):
-    """A request for which Egnyte shows an error page, and never redirects to the application."""
+    """A request for which Egnyte shows an error, and never redirects to the application.
 
-    def __init__(self, status: int, message: str) -> None:
+    The error is a page, or with `raw` JSON as at the token endpoint.
+    """
+
+    def __init__(self, status: int, message: str, *, raw: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.raw = raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,11 @@ class AuthorizationRequest:
     response_type: str
 
 
-def check(sandbox: Sandbox, args: Mapping[str, str]) -> AuthorizationRequest:
+def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
     """Raise AuthorizationError unless a browser may be shown the consent page for `args`."""
     key = sandbox.key(args.get("client_id", ""))
     if key is None or key.suspended:
-        raise AuthorizationError(401, "No active developer profile found for api key")
+        raise AuthorizationError(401, refusals.unknown_key(sandbox.settings).message)
     response_type = args.get("response_type", "")
     if response_type not in ("code", "token"):
         raise AuthorizationError(400, "response_type must be code or token")
@@ -52,7 +54,9 @@ def check(sandbox: Sandbox, args: Mapping[str, str]) -> AuthorizationRequest:
     if key.flow == "code" and response_type == "token":
         raise AuthorizationError(400, "This API key is not configured for Implicit Grant flow.")
     if key.flow == "internal":
-        raise AuthorizationError(400, "This API key is for internal applications.")
+        # Four people reported these words, as JSON in their browser.
+        message = "Incorrect request type GET for resource owner flow"
+        raise AuthorizationError(400, message, raw=True)
     redirect_uri = args.get("redirect_uri", "")
     _check_redirect(sandbox, key, redirect_uri)
     return AuthorizationRequest(
@@ -64,7 +68,7 @@ def check(sandbox: Sandbox, args: Mapping[str, str]) -> AuthorizationRequest:
     )
 
 
-def decide(sandbox: Sandbox, asked: AuthorizationRequest, label: str, user: User | None) -> str:
+def decide(sandbox: World, asked: AuthorizationRequest, label: str, user: User | None) -> str:
     """Where the browser goes next: with a code or a token for `user`, refused for None."""
     fields: dict[str, object]
     if user is None:
@@ -91,7 +95,7 @@ def decide(sandbox: Sandbox, asked: AuthorizationRequest, label: str, user: User
     return f"{asked.redirect_uri}{joint}{urlencode(fields)}"
 
 
-def enhanced_domain(sandbox: Sandbox, text: str) -> str:
+def enhanced_domain(sandbox: World, text: str) -> str:
     """The label of a known domain. Raises AuthorizationError for any other text."""
     label = domain_label(text)
     if label not in sandbox.domains:
@@ -99,7 +103,7 @@ def enhanced_domain(sandbox: Sandbox, text: str) -> str:
     return label
 
 
-def target(sandbox: Sandbox, url: str, domain: str | None) -> tuple[str, str, dict[str, str]]:
+def target(sandbox: World, url: str, domain: str | None) -> tuple[str, str, dict[str, str]]:
     """The label, its URL prefix, and the parameters that an authorization URL leads to.
 
     Raises AuthorizationError when it does not lead to a consent page.
@@ -111,14 +115,44 @@ def target(sandbox: Sandbox, url: str, domain: str | None) -> tuple[str, str, di
         chosen = enhanced_domain(sandbox, domain or args.get("domain", ""))
         prefix = address.prefix.replace(address.label, chosen)
         return chosen, prefix, args
-    if address.label not in sandbox.domains or address.path != AUTHORIZE:
+    if address.label not in sandbox.domains or address.path not in (AUTHORIZE, AUTHORIZE_TOO):
         raise AuthorizationError(404, "Not an authorization URL of a known domain")
     if domain is not None and domain_label(domain) != address.label:
         raise AuthorizationError(400, "The URL is for another domain")
     return address.label, address.prefix, args
 
 
-def _check_redirect(sandbox: Sandbox, key: Key, redirect_uri: str) -> None:
+def location(
+    sandbox: World, url: str, username: str, *, allow: bool = True, domain: str | None = None
+) -> str:
+    """Where a browser arrives whose user, logged in, allows or denies what `url` asks for.
+
+    Raises ValueError when an error page is all that it would see, KeyError for no such user.
+    """
+    try:
+        label, _, args = target(sandbox, url, domain)
+        asked = check(sandbox, args)
+    except AuthorizationError as error:
+        raise ValueError(error.message) from None
+    user = sandbox.user(label, username) if allow else None
+    return decide(sandbox, asked, label, user)
+
+
+def referer(sandbox: World, url: str, domain: str | None = None) -> str:
+    """The Referer of the last redirect, without its query; empty if browsers send none.
+
+    Raises ValueError as `location` does.
+    """
+    if not sandbox.settings.send_referer:
+        return ""
+    try:
+        _, prefix, _ = target(sandbox, url, domain)
+    except AuthorizationError as error:
+        raise ValueError(error.message) from None
+    return f"{prefix}{AUTHORIZE}" if "/d/" in prefix else f"{prefix}/"
+
+
+def _check_redirect(sandbox: World, key: Key, redirect_uri: str) -> None:
     # It becomes a header: no white space, no control characters.
     clean = redirect_uri.isascii() and all(" " < char < "\x7f" for char in redirect_uri)
     try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from . import pages
+from . import pages, refusals
 from .addressing import Address, sibling
 from .authorization import (
     AUTHORIZE,
@@ -15,9 +14,7 @@ from .authorization import (
     enhanced_domain,
 )
 from .messages import Request, Response, html_answer, redirect
-
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
+from .world import World
 
 DECISION = "/puboauth/decision"
 POLICY = (
@@ -25,23 +22,23 @@ POLICY = (
 )
 
 
-def authorize(sandbox: Sandbox, request: Request) -> Response:
+def authorize(sandbox: World, request: Request) -> Response:
     """`GET /puboauth/token`: the consent page."""
     try:
         check(sandbox, request.args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     return _consent(sandbox, request, "")
 
 
-def decision(sandbox: Sandbox, request: Request) -> Response:
+def decision(sandbox: World, request: Request) -> Response:
     """`POST` of the consent page's form, to `/puboauth/decision`."""
     if request.method != "POST":
         return redirect(f"{request.prefix}{AUTHORIZE}?{request.query}")
     try:
         asked = check(sandbox, request.args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     form = request.form()
     user = None
     if form.get("decision") == "allow":
@@ -54,13 +51,13 @@ def decision(sandbox: Sandbox, request: Request) -> Response:
     return redirect(location, ("Referrer-Policy", _referrer_policy(sandbox, request)))
 
 
-def enhanced(sandbox: Sandbox, request: Request) -> Response:
+def enhanced(sandbox: World, request: Request) -> Response:
     """`GET /services/oauth/code`: asks for the domain unless told, then hands over to it."""
     args = request.args
     try:
         check(sandbox, args)
     except AuthorizationError as error:
-        return _page(sandbox, request, pages.error(error.message), error.status)
+        return _refused(sandbox, request, error)
     asked = args.pop("domain", "")
     problem = ""
     if asked:
@@ -75,7 +72,7 @@ def enhanced(sandbox: Sandbox, request: Request) -> Response:
     return _page(sandbox, request, page, 404 if problem else 200)
 
 
-def _consent(sandbox: Sandbox, request: Request, username: str, *, wrong: bool = False) -> Response:
+def _consent(sandbox: World, request: Request, username: str, *, wrong: bool = False) -> Response:
     asked = check(sandbox, request.args)
     with sandbox.lock:
         users = sorted(sandbox.domains[request.label].users)
@@ -92,7 +89,14 @@ def _consent(sandbox: Sandbox, request: Request, username: str, *, wrong: bool =
     return _page(sandbox, request, page, 403 if wrong else 200)
 
 
-def _page(sandbox: Sandbox, request: Request, page: str, status: int) -> Response:
+def _refused(sandbox: World, request: Request, error: AuthorizationError) -> Response:
+    if error.raw:
+        row = refusals.Row(error.status, "INTERNAL_ERROR", error.message)
+        return refusals.refuse(row, sandbox.settings.error_shape)
+    return _page(sandbox, request, pages.error(error.message), error.status)
+
+
+def _page(sandbox: World, request: Request, page: str, status: int) -> Response:
     return html_answer(
         page,
         status,
@@ -102,7 +106,7 @@ def _page(sandbox: Sandbox, request: Request, page: str, status: int) -> Respons
     )
 
 
-def _referrer_policy(sandbox: Sandbox, request: Request) -> str:
+def _referrer_policy(sandbox: World, request: Request) -> str:
     """The application learns the domain from the Referer alone, so a browser must send one.
 
     A host-form origin names the domain. In the path form only a whole URL does.

@@ -6,20 +6,25 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from . import authorization, pages
 from .messages import Request, Response, json_answer
 from .state import Settings, Token, TokenPolicy
-
-if TYPE_CHECKING:
-    from .app import App
+from .world import World
 
 PREFIX = "/_sandbox/"
 HOST = re.compile(r"(127(\.\d+){3}|\[::1\]|([a-z0-9-]+\.)*localhost|testserver)(:\d+)?$", re.I)
 
 
-def respond(app: App, request: Request) -> Response:
+class Controlled(Protocol):
+    """What the control API moves: a world, and the server's counts of connections."""
+
+    sandbox: World
+    connections: Callable[[], dict[str, int]]
+
+
+def respond(app: Controlled, request: Request) -> Response:
     """A JSON answer to a loopback peer.
 
     A web page of another origin cannot reach it: it must name a loopback host, and what
@@ -47,7 +52,7 @@ def respond(app: App, request: Request) -> Response:
         return _error(400, str(error))
 
 
-def _stats(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _stats(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     sandbox = app.sandbox
     return {
         "counts": sandbox.counts,
@@ -58,11 +63,11 @@ def _stats(app: App, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _log(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _log(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     return {"requests": [asdict(entry) for entry in app.sandbox.requests_log]}
 
 
-def _tokens(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _tokens(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     tokens = app.sandbox.live_tokens(body.get("domain"))
     return {
         "live": len(tokens),
@@ -75,63 +80,63 @@ def _tokens(app: App, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _token(app: App, body: dict[str, Any]) -> Token:
+def _token(app: Controlled, body: dict[str, Any]) -> Token:
     token = app.sandbox.grants.find_fingerprint(str(body["fingerprint"]))
     if token is None:
         raise KeyError("fingerprint")
     return token
 
 
-def _alive(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _alive(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     token = app.sandbox.grants.find_fingerprint(str(body["fingerprint"]))
     return {"alive": token is not None and app.sandbox.is_alive(token.value)}
 
 
-def _revoke(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _revoke(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.revoke(_token(app, body).value)
     return {}
 
 
-def _expire(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _expire(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.expire_token(_token(app, body).value)
     return {}
 
 
-def _password(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _password(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     killed = app.sandbox.set_password(body["domain"], body["username"], body["password"])
     return {"killed": killed}
 
 
-def _add_fault(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _add_fault(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     return {"id": app.sandbox.faults.add(**body)}
 
 
-def _faults(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _faults(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     rules = app.sandbox.faults.rules
     return {"faults": [{"id": r.id, "path": r.path, "hits": r.hits} for r in rules]}
 
 
-def _clear_faults(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _clear_faults(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.faults.clear()
     return {}
 
 
-def _clock(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _clock(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.advance(float(body["advance"]))
     return {"now": app.sandbox.now()}
 
 
-def _suspend(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _suspend(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.suspend_key(body["client_id"])
     return {}
 
 
-def _resume(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _resume(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.resume_key(body["client_id"])
     return {}
 
 
-def _authorize(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _authorize(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     url, domain = body["url"], body.get("domain")
     try:
         _, _, args = authorization.target(app.sandbox, url, domain)
@@ -140,24 +145,25 @@ def _authorize(app: App, body: dict[str, Any]) -> dict[str, Any]:
     if args.get("response_type") == "token":
         raise ValueError("an implicit answer would show a token here")
     allow = body.get("allow", True) is not False
-    location = app.sandbox.authorize(url, body["username"], allow=allow, domain=domain)
-    return {"location": location, "referer": app.sandbox.referer(url, domain)}
+    sandbox, username = app.sandbox, body["username"]
+    location = authorization.location(sandbox, url, username, allow=allow, domain=domain)
+    return {"location": location, "referer": authorization.referer(sandbox, url, domain)}
 
 
-def _settings(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _settings(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     return _assign(app.sandbox.settings, body)
 
 
-def _policy(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _policy(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     return _assign(app.sandbox.policy, body)
 
 
-def _reset(app: App, body: dict[str, Any]) -> dict[str, Any]:
+def _reset(app: Controlled, body: dict[str, Any]) -> dict[str, Any]:
     app.sandbox.reset()
     return {}
 
 
-Handler = Callable[["App", dict[str, Any]], dict[str, Any]]
+Handler = Callable[["Controlled", dict[str, Any]], dict[str, Any]]
 HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "stats"): _stats,
     ("GET", "log"): _log,

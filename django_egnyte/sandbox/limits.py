@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from email.utils import formatdate
+from datetime import UTC, datetime
 
 from . import refusals
 from .messages import Response
@@ -12,23 +12,42 @@ from .state import DAY, HOUR, QPS_ALLOTTED, QUOTA_ALLOTTED, Key, Settings, Token
 
 TOKEN_REQUESTS = 100
 INTERNAL_TOKEN_REQUESTS = 10
+# Not strftime's, which speaks the language of the process.
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 def count_call(token: Token, settings: Settings, now: float) -> Response | None:
     """Count one API call of a token; the refusal when it is over a limit in force.
+
+    The day ends at midnight UTC.
 
     A refused call is not counted: Egnyte did not serve it.
     """
     second = int(now)
     if token.second != second:
         token.second, token.in_second = second, 0
-    if now - token.day_started >= DAY:
-        token.day_started, token.in_day = now, 0
+    day = now // DAY * DAY
+    if token.day_started != day:
+        token.day_started, token.in_day = day, 0
     if settings.daily_limit is not None and token.in_day >= settings.daily_limit:
         wait = max(1, math.ceil(token.day_started + DAY - now))
-        return refusals.over_rate(settings.throttle_status, wait)
+        return refusals.over_rate(settings, wait)
     if settings.qps_limit is not None and token.in_second >= settings.qps_limit:
-        return refusals.over_qps(settings.throttle_status, 1)
+        return refusals.over_qps(settings, 1)
     token.in_second += 1
     token.in_day += 1
     return None
@@ -43,8 +62,16 @@ def rate_headers(token: Token, settings: Settings) -> list[tuple[str, str]]:
         ("X-Accesstoken-Qps-Current", str(token.in_second)),
         ("X-Accesstoken-Quota-Allotted", str(quota)),
         ("X-Accesstoken-Quota-Current", str(token.in_day)),
-        ("X-Quota-Reset", formatdate(token.day_started + DAY, usegmt=True)),
+        ("X-Quota-Reset", reset_time(token.day_started + DAY)),
     ]
+
+
+def reset_time(moment: float) -> str:
+    """As in a recording of Egnyte: `Wednesday, April 17, 2024 12:00:00 AM GMT`."""
+    at = datetime.fromtimestamp(moment, UTC)
+    half = "AM" if at.hour < 12 else "PM"
+    clock = f"{at.hour % 12 or 12:02}:{at.minute:02}:{at.second:02} {half} GMT"
+    return f"{DAYS[at.weekday()]}, {MONTHS[at.month - 1]} {at.day}, {at.year} {clock}"
 
 
 class TokenRequests:

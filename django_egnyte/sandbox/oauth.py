@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
 
 from . import refusals
 from .grants import exchanged_scopes
 from .messages import Request, Response, json_answer
 from .refusals import refuse
-from .state import Issued, Key, Token, TokenPolicy, User
+from .routing import Call, routes
+from .state import Issued, Key, Token, TokenPolicy
+from .world import World
 
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
+REVOKE = "/pubapi/v1/tokens/revoke"
 
 
-def token(sandbox: Sandbox, request: Request) -> Response:
+def token(sandbox: World, request: Request) -> Response:
     """`POST /puboauth/token`, for every grant type."""
     form = request.form()
     grant_type = form.get("grant_type", "")
@@ -31,7 +31,7 @@ def token(sandbox: Sandbox, request: Request) -> Response:
     with sandbox.lock:
         key = sandbox.key(form["client_id"])
         if key is None or key.suspended:
-            return refuse(refusals.INACTIVE_KEY, shape)
+            return refuse(refusals.unknown_key(settings), shape)
         username = form.get("username", "")
         limited = sandbox.token_requests.count(
             key, settings, sandbox.now(), request.label, username
@@ -52,25 +52,31 @@ def token(sandbox: Sandbox, request: Request) -> Response:
         return _code(sandbox, request, key, form)
 
 
-def userinfo(sandbox: Sandbox, user: User) -> Response:
+def userinfo(call: Call) -> Response:
     """`GET /pubapi/v1/userinfo`."""
+    user = call.user
     answer: dict[str, object] = {
         "id": user.id,
         "first_name": user.first_name,
         "last_name": user.last_name,
         "username": user.username,
     }
-    if sandbox.settings.userinfo_email:
+    if call.settings.userinfo_email:
         answer |= {"email": user.email, "user_type": user.user_type}
     return json_answer(answer)
 
 
-def revoke(sandbox: Sandbox, request: Request, bearer: Token | None) -> Response:
-    """`POST /pubapi/v1/tokens/revoke`, by a live bearer, or by the key's secret without one.
+def revoke(call: Call) -> Response:
+    """`POST /pubapi/v1/tokens/revoke`, by a live bearer."""
+    return _revoke(call.sandbox, call.request, call.token)
 
-    The latter is in one source only. `bearer` is None when none was sent; the app has refused a
-    dead one already.
-    """
+
+def revoke_by_secret(sandbox: World, request: Request) -> Response:
+    """The same without a bearer, by the key's secret: in one source only."""
+    return _revoke(sandbox, request, None)
+
+
+def _revoke(sandbox: World, request: Request, bearer: Token | None) -> Response:
     form = request.form()
     settings = sandbox.settings
     if not form.get("token"):
@@ -79,24 +85,23 @@ def revoke(sandbox: Sandbox, request: Request, bearer: Token | None) -> Response
         target = sandbox.grants.find(form["token"])
         if target is not None and target.grant.domain != request.label:
             target = None
-        if bearer is None:
-            key = sandbox.key(target.grant.client_id) if target else None
-            secret = form.get("client_secret", "")
-            if not secret:
-                return refusals.unauthorized()
-            if key is None or key.suspended or key.client_secret is None:
-                return refusals.unauthorized()
-            if not _secret_fits(key, secret):
-                return refusals.unauthorized()
-        elif target is not None and _stranger(bearer, target):
-            return Response(403)
+        if bearer is None and not _holds_secret(sandbox, target, form.get("client_secret", "")):
+            return refusals.unauthorized(settings)
         if target is None:
             return Response(200)
+        if bearer is not None and _stranger(bearer, target):
+            return Response(403)
         if target.kind == "refresh" and not settings.revoke_accepts_refresh:
-            # Egnyte's page speaks of access tokens only; be loud about anything else.
             return refuse(refusals.MALFORMED, settings.error_shape)
         sandbox.grants.revoke(target, sandbox.policy_of(target.grant.client_id))
         return Response(200)
+
+
+def _holds_secret(sandbox: World, target: Token | None, secret: str) -> bool:
+    key = sandbox.key(target.grant.client_id) if target else None
+    if not secret or key is None or key.suspended or key.client_secret is None:
+        return False
+    return _secret_fits(key, secret)
 
 
 def token_body(
@@ -116,7 +121,7 @@ def token_body(
     return body
 
 
-def _code(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str]) -> Response:
+def _code(sandbox: World, request: Request, key: Key, form: dict[str, str]) -> Response:
     shape = sandbox.settings.error_shape
     if not form.get("code") or not form.get("redirect_uri"):
         return refuse(refusals.MALFORMED, shape)
@@ -124,14 +129,14 @@ def _code(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str]) ->
         return refuse(refusals.INVALID_CREDENTIALS, shape)
     spent = sandbox.grants.spend_code(form["code"], key, request.label, form["redirect_uri"])
     if spent is None:
-        return refusals.invalid_grant()
+        return refusals.invalid_code()
     scopes = exchanged_scopes(spent.scopes, form.get("scope"))
     policy = sandbox.policy_of(key.client_id)
     issued = sandbox.grants.grant(key, policy, request.label, spent.username, scopes, "code")
     return _answer(request, issued, policy)
 
 
-def _password(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str]) -> Response:
+def _password(sandbox: World, request: Request, key: Key, form: dict[str, str]) -> Response:
     shape = sandbox.settings.error_shape
     if form.get("grant_type") != "password":
         return refuse(refusals.GRANT_PASSWORD, shape)
@@ -147,7 +152,7 @@ def _password(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str]
     return _answer(request, issued, policy)
 
 
-def _refresh(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str]) -> Response:
+def _refresh(sandbox: World, request: Request, key: Key, form: dict[str, str]) -> Response:
     shape = sandbox.settings.error_shape
     if not form.get("refresh_token"):
         return refuse(refusals.MALFORMED, shape)
@@ -156,7 +161,7 @@ def _refresh(sandbox: Sandbox, request: Request, key: Key, form: dict[str, str])
     policy = sandbox.policy_of(key.client_id)
     made = sandbox.grants.refresh(form["refresh_token"], key, policy, request.label)
     if made is None:
-        return refusals.invalid_grant()
+        return refusals.refused_refresh(sandbox.settings)
     issued, rotated = made
     return _answer(request, issued, policy, with_refresh=rotated or policy.refresh_repeats)
 
@@ -178,3 +183,9 @@ def _secret_fits(key: Key, secret: str | None) -> bool:
 def _stranger(bearer: Token, target: Token) -> bool:
     mine, other = bearer.grant, target.grant
     return (mine.client_id, mine.username) != (other.client_id, other.username)
+
+
+ROUTES = [
+    *routes("", ("GET", "/v1/userinfo", "userinfo", userinfo)),
+    *routes("", ("POST", "/v1/tokens/revoke", "revoke", revoke), streams=True),
+]

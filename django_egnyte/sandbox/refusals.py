@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final, NamedTuple
 
 from .messages import Response, html_answer, json_answer
-from .state import ErrorShape
+from .state import ErrorShape, Settings
 
 
 class Row(NamedTuple):
@@ -42,33 +41,68 @@ MISSING_CREDENTIALS: Final = Row(
     "Resource owner flow based access request but username and/or password is null. "
     "Please check documentation and try again.",
 )
+CODES = {
+    400: "BAD_REQUEST",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    409: "CONFLICT",
+    413: "TOO_LARGE",
+    423: "LOCKED",
+}
 
 
 def refuse(row: Row, shape: ErrorShape = "errorCode", *headers: tuple[str, str]) -> Response:
-    """An error in one of the shapes Egnyte is known to use."""
+    """An error in one of the shapes that Egnyte is known to use."""
+    status, code, message = row
     if shape == "html":
         # Seen in the wild: a page, said to be something else.
-        body = f"<h1>{row.message}</h1>".encode()
-        return Response(row.status, body, [("Content-Type", "text/xml"), *headers])
+        page = f"<h1>{message}</h1>".encode()
+        return Response(status, page, [("Content-Type", "text/xml"), *headers])
+    if shape == "text":
+        return Response(status, message.encode(), [("Content-Type", "text/plain"), *headers])
+    if shape == "empty":
+        return Response(status, b"", list(headers))
+    field = {"code": code, "msg": message}
     bodies: dict[str, object] = {
-        "errorCode": {"errorCode": row.code, "message": row.message},
-        "error": {"error": row.code, "error_description": row.message},
-        "Errors": {"Errors": [{"code": row.code, "description": row.message}]},
-        "inputErrors": {"errors": {"inputErrors": [{"code": row.code, "msg": row.message}]}},
+        "errorCode": {"errorCode": code, "message": message},
+        "error": {"error": code, "error_description": message},
+        "Errors": {"Errors": [{"code": code, "description": message}]},
+        "inputErrors": {"errors": {"inputErrors": [field]}},
+        "formErrors": {"formErrors": [field]},
+        "errors": {"errors": [field]},
+        "errorMessage": {"errorMessage": message},
+        "ErrorCode": {"ErrorCode": code, "Error": message},
+        "responseCode": {"responseCode": code, "responseMsg": message, "success": False},
+        "message": {"code": code, "message": message},
+        "fault": {"fault": {"faultstring": message, "detail": {"errorcode": code}}},
     }
-    return json_answer(bodies[shape], row.status, *headers)
+    return json_answer(bodies[shape], status, *headers)
 
 
-def invalid_grant() -> Response:
-    """A code or refresh token that is wrong, spent, expired, or another key's."""
+def invalid_code() -> Response:
+    """A code that is wrong, spent, expired, or another key's."""
     return json_answer({"error": "invalid_grant"}, 400)
 
 
-def unauthorized() -> Response:
+def refused_refresh(settings: Settings) -> Response:
+    """A refresh token that is refused. What Egnyte answers then, no source says."""
+    kind, status = settings.refused_refresh, settings.refused_refresh_status
+    if kind == "no_token":
+        return json_answer({"token_type": "bearer"}, 200)
+    if kind == "row":
+        return refuse(MALFORMED)
+    if kind == "invalid_grant":
+        return json_answer({"error": "invalid_grant"}, status)
+    return refuse(Row(status, "invalid_grant", "Invalid refresh token"), kind)
+
+
+def unauthorized(settings: Settings) -> Response:
     """401: the token is dead."""
-    body = json.dumps({"errorCode": "UNAUTHORIZED", "message": "Invalid access token"}).encode()
-    headers = [("Content-Type", "application/json"), ("WWW-Authenticate", "Bearer")]
-    return Response(401, body, headers)
+    if settings.api_error_shape == "fault":
+        row = Row(401, "keymanagement.service.invalid_access_token", "Invalid Access Token")
+        return refuse(row, "fault", ("WWW-Authenticate", "Bearer"))
+    body = {"errorCode": "UNAUTHORIZED", "message": "Invalid access token"}
+    return json_answer(body, 401, ("WWW-Authenticate", "Bearer"))
 
 
 def inactive() -> Response:
@@ -76,18 +110,27 @@ def inactive() -> Response:
     return _mashery(403, "DEVELOPER_INACTIVE", "Developer Inactive")
 
 
-def over_qps(status: int, retry_after: int) -> Response:
-    """Too many calls in a second, in the old (403) or the new (429) form."""
-    if status == 429:
-        return _too_many(retry_after)
-    return _mashery(403, "DEVELOPER_OVER_QPS", "Developer Over Qps", retry_after)
+def unknown_key(settings: Settings) -> Row:
+    """For a key that is not registered, not approved or suspended: in older or newer words."""
+    if settings.unknown_key_text == "newer":
+        return INACTIVE_KEY._replace(message="No valid app info found for api key")
+    return INACTIVE_KEY
 
 
-def over_rate(status: int, retry_after: int) -> Response:
-    """Too many calls in a day, in the old (403) or the new (429) form."""
-    if status == 429:
-        return _too_many(retry_after)
-    return _mashery(403, "DEVELOPER_OVER_RATE", "Developer Over Rate", retry_after)
+def over_qps(settings: Settings, retry_after: int) -> Response:
+    """Too many calls in a second, in the form of the older (403) or newer (429) gateway."""
+    wait = _wait(settings, retry_after)
+    if settings.throttle_status == 429:
+        return _too_many(settings, "Developer Over Qps", "SpikeArrestViolation", wait)
+    return _mashery(403, "DEVELOPER_OVER_QPS", "Developer Over Qps", *wait)
+
+
+def over_rate(settings: Settings, retry_after: int) -> Response:
+    """Too many calls in a day, in the form of the older (403) or newer (429) gateway."""
+    wait = _wait(settings, retry_after)
+    if settings.throttle_status == 429:
+        return _too_many(settings, "Developer Over Rate", "QuotaViolation", wait)
+    return _mashery(403, "DEVELOPER_OVER_RATE", "Developer Over Rate", *wait)
 
 
 def over_token_requests(retry_after: int) -> Response:
@@ -96,18 +139,29 @@ def over_token_requests(retry_after: int) -> Response:
     return json_answer(body, 409, ("Retry-After", str(retry_after)))
 
 
-def failure(status: int, message: str) -> Response:
-    """An error of the file API: `errorMessage`, as the official SDK expects it."""
-    return json_answer({"errorMessage": message}, status)
+def lacking(method: str, path: str) -> str:
+    """What is said, with 501, where Egnyte may have something and the sandbox has not."""
+    return f"{method} {path} is not in the sandbox"
 
 
-def _mashery(status: int, code: str, title: str, retry_after: int | None = None) -> Response:
-    headers = [("X-Mashery-Error-Code", f"ERR_{status}_{code}")]
-    if retry_after is not None:
-        headers.append(("Retry-After", str(retry_after)))
-    return html_answer(f"<h1>{title}</h1>", status, *headers)
+def failure(status: int, message: str, shape: ErrorShape = "errorMessage") -> Response:
+    """An error of the API, as the official SDKs expect it or in another shape."""
+    return refuse(Row(status, CODES.get(status, "ERROR"), message), shape)
 
 
-def _too_many(retry_after: int) -> Response:
-    body = {"errorCode": "TOO_MANY_REQUESTS", "message": "Too many requests"}
-    return json_answer(body, 429, ("Retry-After", str(retry_after)))
+def _mashery(status: int, code: str, title: str, *headers: tuple[str, str]) -> Response:
+    named = ("X-Mashery-Error-Code", f"ERR_{status}_{code}")
+    return html_answer(f"<h1>{title}</h1>", status, named, *headers)
+
+
+def _too_many(
+    settings: Settings, message: str, violation: str, headers: list[tuple[str, str]]
+) -> Response:
+    if settings.api_error_shape == "fault":
+        row = Row(429, f"policies.ratelimit.{violation}", message)
+        return refuse(row, "fault", *headers)
+    return json_answer({"message": message}, 429, *headers)
+
+
+def _wait(settings: Settings, seconds: int) -> list[tuple[str, str]]:
+    return [("Retry-After", str(seconds))] if settings.retry_after else []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
+from .state import FlowKind
 
 
 class Person(NamedTuple):
@@ -34,27 +33,17 @@ IMPLICIT_KEY = "sandbox-implicit-key"
 LEGACY_KEY = "sandbox-legacy-key"
 
 
-def seed(sandbox: Sandbox) -> None:
-    """Fill an empty sandbox."""
-    for label in dict.fromkeys(person.domain for person in PEOPLE):
-        sandbox.add_domain(label)
-    for person in PEOPLE:
-        sandbox.add_user(
-            person.domain,
-            person.username,
-            person.password,
-            first_name=person.first_name,
-            last_name=person.last_name,
-            id=person.id,
-            admin=person.admin,
-        )
-    sandbox.add_key(CODE_KEY, CODE_SECRET)
-    sandbox.add_key(INTERNAL_KEY, INTERNAL_SECRET, flow="internal")
-    sandbox.add_key(IMPLICIT_KEY, flow="implicit")
-    sandbox.add_key(LEGACY_KEY)
-    sandbox.add_folder("acme", "/Shared/Documents")
-    sandbox.add_file("acme", "/Shared/Documents/welcome.txt", b"Welcome to the Egnyte sandbox.\n")
-    sandbox.add_file("acme", "/Shared/report 2024.txt", b"Quarterly figures: all good.\n")
-    sandbox.add_file(
-        "globex", "/Shared/globex.txt", b"Only globex sees this.\n", username="mmiller"
-    )
+# Name, secret and flow of each key.
+KEYS: tuple[tuple[str, str | None, FlowKind], ...] = (
+    (CODE_KEY, CODE_SECRET, "code"),
+    (INTERNAL_KEY, INTERNAL_SECRET, "internal"),
+    (IMPLICIT_KEY, None, "implicit"),
+    (LEGACY_KEY, None, "code"),
+)
+FOLDERS = (("acme", "/Shared/Documents"),)
+# Domain, owner, path and bytes of each file.
+FILES = (
+    ("acme", "jsmith", "/Shared/Documents/welcome.txt", b"Welcome to the Egnyte sandbox.\n"),
+    ("acme", "jsmith", "/Shared/report 2024.txt", b"Quarterly figures: all good.\n"),
+    ("globex", "mmiller", "/Shared/globex.txt", b"Only globex sees this.\n"),
+)

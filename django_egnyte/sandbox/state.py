@@ -6,22 +6,61 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from .content import Content
+
 FlowKind = Literal["code", "implicit", "internal"]
 TokenKind = Literal["access", "refresh"]
-ErrorShape = Literal["errorCode", "error", "Errors", "inputErrors", "html"]
+ErrorShape = Literal[
+    "errorCode",
+    "error",
+    "Errors",
+    "inputErrors",
+    "formErrors",
+    "errors",
+    "errorMessage",
+    "ErrorCode",
+    "responseCode",
+    "message",
+    "fault",
+    "text",
+    "html",
+    "empty",
+]
+RefreshRefusal = Literal[
+    "invalid_grant", "row", "fault", "ErrorCode", "errorMessage", "text", "empty", "no_token"
+]
 Style = Literal["modern", "legacy"]
 TokenThrottle = Literal["409", "quota"]
+KeyText = Literal["older", "newer"]
+Statuses = Literal["live", "mocks"]
+OverLimit = Literal["refused", "cut"]
 
 # Fields that take one of a few values, whichever record they are in.
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[object, ...]] = {
+    "api_error_shape": get_args(ErrorShape),
+    "count_over_limit": get_args(OverLimit),
     "error_shape": get_args(ErrorShape),
+    "existing_folder_status": (403, 409),
     "flow": get_args(FlowKind),
+    "locked_status": (403, 409, 423),
+    "refused_refresh": get_args(RefreshRefusal),
+    "refused_refresh_status": (400, 401, 403),
+    "search_limit": (20, 100),
+    "statuses": get_args(Statuses),
     "style": get_args(Style),
+    "taken_destination_status": (200, 403, 409),
+    "throttle_status": (403, 429),
     "token_throttle": get_args(TokenThrottle),
+    "unknown_key_text": get_args(KeyText),
+    "unknown_token_status": (401, 403),
 }
+
+Shelf = dict[str, dict[str, Any]]
+"""What an area keeps for a domain: JSON by id, in the order in which it was made."""
 
 DAY = 86_400
 HOUR = 3_600
+MB = 1024 * 1024
 QPS_ALLOTTED = 2
 QUOTA_ALLOTTED = 1_000
 
@@ -41,7 +80,8 @@ class Choosing:
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name in CHOICES and value not in CHOICES[name]:
-                raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}, not {value!r}")
+                known = ", ".join(map(str, CHOICES[name]))
+                raise ValueError(f"{name} is one of {known}, not {value!r}")
             object.__setattr__(self, name, value)
 
 
@@ -50,13 +90,14 @@ class TokenPolicy(Choosing):
     """How tokens behave; for the whole sandbox, or for one key.
 
     `lifetime` is in seconds and counts for the modern style only: legacy tokens say
-    `expires_in: -1`, never expire, and come without a refresh token. A refresh brings a new
-    refresh token if it rotates, else the same one again if it `refresh_repeats`, else none.
+    `expires_in: -1`, never expire, and come without a refresh token. Whether Egnyte rotates
+    refresh tokens is not known. A refresh brings a new one if it rotates, else the same one again
+    if it `refresh_repeats`, else none.
     """
 
     style: Style = "modern"
     lifetime: int = 30 * DAY
-    refresh_rotates: bool = False
+    refresh_rotates: bool = True
     refresh_repeats: bool = False
     refresh_kills_access: bool = False
     expires_in_as_string: bool = False
@@ -70,23 +111,46 @@ class Settings(Choosing):
     """How Egnyte behaves otherwise. Limits of None are not enforced, but calls are counted.
 
     `token_throttle` chooses between the documented 409 with Retry-After and the
-    INTERNAL_ERROR row about a quota, which Egnyte's page documents too.
+    INTERNAL_ERROR row about a quota, which Egnyte's page documents too. The last group holds what
+    Egnyte's own sources contradict each other about, or do not say.
     """
 
     qps_limit: int | None = None
     daily_limit: int | None = None
     throttle_status: int = 403
+    retry_after: bool = True
     token_requests_per_hour: int | None = None
     internal_token_requests_per_hour: int | None = None
     token_throttle: TokenThrottle = "409"
     unknown_token_status: int = 403
+    unknown_key_text: KeyText = "older"
     userinfo_email: bool = True
     send_referer: bool = True
-    code_lifetime: float = 600.0
+    code_lifetime: float = 60.0
     error_shape: ErrorShape = "errorCode"
-    upload_limit: int = 100 * 1024 * 1024
+    api_error_shape: ErrorShape = "errorMessage"
     require_https_redirect: bool = False
-    revoke_accepts_refresh: bool = False
+    revoke_accepts_refresh: bool = True
+    upload_limit: int = 100 * MB
+    chunk_minimum: int = 10 * MB
+    chunk_limit: int = 1024 * MB
+    upload_lifetime: float = DAY
+    list_limit: int = 1_000
+
+    refused_refresh: RefreshRefusal = "invalid_grant"
+    refused_refresh_status: int = 400
+    existing_folder_status: int = 403
+    taken_destination_status: int = 409
+    locked_status: int = 423
+    makes_parents: bool = True
+    stores_empty_files: bool = True
+    deletes_full_folders: bool = True
+    single_chunk: bool = True
+    count_over_limit: OverLimit = "refused"
+    search_limit: int = 20
+    filters_pages: bool = False
+    values_as_text: bool = False
+    statuses: Statuses = "live"
 
 
 @dataclass(slots=True)
@@ -169,6 +233,17 @@ class Code:
     scopes: tuple[str, ...]
     expires_at: float
     spent: bool = False
+
+
+@dataclass(slots=True)
+class ChunkedUpload:
+    """An upload in chunks, on its way. Chunks may be sent again, and in any order."""
+
+    domain: str
+    path: str
+    username: str
+    expires_at: float
+    chunks: dict[int, Content] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

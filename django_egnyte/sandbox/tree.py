@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from .content import Content
 from .state import User
 
 TOP = ("Shared", "Private")
+# The live tests of Egnyte's JavaScript SDK name most of these, its command-line tool the rest.
+FORBIDDEN = re.compile(r'[\\:*?"<>|]')
+FORBIDDEN_NAMES = frozenset({"thumbs.db", ".ds_store"})
+LONGEST_NAME = 245
 
 
 class TreeError(Exception):
@@ -23,12 +28,13 @@ class TreeError(Exception):
 
 @dataclass(slots=True)
 class Version:
-    """One version of a file. `modified` is in seconds."""
+    """One version of a file; `modified`, which the uploader may say, and `uploaded` in seconds."""
 
     content: Content
     entry_id: str
     modified: float
     uploaded_by: str
+    uploaded: float
 
 
 @dataclass(slots=True)
@@ -43,6 +49,17 @@ class Node:
     versions: list[Version] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a node: create, delete, move, copy or restore. `source` is the old path."""
+
+    action: str
+    path: str
+    node: Node
+    user: User | None
+    source: str | None = None
+
+
 def _new_id() -> str:
     return str(uuid.uuid4())
 
@@ -50,7 +67,9 @@ def _new_id() -> str:
 class Tree:
     """Folders and files under `/Shared` and `/Private`; a private folder is its owner's only."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, watch: Callable[[Change], None] = lambda change: None) -> None:
+        """`watch` is told of each change after it was made."""
+        self._watch = watch
         self._root = Node("", _new_id(), now, is_folder=True)
         for name in TOP:
             self._root.children[name.casefold()] = Node(name, _new_id(), now, is_folder=True)
@@ -77,11 +96,14 @@ class Tree:
         """Make a folder, with those above it. Raises TreeError."""
         permit(path, user, write=True)
         if self.find(path) is not None:
-            # The words are those the official SDK looks for when it ignores this error.
             raise TreeError(403, "Folder already exists at this location")
-        return self._folder(segments(path), now)
+        node = self._folder(segments(path), now)
+        self._watch(Change("create", plain(path), node, user))
+        return node
 
-    def put(self, path: str, content: Content, user: User, now: float) -> tuple[Node, Version]:
+    def put(
+        self, path: str, content: Content, user: User, now: float, modified: float | None = None
+    ) -> tuple[Node, Version]:
         """Store a version of a file, making folders above it. Raises TreeError."""
         permit(path, user, write=True)
         *above, name = segments(path)
@@ -92,9 +114,12 @@ class Tree:
             parent.children[name.casefold()] = node
         elif node.is_folder:
             raise TreeError(403, "A folder exists at this location")
-        version = Version(content, _new_id(), now, user.username)
+        version = Version(
+            content, _new_id(), now if modified is None else modified, user.username, now
+        )
         node.versions.append(version)
-        node.modified = now
+        node.modified = version.modified
+        self._watch(Change("create", plain(path), node, user))
         return node, version
 
     def remove(self, path: str, user: User, entry_id: str | None = None) -> None:
@@ -107,56 +132,65 @@ class Tree:
                 raise TreeError(404, "Version not found")
             if kept:
                 node.versions = kept
+                node.modified = kept[-1].modified
                 return
         parent, name = self._place(path)
         del parent.children[name.casefold()]
+        self._watch(Change("delete", plain(path), node, user))
+
+    def put_back(self, path: str, node: Node, user: User, now: float) -> None:
+        """Restore a deleted node at its path. Raises TreeError 409 when that is taken."""
+        if self.find(path) is not None:
+            raise TreeError(409, "File or folder already exists at this location")
+        self._attach(path, node, now)
+        self._watch(Change("restore", path, node, user))
 
     def move(self, path: str, destination: str, user: User, now: float) -> Node:
-        """Move a node to a path that is free. Raises TreeError."""
+        """Move a node to another path; a folder onto a folder is poured into it.
+
+        Raises TreeError.
+        """
         permit(path, user, write=True)
         node = self._source(path, destination, user)
         parent, name = self._place(path)
-        self._attach(destination, node, now)
+        made = self._attach(destination, node, now)
         del parent.children[name.casefold()]
-        node.name = segments(destination)[-1]
-        return node
+        self._watch(Change("move", plain(destination), made, user, plain(path)))
+        return made
 
     def copy(self, path: str, destination: str, user: User, now: float) -> Node:
-        """Copy a node to a path that is free. Raises TreeError."""
-        twin = _clone(self._source(path, destination, user), now)
-        twin.name = segments(destination)[-1]
-        self._attach(destination, twin, now)
-        return twin
+        """Copy a node to another path; a folder onto a folder is poured into it.
 
-    def walk(self, user: User) -> Iterator[tuple[str, Node]]:
-        """Every file the user may see, with its path."""
-        pending = [("", self._root)]
-        while pending:
-            path, node = pending.pop()
-            if node.is_folder:
-                pending += [
-                    (f"{path}/{child.name}", child)
-                    for child in node.children.values()
-                    if may(f"{path}/{child.name}", user)
-                ]
-            else:
-                yield path, node
+        Raises TreeError.
+        """
+        twin = _clone(self._source(path, destination, user), now)
+        made = self._attach(destination, twin, now)
+        self._watch(Change("copy", plain(destination), made, user, plain(path)))
+        return made
 
     def _source(self, path: str, destination: str, user: User) -> Node:
         permit(destination, user, write=True)
         node = self.get(path, user)
         if not segments(path):
             raise TreeError(403, "Not allowed at this location")
-        if self.find(destination) is not None:
+        taken = self.find(destination)
+        if taken is not None and not (taken.is_folder and node.is_folder):
             raise TreeError(409, "File or folder already exists at the destination")
         here, there = segments(path.casefold()), segments(destination.casefold())
         if there[: len(here)] == here:
             raise TreeError(400, "The destination is inside the source")
         return node
 
-    def _attach(self, destination: str, node: Node, now: float) -> None:
+    def _attach(self, destination: str, node: Node, now: float) -> Node:
         *above, name = segments(destination)
-        self._folder(above, now).children[name.casefold()] = node
+        folder = self._folder(above, now)
+        there = folder.children.get(name.casefold())
+        if there is not None:
+            _pour(node, there)
+            return there
+        node.name = name
+        folder.children[name.casefold()] = node
+        return node
 
     def _place(self, path: str) -> tuple[Node, str]:
         *above, name = segments(path)
@@ -175,6 +209,11 @@ class Tree:
                 raise TreeError(403, "A file exists at this location")
             node = child
         return node
+
+
+def plain(path: str) -> str:
+    """A path without empty segments: `/Shared/a`."""
+    return "/" + "/".join(segments(path))
 
 
 def segments(path: str) -> list[str]:
@@ -208,10 +247,36 @@ def _below_top(path: str) -> bool:
     return len(names) > 1 and names[0].casefold() in {name.casefold() for name in TOP}
 
 
+def require_names(path: str) -> None:
+    """Raise TreeError 400 for a name that Egnyte refuses."""
+    for name in segments(path):
+        if (
+            FORBIDDEN.search(name)
+            or name.casefold() in FORBIDDEN_NAMES
+            or name.startswith("._")
+            or name.casefold().endswith(".tmp")
+            or name != name.strip(" ")
+            or name.endswith(".")
+            or len(name) > LONGEST_NAME
+        ):
+            raise TreeError(400, "The name of a file or folder is not allowed")
+
+
+def _pour(source: Node, target: Node) -> None:
+    """Put what is in a folder into another; a file that both have gets more versions."""
+    for key, child in source.children.items():
+        there = target.children.get(key)
+        if there is None:
+            target.children[key] = child
+        elif there.is_folder and child.is_folder:
+            _pour(child, there)
+        elif not there.is_folder and not child.is_folder:
+            there.versions += child.versions
+            there.modified = child.modified
+
+
 def _clone(node: Node, now: float) -> Node:
     twin = Node(node.name, _new_id(), now, node.is_folder)
     twin.children = {key: _clone(child, now) for key, child in node.children.items()}
-    twin.versions = [
-        Version(v.content, _new_id(), v.modified, v.uploaded_by) for v in node.versions[-1:]
-    ]
+    twin.versions = [replace(each, entry_id=_new_id()) for each in node.versions[-1:]]
     return twin

@@ -3,23 +3,31 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+import pickle
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from django_egnyte.api import Credentials, EgnyteClient, Rate, flows
-from django_egnyte.api.client import _backoff
+from django_egnyte.api import Connection, Credentials, EgnyteClient, Rate, Source, flows, pace
+from django_egnyte.api.call import backoff
+from django_egnyte.api.flows import Flow
 from django_egnyte.exceptions import (
     EgnyteError,
     InvalidHeaderError,
     InvalidPathError,
     RateLimitedError,
     TokenExpiredError,
+    TokenUse,
     UnauthorizedError,
     UnavailableError,
 )
+from django_egnyte.secret import Secret
 from tests.api.connections import Line
 from tests.rawserver import Visitor, always, answer, serving
 
@@ -32,7 +40,7 @@ FINE = answer(body=b'{"id": 1}')
 
 @pytest.fixture(autouse=True)
 def _no_long_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_egnyte.api.client._backoff", lambda failures: 0.01)
+    monkeypatch.setattr("django_egnyte.api.call.backoff", lambda failures: 0.01)
 
 
 def resetting(times: int) -> Any:
@@ -180,7 +188,7 @@ def test_a_subclass_stays_one_when_it_acts() -> None:
 
 
 def test_nothing_shows_the_token() -> None:
-    credentials = Credentials("s3cr3t", 4)
+    credentials = Credentials(Secret("s3cr3t"), 4)
     client = EgnyteClient(Line("http://127.0.0.1:9", "s3cr3t"))
     assert "s3cr3t" not in repr(credentials) + repr(client) + repr(client.files)
     assert "acme.egnyte.com" in repr(client)
@@ -251,9 +259,7 @@ def test_one_refresh_is_enough() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_throttle_by_the_second_is_waited_out(method: str) -> None:
     with serving(always(QPS, FINE)) as server:
-        started = time.monotonic()
         assert EgnyteClient(Line(server.url)).request(method, "/x").status_code == 200
-        assert 0.2 <= time.monotonic() - started < 2
     assert len(server.requests) == 2
 
 
@@ -328,7 +334,7 @@ def test_what_never_left_is_repeated_even_if_not_idempotent(
 ) -> None:
     waits: list[int] = []
     monkeypatch.setattr(
-        "django_egnyte.api.client._backoff", lambda failures: waits.append(failures) or 0.0
+        "django_egnyte.api.call.backoff", lambda failures: waits.append(failures) or 0.0
     )
     with serving(always(FINE)) as server:
         url = server.url
@@ -339,7 +345,7 @@ def test_what_never_left_is_repeated_even_if_not_idempotent(
 
 def test_the_backoff_grows_with_jitter_and_has_an_end() -> None:
     for failures, least, most in ((1, 0.125, 0.375), (3, 0.5, 1.5), (40, 4.0, 12.0)):
-        waits = {_backoff(failures) for _ in range(50)}
+        waits = {backoff(failures) for _ in range(50)}
         assert len(waits) > 1
         assert least <= min(waits) <= max(waits) <= most
 
@@ -356,13 +362,13 @@ def test_rate_tells_what_the_last_answer_said() -> None:
         X_Accesstoken_Qps_Current="1",
         X_Accesstoken_Quota_Allotted="1000",
         X_Accesstoken_Quota_Current="many",
-        X_Quota_Reset="tomorrow",
+        X_Quota_Reset="Wednesday, April 17, 2024 12:00:00 AM GMT",
     )
     with serving(always(told, FINE)) as server:
         client = EgnyteClient(Line(server.url))
         assert client.rate is None
         client.get("/x")
-        assert client.rate == Rate(2, 1, 1000, None, "tomorrow")
+        assert client.rate == Rate(2, 1, 1000, None, datetime(2024, 4, 17, tzinfo=UTC))
         client.get("/x")
         assert client.rate is None
 
@@ -386,41 +392,190 @@ def test_a_streamed_answer_is_left_to_be_read() -> None:
         assert b"".join(response.iter_content(1000)) == b"a" * 100_000
 
 
-def test_async_calls_leave_the_event_loop_free_and_database_work_to_the_hook() -> None:
-    class Hooked(EgnyteClient):
-        __slots__ = ("steps",)
+class Threaded(Line):
+    """Runs its own work in a thread of its own, and notes what ran where."""
 
-        async def _run_db(self, function: Any, *args: Any) -> Any:
-            self.steps.append(function.__name__)
-            return function(*args)
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.mine = ThreadPoolExecutor(1, thread_name_prefix="mine")
+        self.ran: dict[str, set[bool]] = {}
 
+    async def run(self, function: Any, *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.mine, function, *args)
+
+    def note(self, name: str) -> None:
+        in_mine = threading.current_thread().name.startswith("mine")
+        self.ran.setdefault(name, set()).add(in_mine)
+
+    def credentials(self) -> Credentials:
+        self.note("credentials")
+        return super().credentials()
+
+    def rejected(self, used: Credentials, *, acting: bool) -> Any:
+        self.note("rejected")
+        return self.refreshing(used, acting)
+
+    def refreshing(self, used: Credentials, acting: bool) -> Flow[Credentials | None]:
+        yield flows.Step("db", self.note, "lease")
+        yield flows.Step("io", self.note, "token call")
+        new: Credentials | None = yield flows.Step("db", self.stored, used, acting)
+        return new
+
+    def stored(self, used: Credentials, acting: bool) -> Credentials | None:
+        self.note("store")
+        return super().rejected(used, acting=acting)
+
+    def accepted(self, used: Credentials) -> None:
+        self.note("accepted")
+        super().accepted(used)
+
+    def observed(self, *args: Any) -> None:
+        self.note("observed")
+
+
+def test_each_step_of_an_async_call_runs_where_it_belongs() -> None:
+    with serving(always(DEAD, FINE)) as server:
+        line = Threaded(server.url, refreshed="second")
+        assert asyncio.run(EgnyteClient(line).aget("/x")).status_code == 200
+    databases = ("credentials", "rejected", "lease", "store", "accepted")
+    assert line.ran == {
+        **{name: {True} for name in databases},
+        "token call": {False},
+        "observed": {False},
+    }
+
+
+def test_a_connection_may_return_its_result_or_the_steps_to_it() -> None:
+    class Stepping(Line):
+        def credentials(self) -> Any:
+            return self.steps(super().credentials())
+
+        def steps(self, found: Credentials) -> Flow[Credentials]:
+            yield flows.Step("io", time.sleep, 0)
+            return found
+
+    with serving(always(DEAD, FINE)) as server:
+        line = Threaded(server.url, refreshed="second")
+        assert EgnyteClient(line).get("/x").status_code == 200
+        assert EgnyteClient(Stepping(server.url)).get("/x").status_code == 200
+    assert b"Bearer second\r\n" in server.requests[1]
+
+
+def test_a_connection_is_found_at_the_first_call() -> None:
+    class Late(Source):
+        asked = 0
+
+        def connection(self) -> Connection:
+            self.asked += 1
+            return Line(server.url)
+
+    with serving(always(FINE)) as server:
+        late = Late()
+        client = EgnyteClient(late)
+        acting = client.act_as(username="x")
+        assert "not used yet" in repr(client) + repr(acting.files)
+        assert late.asked == 0
+        client.get("/x")
+        asyncio.run(acting.aget("/x"))
+        assert late.asked == 2
+
+
+@pytest.mark.parametrize("status", ["401 x", "429 x", "404 x"])
+def test_a_connection_marks_the_errors_that_end_a_call(status: str) -> None:
+    class Marking(Line):
+        def failed(self, error: EgnyteError, *, acting: bool) -> None:
+            super().failed(error, acting=acting)
+            error.used = TokenUse(1, 2, 3, acting=acting)
+
+    with serving(always(answer(status, Retry_After="100"))) as server:
+        client = EgnyteClient(Marking(server.url)).act_as(username="x")
+        with pytest.raises(EgnyteError) as caught:
+            client.userinfo()
+    assert caught.value.host == "acme.egnyte.com"
+    assert caught.value.used == TokenUse(1, 2, 3, acting=True)
+    assert pickle.loads(pickle.dumps(caught.value)).used == caught.value.used
+
+
+def test_the_event_loop_is_left_free() -> None:
     def script(visitor: Visitor) -> None:
         while visitor.request():
-            time.sleep(0.3)
+            both.wait()
             visitor.send(FINE)
 
-    async def both() -> int:
-        ticks = 0
+    both = threading.Barrier(2)
 
-        async def tick() -> None:
-            nonlocal ticks
-            while True:
-                await asyncio.sleep(0.02)
-                ticks += 1
-
-        ticker = asyncio.create_task(tick())
-        await asyncio.gather(client.aget("/x"), client.aget("/x"))
-        ticker.cancel()
-        return ticks
+    async def twice() -> list[Any]:
+        client = EgnyteClient(Line(server.url))
+        return await asyncio.gather(client.aget("/x"), client.aget("/x"))
 
     with serving(script) as server:
-        client = Hooked(Line(server.url))
-        client.steps = []
-        started = time.monotonic()
-        ticks = asyncio.run(both())
-        assert time.monotonic() - started < 0.58
-    assert ticks > 5
-    assert sorted(client.steps) == ["_open", "_open", "accepted", "accepted"]
+        assert [each.status_code for each in asyncio.run(twice())] == [200, 200]
+
+
+def test_a_refusal_that_trickles_does_not_hold_the_event_loop() -> None:
+    """A streamed call reads the body of a refusal, for its code."""
+    went_on = threading.Event()
+
+    def script(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(b"HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\n")
+        assert went_on.wait(20)
+        visitor.send(b"12345")
+
+    async def beside() -> None:
+        call = asyncio.create_task(EgnyteClient(Line(server.url)).aget("/x", stream=True))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        went_on.set()
+        with pytest.raises(UnauthorizedError):
+            await call
+
+    with serving(script) as server:
+        asyncio.run(beside())
+
+
+ALLOTTED = answer(X_Accesstoken_Qps_Allotted="20", body=b'{"id": 1}')
+
+
+def test_calls_keep_to_the_rate_that_egnyte_allots_across_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(flows.time, "sleep", waits.append)
+    monkeypatch.setattr(pace, "pace", pace.Pace())
+    clock = iter([100.0] * 1000)
+    monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with serving(always(ALLOTTED)) as server:
+        client = EgnyteClient(Line(server.url, pace_calls=True))
+        client.get("/x")
+        assert waits == []
+        threads = [threading.Thread(target=client.get, args=("/x",)) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(waits) == pytest.approx([0.05, 0.1, 0.15, 0.2])
+        waits.clear()
+        EgnyteClient(Line(server.url)).get("/x")
+        assert waits == []
+        # Whoever will not wait for a turn is told when there is one, and takes none away.
+        impatient = EgnyteClient(Line(server.url, pace_calls=True, max_throttle_wait=0.1))
+        for _ in range(2):
+            with pytest.raises(RateLimitedError) as caught:
+                impatient.get("/x")
+            assert (caught.value.kind, caught.value.retry_after) == ("qps", pytest.approx(0.25))
+
+
+def test_the_pace_of_tokens_that_are_not_used_is_forgotten() -> None:
+    known = pace.Pace()
+    for number in range(3000):
+        known.learn(number, 2)
+        known.learn(number, None)
+    assert len(known._tokens) == 1000
+    assert known.reserve(2999, 5) == 0
+    assert 0 < known.reserve(2999, 5) <= 0.5
+    assert known.reserve(0, 5) == known.reserve(0, 5) == 0
 
 
 def test_an_async_wait_for_a_throttle_does_not_hold_a_thread(
@@ -476,12 +631,21 @@ def test_what_carries_little_is_not_held_up_by_a_server_that_trickles(call: Any)
 
 
 def test_a_large_body_may_take_its_time() -> None:
-    def script(visitor: Visitor) -> None:
-        visitor.request()
-        visitor.trickle(FINE)
+    body = bytes(40_000_000)
 
+    def script(visitor: Visitor) -> None:
+        read = 0
+        while read < len(body):
+            if read < 20_000_000 and len(pauses) < 6:
+                pauses.append(read)
+                time.sleep(0.25)
+            read += len(visitor.sock.recv(1_000_000))
+        visitor.send(FINE)
+        visitor.sock.recv(1000)
+
+    pauses: list[int] = []
     with serving(script) as server:
         line = Line(server.url)
-        line.timeout = (0.1, 0.1)
-        body = bytes(1024 * 1024 + 1)
+        line.timeout = (0.05, 0.3)  # a deadline of 1.25 s
         assert EgnyteClient(line).post("/x", data=body).status_code == 200
+    assert len(pauses) == 6

@@ -15,7 +15,7 @@ from django_egnyte.api.entries import (
     moment_of,
     page_of,
 )
-from django_egnyte.exceptions import ResponseError, UnavailableError
+from django_egnyte.exceptions import InvalidPathError, ResponseError, UnavailableError
 
 ROOT = Folder("", "/")
 
@@ -104,7 +104,7 @@ def test_no_entry_upsets(value: dict[str, object]) -> None:
 @pytest.mark.parametrize("value", [{"files": "x"}, {"folders": [1]}, {"files": {"a": 1}}])
 def test_a_listing_of_another_form_is_an_error(value: dict[str, object]) -> None:
     with pytest.raises(ResponseError):
-        page_of(value, "/x")
+        page_of(value, "/x", 0)
 
 
 def test_a_listing_fetches_pages_as_it_is_read_and_keeps_them() -> None:
@@ -112,9 +112,10 @@ def test_a_listing_fetches_pages_as_it_is_read_and_keeps_them() -> None:
 
     def fetch(offset: int) -> Page:
         asked.append(offset)
-        return Page(ROOT, offset, 5, files("abcde"[offset], *"abcde"[offset + 1 : offset + 2]))
+        names = "abcde"[offset : offset + 2]
+        return Page(ROOT, offset + len(names), 5, files(*names))
 
-    listing = FolderListing(Page(ROOT, 0, 5, files("a", "b")), 2, fetch)
+    listing = FolderListing(Page(ROOT, 2, 5, files("a", "b")), fetch)
     first = iter(listing)
     assert [next(first).name, next(first).name] == ["a", "b"]
     assert asked == []
@@ -133,9 +134,9 @@ def test_a_listing_goes_on_after_an_error() -> None:
     def fetch(offset: int) -> Page:
         if failures:
             raise failures.pop()
-        return Page(ROOT, offset, 2, files("b"))
+        return Page(ROOT, offset + 1, 2, files("b"))
 
-    listing = FolderListing(Page(ROOT, 0, 2, files("a")), 1, fetch)
+    listing = FolderListing(Page(ROOT, 1, 2, files("a")), fetch)
     with pytest.raises(UnavailableError):
         list(listing)
     assert [entry.name for entry in listing] == ["a", "b"]
@@ -143,13 +144,39 @@ def test_a_listing_goes_on_after_an_error() -> None:
 
 def test_a_server_that_knows_no_offsets_does_not_list_for_ever() -> None:
     for total in (None, 1_000_000):
-        page = Page(ROOT, 0, total, files("a", "b"))
-        assert len(FolderListing(page, 2, lambda offset, page=page: page)) == 2
+        page = Page(ROOT, 2, total, files("a", "b"))
+        assert len(FolderListing(page, lambda offset, page=page: page)) == 2
 
 
-def test_without_a_total_a_short_page_is_the_last() -> None:
+def test_without_a_total_an_empty_page_is_the_last() -> None:
     def fetch(offset: int) -> Page:
-        return Page(ROOT, offset, None, files("c") if offset == 2 else ())
+        names = ["c"] if offset == 2 else []
+        return Page(ROOT, offset + len(names), None, files(*names))
 
-    assert len(FolderListing(Page(ROOT, 0, None, files("a", "b")), 2, fetch)) == 3
-    assert not FolderListing(Page(ROOT, 0, None, ()), 2, fetch)
+    assert len(FolderListing(Page(ROOT, 2, None, files("a", "b")), fetch)) == 3
+    assert not FolderListing(Page(ROOT, 0, None, ()), fetch)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_folder"),
+    [
+        ({"name": "a", "is_folder": "true"}, True),
+        ({"name": "a", "is_folder": "True"}, True),
+        ({"name": "a", "is_folder": "false", "folder_id": "x"}, False),
+        ({"name": "a", "is_folder": True}, True),
+        ({"name": "a", "is_folder": "what"}, False),
+        ({"name": "a", "folder_id": "x"}, True),
+    ],
+)
+def test_a_boolean_may_be_text(value: dict[str, object], is_folder: bool) -> None:
+    assert entry_of(value).is_folder is is_folder
+
+
+def test_the_next_page_begins_where_this_one_ends() -> None:
+    listed = {"files": [{"name": "a"}, {"name": "b"}]}
+    assert page_of({**listed, "count": "100"}, "/x", 200).following == 300
+    assert page_of(listed, "/x", 200).following == 202
+    # A count of less than what is there is not believed.
+    assert page_of({**listed, "count": 1}, "/x", 200).following == 202
+    with pytest.raises(InvalidPathError):
+        page_of({"is_folder": "false"}, "/x", 0)

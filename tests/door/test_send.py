@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import threading
@@ -190,7 +191,7 @@ def test_a_header_that_would_break_out_is_refused(headers: dict[Any, str]) -> No
 @pytest.mark.parametrize("token", ["", f"{TOKEN}\r\nX: y", f"{TOKEN}\u2603"])
 def test_a_token_that_would_break_out_is_refused_unseen(token: str) -> None:
     with pytest.raises(InvalidHeaderError) as caught:
-        http.send("GET", "http://127.0.0.1:9/", bearer=token)
+        http.send("GET", "http://127.0.0.1:9/", bearer=Secret(token))
     assert TOKEN not in everything_in(caught.value)
 
 
@@ -311,22 +312,69 @@ def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
         assert traceback.extract_tb(error.__traceback__)[-1].name == "rows"
 
 
-def test_what_ends_a_call_over_tls_shows_no_token(
-    certified: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class TimeLimit(BaseException):
+    """What a worker's time limit or Ctrl-C raises, in whatever runs at that moment."""
+
+
+def frames_of(error: BaseException) -> set[str]:
+    """The modules of all frames that an error reporter would show, causes and contexts included."""
+    found: set[str] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None:
+            found |= {f.f_globals["__name__"] for f, _ in traceback.walk_tb(one.__traceback__)}
+            waiting += [one.__cause__, one.__context__]
+    return found
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "urllib.parse.quote",  # writes the form
+        "requests.models.PreparedRequest.prepare_headers",
+        "requests.adapters.HTTPAdapter.send",
+        "urllib3.connection.HTTPConnection.request",
+        "urllib3.util.connection.create_connection",
+        "http.client.HTTPConnection.putheader",
+        "http.client.HTTPResponse.begin",
+        "http.client.HTTPResponse.read1",
+        "ssl.SSLSocket.send",
+    ],
+)
+@pytest.mark.parametrize("data", ["form", "text", "file"])
+def test_whatever_ends_a_call_shows_no_secret(
+    certified: ssl.SSLContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    data: str,
 ) -> None:
-    """A worker's time limit, say, whose signal raises in whatever runs at that moment."""
-
-    class TimeLimit(BaseException):
-        pass
-
-    def out_of_time(*args: Any) -> None:
-        raise TimeLimit
+    def out_of_time(*args: Any, **kw: Any) -> None:
+        try:
+            raise OSError("an error that is being handled")
+        except OSError:
+            raise TimeLimit from None
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
-    monkeypatch.setattr(ssl.SSLSocket, "send", out_of_time)
-    with serving(always(answer()), certified) as server, pytest.raises(TimeLimit) as caught:
-        http.send("GET", server.url, bearer=Secret(TOKEN))
+    form = {"code": Secret("s3cret"), "client_secret": Secret("s3cret"), "scope": "a b"}
+    given: Any = {"form": form, "text": "s3cret", "file": io.BytesIO(b"s3cret")}[data]
+    with serving(always(answer()), certified) as server:
+        monkeypatch.setattr(place, out_of_time)
+        with pytest.raises(TimeLimit) as caught:
+            http.send("POST", server.url, bearer=Secret(TOKEN), params={"a": "b"}, data=given)
+    assert frames_of(caught.value) <= {__name__, "django_egnyte.http.opaque"}
     assert TOKEN not in everything_in(caught.value)
+
+
+def test_secrets_are_sent_in_clear_and_nowhere_else() -> None:
+    form = {"code": Secret("a b&c"), "client_id": "key"}
+    with serving(always(answer())) as server:
+        http.send("POST", server.url, data=form)
+        http.send("POST", server.url, json={"password": Secret("a b&c"), "path": "/x"})
+    assert server.requests[0].endswith(b"code=a+b%26c&client_id=key")
+    assert server.requests[1].endswith(b'{"password": "a b&c", "path": "/x"}')
+    assert isinstance(form["code"], Secret)
 
 
 def test_an_error_that_is_its_own_cause_ends_the_call() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from django_egnyte import exceptions, gateway
+from django_egnyte.secret import Secret
 from tests.rawserver import always, answer, serving
 
 from .tables import CALLBACK, HOST, rows_of
@@ -54,7 +55,7 @@ def test_each_error_of_the_token_endpoint_is_an_exception_of_its_own(
     with serving(always(refusal)) as server:
         settings.EGNYTE_BASE_URL = f"{server.url}/d/{{domain}}"
         with pytest.raises(exceptions.OAuthError) as caught:
-            gateway.oauth(HOST).password("jsmith", "s3cret-password", ["Egnyte.filesystem"])
+            gateway.oauth(HOST).password("jsmith", Secret("s3cret-password"), ["Egnyte.filesystem"])
         assert len(server.requests) == 1
     error = caught.value
     assert type(error) is getattr(exceptions, name)
@@ -75,7 +76,7 @@ def test_the_seven_errors_have_seven_exceptions_and_seven_hints() -> None:
 
 def _implicit_key(sandbox: Any, settings: Any) -> None:
     settings.EGNYTE_CLIENT_ID = "sandbox-implicit-key"
-    gateway.oauth(HOST).password("jsmith", "demo-password-1", ())
+    gateway.oauth(HOST).password("jsmith", Secret("demo-password-1"), ())
 
 
 def _quota(sandbox: Any, settings: Any) -> None:
@@ -83,16 +84,16 @@ def _quota(sandbox: Any, settings: Any) -> None:
     sandbox.settings.token_requests_per_hour = 1
     for _ in range(2):
         with pytest.raises(exceptions.InvalidGrantError):
-            gateway.oauth(HOST).exchange_code("code", CALLBACK, ())
+            gateway.oauth(HOST).exchange_code(Secret("code"), CALLBACK, ())
 
 
 def _unknown_key(sandbox: Any, settings: Any) -> None:
     settings.EGNYTE_CLIENT_ID = "a-key-that-egnyte-does-not-know"
-    gateway.oauth(HOST).exchange_code("code", CALLBACK, ())
+    gateway.oauth(HOST).exchange_code(Secret("code"), CALLBACK, ())
 
 
 def _no_code(sandbox: Any, settings: Any) -> None:
-    gateway.oauth(HOST).exchange_code("", CALLBACK, ())
+    gateway.oauth(HOST).exchange_code(Secret(""), CALLBACK, ())
 
 
 def _internal(settings: Any) -> Any:
@@ -102,15 +103,15 @@ def _internal(settings: Any) -> Any:
 
 
 def _wrong_password(sandbox: Any, settings: Any) -> None:
-    _internal(settings).password("jsmith", "wrong", ())
+    _internal(settings).password("jsmith", Secret("wrong"), ())
 
 
 def _wrong_grant(sandbox: Any, settings: Any) -> None:
-    _internal(settings).exchange_code("code", CALLBACK, ())
+    _internal(settings).exchange_code(Secret("code"), CALLBACK, ())
 
 
 def _no_username(sandbox: Any, settings: Any) -> None:
-    _internal(settings).password("", "demo-password-1", ())
+    _internal(settings).password("", Secret("demo-password-1"), ())
 
 
 PROVOKED: list[Callable[[Any, Any], None]] = [

@@ -139,6 +139,8 @@ LOOK_ALIKES = [
     "https://xn--cme-5cd.egnyte.com/",
     "https://acme.egnyte.com%00.evil.com/",
     "https://acme.egnyte.com%2eevil.com/",
+    "https://evil/",
+    "https://acme/",
     "https://[::1]/",
     "https://[",
     "x" * 100_000,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
 
 from django_egnyte.sandbox import Sandbox
 
+API = "/pubapi/v1/"
 CALLBACK = "http://127.0.0.1:9/callback"
 CLIENT = {"client_id": "sandbox-code-key", "client_secret": "sandbox-code-secret"}
 INTERNAL = {"client_id": "sandbox-internal-key", "client_secret": "sandbox-internal-secret"}
@@ -55,3 +58,20 @@ def bearer(token: str) -> dict[str, str]:
 def userinfo(base: str, token: str, **headers: str) -> requests.Response:
     sent = bearer(token) | headers
     return requests.get(f"{base}/pubapi/v1/userinfo", headers=sent, timeout=10)
+
+
+class Caller:
+    """Calls the file API with one token."""
+
+    def __init__(self, base: str, token: str) -> None:
+        self.base, self.headers = base, bearer(token)
+
+    def __call__(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **kw: Any
+    ) -> requests.Response:
+        sent = self.headers | (headers or {})
+        return requests.request(method, f"{self.base}{API}{path}", headers=sent, timeout=60, **kw)
+
+
+def sha512(data: bytes) -> str:
+    return hashlib.sha512(data).hexdigest()

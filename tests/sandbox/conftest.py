@@ -1,10 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from django_egnyte.sandbox import Sandbox, SandboxServer
+from tests.conftest import REQUIRED
+
+from .calls import Caller
+
+JS_SDK = "egnyte-js-sdk@2.10.1"
 
 
 @pytest.fixture
@@ -26,3 +36,45 @@ def acme(server: SandboxServer) -> str:
 @pytest.fixture
 def globex(server: SandboxServer) -> str:
     return server.base_url.format(domain="globex")
+
+
+@pytest.fixture
+def call(sandbox: Sandbox, acme: str) -> Caller:
+    """Calls of jsmith, who may do everything with files."""
+    issued = sandbox.issue("acme", "jsmith", scopes=["Egnyte.filesystem"])
+    return Caller(acme, issued.access_token)
+
+
+@pytest.fixture(scope="session")
+def js_sdk(request: pytest.FixtureRequest) -> Path:
+    """The folder of Egnyte's SDK for JavaScript, which npm puts into pytest's cache at first."""
+    cache: Any = request.config.cache
+    home: Path = cache.mkdir(JS_SDK.replace("@", "-"))
+    if not (home / "complete").exists():
+        npm = shutil.which("npm")
+        assert npm
+        command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
+        done = subprocess.run([*command, "--no-fund", JS_SDK], capture_output=True, text=True)
+        if done.returncode != 0 and "node" not in REQUIRED:
+            pytest.skip("npm could not install Egnyte's SDK")
+        assert done.returncode == 0, done.stderr
+        (home / "complete").touch()
+    return home / "node_modules" / "egnyte-js-sdk"
+
+
+@pytest.fixture(scope="session")
+def run_js(js_sdk: Path) -> Callable[[str], dict[str, Any]]:
+    """Run a script of this folder against a new sandbox, as its administrator; what it tells."""
+
+    def run(script: str) -> dict[str, Any]:
+        with SandboxServer() as server:
+            token = server.sandbox.issue("acme", "admin").access_token
+            address = server.base_url.format(domain="acme")
+            path = Path(__file__).with_name(script)
+            command = ["node", str(path), str(js_sdk), address, token]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+    return run

@@ -118,7 +118,11 @@ def test_the_implicit_flow_ends_in_a_fragment(acme: str) -> None:
         ({"response_type": "token"}, 400, "not configured for Implicit"),
         ({"response_type": "other"}, 400, "response_type"),
         ({"client_id": "sandbox-implicit-key"}, 400, "only for Implicit"),
-        ({"client_id": "sandbox-internal-key"}, 400, "internal applications"),
+        (
+            {"client_id": "sandbox-internal-key"},
+            400,
+            "Incorrect request type GET for resource owner flow",
+        ),
         ({"redirect_uri": ""}, 400, "not an absolute URL"),
         ({"redirect_uri": "javascript:alert(1)"}, 400, "not an absolute URL"),
         ({"redirect_uri": "http://a/\r\nSet-Cookie: a=b"}, 400, "not an absolute URL"),
@@ -240,7 +244,7 @@ def test_the_enhanced_service_knows_no_other_domains(server: SandboxServer) -> N
 
 
 def test_the_enhanced_service_is_not_at_a_customers_host(acme: str) -> None:
-    assert get(enhanced_url(acme)).status_code == 404
+    assert get(enhanced_url(acme)).status_code == 501
 
 
 def test_pages_have_a_style_sheet_for_light_and_dark(server: SandboxServer, acme: str) -> None:

@@ -66,11 +66,12 @@ def test_nobody_revokes_another_users_token(sandbox: Sandbox, acme: str) -> None
     assert revoke(acme, "unknown", by=bob.access_token).status_code == 200
 
 
-def test_a_refresh_token_is_revoked_only_where_that_is_switched_on(
+def test_a_refresh_token_is_revoked_unless_that_is_switched_off(
     sandbox: Sandbox, acme: str
 ) -> None:
     first = sandbox.issue("acme", "jsmith")
     assert first.refresh_token
+    sandbox.settings.revoke_accepts_refresh = False
     assert revoke(acme, first.refresh_token, by=first.access_token).status_code == 400
     sandbox.settings.revoke_accepts_refresh = True
     assert revoke(acme, first.refresh_token, by=first.access_token).status_code == 200

@@ -91,13 +91,42 @@ def test_host_addresses_reach_a_domain(server: SandboxServer) -> None:
         assert userinfo(server.url, token, **headers).status_code == status
 
 
-def test_unknown_places_are_404(server: SandboxServer, acme: str) -> None:
-    token = server.sandbox.issue("acme", "jsmith").access_token
-    missing = requests.get(f"{acme}/pubapi/v1/nothing", headers=bearer(token), timeout=5)
-    assert (missing.status_code, missing.json()["errorCode"]) == (404, "NOT_FOUND")
-    for url in (f"{acme}/", f"{server.url}/d/initech/puboauth/token", f"{server.url}/x"):
+def test_an_unknown_host_is_404(server: SandboxServer) -> None:
+    for url in (f"{server.url}/d/initech/puboauth/token", f"{server.url}/x"):
         assert requests.get(url, timeout=5).status_code == 404
     assert "acme" in requests.get(server.url, timeout=5).text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/pubapi/v1/workflows"),
+        ("PUT", "/pubapi/v1/fs/Shared"),
+        ("GET", "/pubapi/v3/fs/Shared"),
+        ("PATCH", "/pubapi/v1/userinfo"),
+        ("PUT", "/puboauth/token"),
+        ("GET", "/app/index.do"),
+    ],
+)
+def test_what_the_sandbox_lacks_is_501_and_named(
+    server: SandboxServer, acme: str, method: str, path: str
+) -> None:
+    token = server.sandbox.issue("acme", "jsmith").access_token
+    answer = requests.request(method, f"{acme}{path}", headers=bearer(token), timeout=5)
+    assert answer.status_code == 501
+    assert f"{method} {path} is not in the sandbox" in answer.text
+
+
+def test_what_the_sandbox_lacks_needs_a_token_too(acme: str) -> None:
+    assert requests.get(f"{acme}/pubapi/v1/workflows", timeout=5).status_code == 401
+
+
+def test_an_answer_of_the_api_names_the_request(server: SandboxServer, acme: str) -> None:
+    token = server.sandbox.issue("acme", "jsmith").access_token
+    made = [userinfo(acme, token).headers["X-Egnyte-Request-Id"] for _ in range(2)]
+    assert made[0] != made[1]
+    sent = userinfo(acme, token, **{"X-Egnyte-Request-Id": "mine"})
+    assert sent.headers["X-Egnyte-Request-Id"] == "mine"
 
 
 def raw(server: SandboxServer, request: bytes) -> bytes:
@@ -122,7 +151,7 @@ def test_nonsense_is_a_bad_request(server: SandboxServer, request_: bytes) -> No
 
 def test_an_absolute_target_is_understood(server: SandboxServer) -> None:
     request = b"GET http://acme.localhost/nothing HTTP/1.0\r\nHost: acme.localhost\r\n\r\n"
-    assert raw(server, request).startswith(b"HTTP/1.1 404")
+    assert b"GET /nothing is not in the sandbox" in raw(server, request)
     assert server.sandbox.requests_log[-1].path == "/nothing"
 
 

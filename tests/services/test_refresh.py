@@ -474,6 +474,7 @@ def test_a_refused_token_is_asked_about_once(egnyte_sandbox, egnyte_account):
 def test_an_answer_that_may_not_be_used_is_not_what_a_refresh_finishes_with(
     egnyte_sandbox, egnyte_account
 ):
+    egnyte_sandbox.policy.refresh_rotates = False
     egnyte_sandbox.faults.add(grant_type="refresh_token", truncate=60)
     with pytest.raises(EgnyteError):
         refresh(egnyte_account, actor="task")

@@ -8,7 +8,7 @@ from django_egnyte.api import Connection, Credentials, EgnyteClient
 from django_egnyte.secret import Secret
 
 
-class BorrowedToken:
+class BorrowedToken(Connection):
     """A connection whose token is good for as long as it lasts."""
 
     host = "acme.egnyte.com"

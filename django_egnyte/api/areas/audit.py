@@ -1,0 +1,123 @@
+"""Audit: reports that Egnyte prepares in the background, and a stream of what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from django_egnyte.api.areas.base import iso, operation, present, segment, twin
+from django_egnyte.api.areas.paging import Batch, Listing, Paged, Paging, Stream
+from django_egnyte.exceptions import ResponseError
+
+if TYPE_CHECKING:
+    from django_egnyte.api.flows import Flow
+
+AUDIT = "/pubapi/v1/audit"
+STREAM = "/pubapi/v2/audit/stream"
+REPORT = Paging("events", size=100, largest=1000, total="totalCount")
+
+Kind = Literal[
+    "logins", "files", "permissions", "users", "groups", "workgroup-settings", "workflows"
+]
+Entry = Mapping[str, Any]
+"""A line of a report or of the stream, as Egnyte sends it: its members depend on its kind."""
+
+
+class Audit(Paged):
+    """`client.audit`, for administrators and for those who may run reports."""
+
+    __slots__ = ()
+    scope = "Egnyte.audit"
+
+    @operation
+    def create(
+        self,
+        kind: Kind,
+        start: date,
+        end: date,
+        *,
+        events: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        file: str | None = None,
+        users: Sequence[str] = (),
+        suppress_emails: bool = True,
+    ) -> Flow[str]:
+        """Ask for a report of the days from `start` to `end`. Returns the id of the job.
+
+        A report of logins needs `events`, one of files `folders` or a `file`: else ValueError.
+        """
+        if kind == "logins" and not events:
+            raise ValueError("a report of logins needs events")
+        if kind == "files" and not folders and file is None:
+            raise ValueError("a report of files needs folders or a file")
+        body = present(
+            format="json",
+            date_start=iso(start),
+            date_end=iso(end),
+            events=[*events] or None,
+            folders=[*folders] or None,
+            file=file,
+            users=[*users] or None,
+            suppress_emails=suppress_emails,
+        )
+        value = yield from self._json("POST", f"{AUDIT}/{segment(kind)}", json=body)
+        if not isinstance(value.get("id"), str):
+            raise ResponseError("Egnyte took a report and gave no id for it.")
+        return str(value["id"])
+
+    acreate = twin(create)
+
+    @operation
+    def is_ready(self, job_id: str) -> Flow[bool]:
+        """Whether the report is there. Egnyte wants to be asked every 2 minutes at most."""
+        response = yield from self._see_other("GET", f"{AUDIT}/jobs/{segment(job_id)}")
+        return response.status_code == 303
+
+    ais_ready = twin(is_ready)
+
+    def report(self, kind: Kind, job_id: str, *, page_size: int | None = None) -> Listing[Entry]:
+        """The lines of a report that is ready."""
+        where = f"{AUDIT}/{segment(kind)}/{segment(job_id)}"
+        return self._listing(where, REPORT, _entry, {}, page_size=page_size)
+
+    @operation
+    def delete(self, kind: Kind, job_id: str) -> Flow[None]:
+        """Delete a report."""
+        yield from self._send("DELETE", f"{AUDIT}/{segment(kind)}/{segment(job_id)}")
+
+    adelete = twin(delete)
+
+    def stream(
+        self,
+        *,
+        start: datetime | None = None,
+        cursor: str | None = None,
+        kinds: Sequence[str] = (),
+    ) -> Stream[Entry]:
+        """What happened since `start`, 7 days ago at most, or after a stream's `position`.
+
+        The position is that of a part of up to 5,000 lines: after a stop in the middle of one, it
+        comes again. Egnyte answers 400, a BadRequestError, for a position that is too old.
+        """
+        if (start is None) == (cursor is None):
+            raise ValueError("a stream takes either start or cursor")
+        begins = present(startDate=iso(start), auditType="|".join(kinds) or None)
+        return Stream(self, cursor or "", lambda position: self._batch(position, begins))
+
+    def _batch(self, position: str, begins: dict[str, Any]) -> Flow[Batch[Entry]]:
+        params = {"nextCursor": position} if position else begins
+        value = yield from self._json("GET", STREAM, params=params)
+        found, following = value.get("events") or [], value.get("nextCursor")
+        if not isinstance(found, list):
+            raise ResponseError("Egnyte sent its audit stream in a form that is not known.")
+        items = tuple((_entry(each), position) for each in found)
+        if not isinstance(following, str) or not following:
+            return Batch(items, position, has_more=False)
+        return Batch(items, following, has_more=value.get("moreEvents") is True)
+
+
+def _entry(value: Any) -> Entry:
+    if not isinstance(value, dict):
+        raise ResponseError("Egnyte described an audit event in a form that is not known.")
+    return value

@@ -1,0 +1,213 @@
+"""How an area of Egnyte's API is written: each operation once, as a generator.
+
+`operation` makes a method of such a generator, `twin` the asynchronous form of that method:
+
+    class Things(Area):
+        scope = "Egnyte.thing"
+
+        @operation
+        def get(self, thing_id: str) -> Flow[Thing]:
+            value = yield from self._json("GET", f"/pubapi/v1/things/{segment(thing_id)}")
+            return Thing.of(value)
+
+        aget = twin(get)
+
+Only `Area` knows the client: everything else here and in the areas goes through its methods.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+
+from django_egnyte import answers
+from django_egnyte.api import flows
+from django_egnyte.api.paths import fs_path
+from django_egnyte.exceptions import ForbiddenError, InvalidPathError, ResponseError
+
+if TYPE_CHECKING:
+    import requests
+
+    from django_egnyte.api.flows import Flow
+
+_A = TypeVar("_A", bound="Area")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Caller(Protocol):
+    """What an area needs of a client."""
+
+    @property
+    def _call(self) -> Callable[..., Flow[requests.Response]]: ...
+
+    async def _arun(self, flow: Flow[_T]) -> _T: ...
+
+
+class Area:
+    """A part of the API: `client.links`, for one. Each of its methods raises for every error.
+
+    Those are an APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and
+    ValueError (InvalidPathError for a path or an id) before anything is sent.
+    """
+
+    __slots__ = ("_client",)
+
+    scope: ClassVar[str]
+    """The scope that a token needs for this area."""
+
+    def __init__(self, client: Caller) -> None:
+        self._client = client
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+    def _run(self, flow: Flow[_T]) -> _T:
+        return flows.run(flow)
+
+    async def _arun(self, flow: Flow[_T]) -> _T:
+        return await self._client._arun(flow)
+
+    def _send(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        """Make a call and return a 2xx. Keywords as for `EgnyteClient.request`, and `about`: the
+        path of the file or folder, for an error."""
+        return (yield from self._scoped(self._client._call(method, path, checked=True, **kw)))
+
+    def _see_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        """As `_send`, for what Egnyte also answers with a 303. The caller reads its Location."""
+        return (yield from self._scoped(self._unless_other(method, path, **kw)))
+
+    def _unless_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+        response = yield from self._client._call(method, path, **kw)
+        if response.status_code != 303:
+            answers.raise_for_status(response)
+        return response
+
+    def _scoped(self, flow: Flow[_T]) -> Flow[_T]:
+        """Say in a ForbiddenError which scope was needed."""
+        try:
+            return (yield from flow)
+        except ForbiddenError as error:
+            error.scope = self.scope
+            error.hint = (
+                f"The user may not do this, or the token was granted without {self.scope}: "
+                "egnyte_required(scopes=...) asks the user for it."
+            )
+            raise
+
+    def _json(self, method: str, path: str, **kw: Any) -> Flow[dict[str, Any]]:
+        """The JSON object of the answer."""
+        return answers.json_of((yield from self._send(method, path, **kw)))
+
+    def _array(self, method: str, path: str, **kw: Any) -> Flow[list[Any]]:
+        """The JSON array of the answer, for the few lists that come bare."""
+        response = yield from self._send(method, path, **kw)
+        try:
+            value = json.loads(response.content)
+        except (ValueError, RecursionError):
+            value = None
+        # Outside the handler: the decoder's exception holds the whole body.
+        if not isinstance(value, list):
+            raise ResponseError("Egnyte did not answer with a list.", status=response.status_code)
+        return value
+
+
+def operation(
+    flow: Callable[Concatenate[_A, _P], Flow[_T]],
+) -> Callable[Concatenate[_A, _P], _T]:
+    """The method that runs this generator and returns its result."""
+
+    @functools.wraps(flow)
+    def method(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return area._run(flow(area, *args, **kwargs))
+
+    return method
+
+
+def twin(
+    method: Callable[Concatenate[_A, _P], _T],
+) -> Callable[Concatenate[_A, _P], Coroutine[Any, Any, _T]]:
+    """The asynchronous form of an `operation`, named with an `a` in front."""
+    flow: Callable[Concatenate[_A, _P], Flow[_T]] = inspect.unwrap(method)
+
+    @functools.wraps(flow)
+    async def coroutine(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await area._arun(flow(area, *args, **kwargs))
+
+    coroutine.__name__ = f"a{flow.__name__}"
+    return coroutine
+
+
+def segment(value: str | int) -> str:
+    """An id as one segment of a path. Raises InvalidPathError for what would be more or less."""
+    text = str(value)
+    if text == "" or "/" in text:
+        raise InvalidPathError("An id is needed that is one segment of a path.")
+    return fs_path(text).removeprefix("/")
+
+
+def present(**values: Any) -> dict[str, Any]:
+    """What was given, in the form Egnyte takes: no None, times and flags as text in a query."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def options_of(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords that a TypedDict describes, without those that are None. TypeError for others."""
+    if unknown := given.keys() - kind.__annotations__.keys():
+        raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
+    return present(**given)
+
+
+def camel(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same members, spelled as Egnyte's SCIM services do: `user_type` as `userType`."""
+    return {_camel(name): value for name, value in options.items()}
+
+
+def flag(value: bool | None) -> str | None:
+    """A truth value in a query."""
+    return None if value is None else str(value).lower()
+
+
+def iso(moment: date | datetime | None) -> str | None:
+    """A date or an aware time in a query: ISO 8601, a time in UTC. ValueError for a naive time."""
+    if not isinstance(moment, datetime):
+        return None if moment is None else moment.isoformat()
+    return _utc(moment).isoformat().replace("+00:00", "Z")
+
+
+def milliseconds(moment: datetime | None) -> int | None:
+    """An aware time as Egnyte counts it in JSON. ValueError for a naive one."""
+    return None if moment is None else int(_utc(moment).timestamp() * 1000)
+
+
+def one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
+    """The value, if Egnyte knows it; ValueError otherwise."""
+    if value is not None and value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    return value
+
+
+def partial_failures(value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """(id, why) of each resource that a 207 names as failed."""
+    failed = []
+    for item in value.get("resources") or []:
+        if isinstance(item, dict):
+            why = item.get("descriptions") or item.get("code") or ""
+            text = ", ".join(map(str, why)) if isinstance(why, list) else str(why)
+            failed.append((str(item.get("id", "")), text))
+    return tuple(failed)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("an aware datetime is needed: this one has no time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,158 @@
+"""Links: addresses at which others see a file or a folder, or put files into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from django_egnyte.api.areas.base import iso, operation, options_of, present, segment, twin
+from django_egnyte.api.areas.paging import Listing, Paged, Paging
+from django_egnyte.api.areas.records import Record, records
+from django_egnyte.api.paths import clean_path
+from django_egnyte.exceptions import ResponseError
+from django_egnyte.secret import Secret
+
+if TYPE_CHECKING:
+    from django_egnyte.api.flows import Flow
+
+LINKS = "/pubapi/v1/links"
+LIST = Paging("links", size=100, largest=500)
+
+Kind = Literal["file", "folder", "upload"]
+Accessibility = Literal["anyone", "password", "domain", "recipients"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link(Record):
+    """A link. `password` is there right after the link was made, and only then."""
+
+    id: str
+    url: str | None = None
+    path: str | None = None
+    type: str | None = None
+    accessibility: str | None = None
+    protection: str | None = None
+    recipients: tuple[str, ...] = ()
+    notify: bool | None = None
+    link_to_current: bool | None = None
+    created_by: str | None = None
+    creation_date: datetime | None = None
+    expiry_date: date | None = None
+    expiry_clicks: int | None = None
+    last_accessed: datetime | None = None
+    resource_id: str | None = None
+    password: Secret | None = None
+
+
+class LinkOptions(TypedDict, total=False):
+    """What a new link may be told. It ends with a day, `expiry_date`, or after 1 to 10 clicks."""
+
+    type: Kind
+    accessibility: Accessibility
+    expiry_date: date | None
+    expiry_clicks: int | None
+    protection: Literal["PREVIEW", "NONE"]
+    notify: bool
+    link_to_current: bool
+    add_file_name: bool
+
+
+class Links(Paged):
+    """`client.links`."""
+
+    __slots__ = ()
+    scope = "Egnyte.link"
+
+    @operation
+    def create(
+        self, path: str, *, password: Secret | None = None, **options: Unpack[LinkOptions]
+    ) -> Flow[Link]:
+        """Make a link to a file or a folder, or one through which others upload to a folder.
+
+        Anyone may use it, unless `accessibility` says otherwise. With "password" Egnyte chooses
+        one if none is given; `link.password` is the only place where it is told. ValueError for
+        both a last day and a number of clicks.
+        """
+        extra = present(password=password)
+        return (yield from self._make(path, options, **extra))[0]
+
+    acreate = twin(create)
+
+    @operation
+    def send(
+        self,
+        path: str,
+        recipients: Sequence[str],
+        *,
+        send_email: bool = True,
+        message: str | None = None,
+        copy_me: bool | None = None,
+        **options: Unpack[LinkOptions],
+    ) -> Flow[tuple[Link, ...]]:
+        """Make a link for each of these email addresses. Egnyte sends them, unless told not to."""
+        if isinstance(recipients, str) or not recipients:
+            raise ValueError("recipients must be a sequence of one or more email addresses")
+        extra = present(
+            recipients=[*recipients], send_email=send_email, message=message, copy_me=copy_me
+        )
+        return (yield from self._make(path, options, **extra))
+
+    asend = twin(send)
+
+    def list(
+        self,
+        *,
+        path: str | None = None,
+        username: str | None = None,
+        type: Kind | None = None,
+        accessibility: Accessibility | None = None,
+        created_before: date | None = None,
+        created_after: date | None = None,
+        page_size: int | None = None,
+    ) -> Listing[Link]:
+        """The user's links; an administrator sees everybody's."""
+        params = present(
+            path=None if path is None else clean_path(path),
+            username=username,
+            type=type,
+            accessibility=accessibility,
+            created_before=iso(created_before),
+            created_after=iso(created_after),
+        )
+        return self._listing("/pubapi/v2/links", LIST, Link.of, params, page_size=page_size)
+
+    @operation
+    def get(self, link_id: str) -> Flow[Link]:
+        """One link."""
+        value = yield from self._json("GET", f"{LINKS}/{segment(link_id)}")
+        return Link.of({"id": link_id, **value})
+
+    aget = twin(get)
+
+    @operation
+    def delete(self, link_id: str) -> Flow[None]:
+        """End a link: its address leads nowhere from now on."""
+        yield from self._send("DELETE", f"{LINKS}/{segment(link_id)}")
+
+    adelete = twin(delete)
+
+    def _make(self, path: str, options: LinkOptions, **extra: Any) -> Flow[tuple[Link, ...]]:
+        body = {"path": clean_path(path), **_settings(options), **extra}
+        value = yield from self._json("POST", LINKS, json=body)
+        made = value.pop("links", None)
+        if not made or not isinstance(made, list) or not all(isinstance(e, dict) for e in made):
+            raise ResponseError("Egnyte made a link and did not say which.")
+        return records(Link, [{**value, **each} for each in made])
+
+
+def _settings(options: LinkOptions) -> dict[str, Any]:
+    said = {"type": "file", "accessibility": "anyone", **options_of(LinkOptions, options)}
+    if {"expiry_date", "expiry_clicks"} <= said.keys():
+        raise ValueError("a link expires on a date or after a number of clicks, not both")
+    if not 1 <= said.get("expiry_clicks", 1) <= 10:
+        raise ValueError("a link expires after 1 to 10 clicks")
+    if day := said.get("expiry_date"):
+        said["expiry_date"] = f"{day:%Y-%m-%d}"
+    return said

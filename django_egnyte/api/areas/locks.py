@@ -1,0 +1,97 @@
+"""Locks on files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django_egnyte.api.areas.records import Record
+from django_egnyte.exceptions import NotFoundError, ResponseError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from django_egnyte.api.flows import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo(Record):
+    """Who holds a lock."""
+
+    owner_id: int | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+
+
+class Unlocker(Protocol):
+    """What a lock needs of the area that made it."""
+
+    def _run(self, flow: Flow[None]) -> None: ...
+    async def _arun(self, flow: Flow[None]) -> None: ...
+    def _unlock(self, where: str, token: str | None) -> Flow[None]: ...
+
+
+class Lock:
+    """A lock on a file: `with`, `async with` or `release` ends it.
+
+    It ends by itself after `seconds`. Ending one that has ended already is no error.
+    """
+
+    __slots__ = ("_area", "_where", "seconds", "token")
+
+    def __init__(self, area: Unlocker, where: str, token: str, seconds: int | None) -> None:
+        self.token = token
+        """What another process needs to unlock the file: `files.unlock(path, token)`."""
+        self.seconds = seconds
+        self._area = area
+        self._where = where
+
+    @classmethod
+    def at(cls, value: Mapping[str, Any], area: Unlocker, where: str) -> Self:
+        """The lock that an answer describes."""
+        token, seconds = value.get("lock_token"), value.get("timeout")
+        if not isinstance(token, str):
+            raise ResponseError("Egnyte locked a file and gave no token for it.")
+        return cls(area, where, token, seconds if isinstance(seconds, int) else None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} for {self.seconds} s>"
+
+    def release(self) -> None:
+        """Unlock the file."""
+        self._area._run(self._release())
+
+    async def arelease(self) -> None:
+        await self._area._arun(self._release())
+
+    def _release(self) -> Flow[None]:
+        try:
+            yield from self._area._unlock(self._where, self.token)
+        except NotFoundError:
+            # It ended, or the file was moved or deleted.
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.arelease()

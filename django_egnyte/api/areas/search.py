@@ -1,0 +1,150 @@
+"""Search by name, content and metadata. Egnyte finds a new file after a minute or more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypedDict, Unpack
+
+from django_egnyte.api.areas.base import flag, iso, milliseconds, one_of, options_of, present
+from django_egnyte.api.areas.paging import Listing, Paged, Paging
+from django_egnyte.api.areas.records import Record
+from django_egnyte.api.paths import clean_path
+
+V1 = "/pubapi/v1/search"
+V2 = "/pubapi/v2/search"
+# The SDKs differ on what a page may hold; each of them allows 20.
+PAGING = Paging("results", size=20, largest=100, total="total_count", more="hasMore")
+OPERATORS = (
+    "EQUALS",
+    "GREATER_THAN",
+    "LESS_THAN",
+    "BETWEEN",
+    "IN",
+    "HAS_KEY",
+    "HAS_NOT_KEY",
+    "CONTAINS",
+    "SUB_SET",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Record):
+    """A file or a folder that was found. `type` is a media type; `snippet` is plain text."""
+
+    name: str
+    path: str
+    is_folder: bool = False
+    type: str | None = None
+    size: int | None = None
+    entry_id: str | None = None
+    group_id: str | None = None
+    last_modified: datetime | None = None
+    uploaded_by: str | None = None
+    uploaded_by_username: str | None = None
+    num_versions: int | None = None
+    snippet: str | None = None
+    snippet_html: str | None = None
+    score: float | None = None
+    custom_properties: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A condition on metadata: `Where("invoice", "amount", "GREATER_THAN", 100)`.
+
+    `value` is a sequence for IN and SUB_SET, a pair for BETWEEN, and absent for HAS_KEY and
+    HAS_NOT_KEY. ValueError for an operator that Egnyte has not.
+    """
+
+    namespace: str
+    key: str
+    operator: str
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        one_of("operator", self.operator, OPERATORS)
+
+    def as_json(self) -> dict[str, Any]:
+        said = {"namespace": self.namespace, "key": self.key, "operator": self.operator}
+        if self.operator == "BETWEEN":
+            start, end = self.value
+            return {**said, "range": {"start": start, "end": end}}
+        if self.operator in ("IN", "SUB_SET"):
+            return {**said, "values": list(self.value)}
+        return said if self.value is None else {**said, "value": self.value}
+
+
+class SearchOptions(TypedDict, total=False):
+    """What narrows and orders a search. `folder` is where to look; times are aware."""
+
+    folder: str | None
+    kind: Literal["FILE", "FOLDER"] | None
+    modified_after: datetime | None
+    modified_before: datetime | None
+    uploaded_after: datetime | None
+    uploaded_before: datetime | None
+    sort_by: Literal["last_modified", "size", "name", "score"] | None
+    descending: bool | None
+    snippets: bool | None
+    page_size: int | None
+
+
+class Search(Paged):
+    """`client.search("report")`, and `client.search.with_metadata(where=[...])`."""
+
+    __slots__ = ()
+    scope = "Egnyte.filesystem"
+
+    def __call__(self, query: str, **options: Unpack[SearchOptions]) -> Listing[Hit]:
+        """Files and folders for `query`. ValueError unless it has 3 to 100 characters."""
+        params = {"query": _query(query), **_params(options, iso)}
+        if "snippet_requested" in params:
+            params["snippet_requested"] = flag(params["snippet_requested"])
+        return self._listing(V1, PAGING, Hit.of, params, page_size=options.get("page_size"))
+
+    def with_metadata(
+        self,
+        query: str | None = None,
+        *,
+        where: Sequence[Where] = (),
+        **options: Unpack[SearchOptions],
+    ) -> Listing[Hit]:
+        """Files and folders whose metadata meet each condition, with `query` or without one."""
+        if query is None and not where:
+            raise ValueError("a query or a condition is needed")
+        conditions = [condition.as_json() for condition in where] or None
+        body = {
+            **present(query=None if query is None else _query(query), custom_metadata=conditions),
+            **_params(options, milliseconds),
+        }
+        size = options.get("page_size")
+        return self._listing(V2, PAGING, Hit.of, body, page_size=size, body=True)
+
+
+def _query(text: str) -> str:
+    if not 3 <= len(text.strip()) <= 100:
+        raise ValueError("a search needs 3 to 100 characters")
+    return text
+
+
+def _params(options: SearchOptions, time: Callable[[datetime], Any]) -> dict[str, Any]:
+    said = options_of(SearchOptions, options)
+    said.pop("page_size", None)
+    for name in ("modified_after", "modified_before", "uploaded_after", "uploaded_before"):
+        if name in said:
+            said[name] = time(said[name])
+    if "folder" in said:
+        # A slash at its end, and Egnyte finds nothing.
+        said["folder"] = clean_path(said["folder"])
+    descending = said.pop("descending", None)
+    return present(
+        type=one_of("kind", said.pop("kind", None), ("FILE", "FOLDER")),
+        sort_direction=None if descending is None else _DIRECTIONS[descending],
+        snippet_requested=said.pop("snippets", None),
+        **said,
+    )
+
+
+_DIRECTIONS = {False: "ascending", True: "descending"}

@@ -1,0 +1,273 @@
+"""Files on their way down: read, and checked against what Egnyte says of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+from django_egnyte import http
+from django_egnyte.api import checksums, flows
+from django_egnyte.api.entries import File, moment_of
+from django_egnyte.exceptions import EgnyteError, ResponseError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    import requests
+
+
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)", re.ASCII).fullmatch
+
+
+class Download(io.RawIOBase):
+    """A file that is being read from Egnyte: a binary file for reading, which cannot seek.
+
+    Give it to Django's `FileResponse` or `File`, to `shutil.copyfileobj`, or read it yourself.
+    Iteration gives its pieces as they come, not lines. It is a context manager; `close` ends it
+    early. `file` is what the answer's headers say of the file, `content_type` its media type,
+    `name` its path at Egnyte.
+
+    Reading raises ResponseError for a file that is cut off, or whose checksum is not what Egnyte
+    said. The last piece is held back until that is known, so a wrong file never looks complete.
+    """
+
+    def __init__(self, path: str, response: requests.Response) -> None:
+        self._response = response
+        self._source = http.iter_body(response)
+        self._rest = memoryview(b"")
+        self._held = b""
+        self._received = 0
+        """The bytes that came, a piece that is held back included."""
+        self._is_broken = False
+        """Whether the connection broke, and was not made anew."""
+        headers = response.headers
+        length = headers.get("Content-Length", "")
+        plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
+        self.name = path
+        self.content_type: str = headers.get("Content-Type", "application/octet-stream")
+        self.file = File(
+            name=path.rpartition("/")[2],
+            path=path,
+            size=int(length) if plain and length.isdecimal() and len(length) < 19 else None,
+            checksum=checksums.known(headers.get("X-Sha512-Checksum")),
+            entry_id=_entry_id(response),
+            last_modified=moment_of(headers.get("Last-Modified")),
+        )
+        self._digest = checksums.Digest(self.file.checksum)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.file.path!r}>"
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Stop reading. What did not come yet is lost; the connection is given up."""
+        if not self.closed:
+            self._response.close()
+        super().close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read1():
+            yield piece
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next `size` bytes, fewer only at the end; without a size, all that are left."""
+        pieces: list[bytes] = []
+        missing = -1 if size is None else size
+        while missing and (piece := self.read1(missing)):
+            pieces.append(piece)
+            missing -= len(piece) if missing > 0 else 0
+        return b"".join(pieces)
+
+    def read1(self, size: int = -1) -> bytes:
+        """At most `size` bytes, as they come; none at the end."""
+        if self.closed:
+            raise ValueError("The download is closed.")
+        if not self._rest and size:
+            self._rest = memoryview(self._following())
+        taken = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(taken) :]
+        return bytes(taken)
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _following(self) -> bytes:
+        """The next piece; the last one only when all are known to be right."""
+        if self._is_broken:
+            raise ResponseError("The connection broke before the file was complete.")
+        self._is_broken = True
+        for piece in self._source:
+            self._digest.update(piece)
+            self._received += len(piece)
+            ready, self._held = self._held, piece
+            if ready:
+                self._is_broken = False
+                return ready
+        self._is_broken = False
+        last, self._held = self._held, b""
+        if self.file.checksum not in (None, self._digest.text()):
+            raise ResponseError(
+                "The file that came is not the one that Egnyte has: its checksum differs."
+            )
+        return last
+
+    @property
+    def _can_resume(self) -> bool:
+        """Whether the rest of the same version can be asked for."""
+        return self.file.entry_id is not None and self._received < (self.file.size or 0)
+
+    def _resume(self, response: requests.Response) -> None:
+        """Go on with the answer to a request for what is behind what came.
+
+        ResponseError if it is of another version, or of another part.
+        """
+        found = _RANGE(response.headers.get("Content-Range", ""))
+        version = _entry_id(response)
+        if (
+            found is None
+            or int(found[1]) != self._received
+            or version
+            not in (
+                None,
+                self.file.entry_id,
+            )
+        ):
+            response.close()
+            raise ResponseError("Egnyte did not go on with the same version of the file.")
+        self._response.close()
+        self._response, self._source = response, http.iter_body(response)
+        self._is_broken = False
+
+    def write_to(self, to: IO[bytes]) -> File:
+        """Write everything to a binary file. Returns the file with the size and the checksum of
+        what was written. After an error a file that can seek ends where it stood before: what
+        was behind that is gone, too, or old and new together could look complete."""
+        start = position_of(to)
+        try:
+            self._pump(to)
+        except BaseException:
+            if start is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    to.seek(start)
+                    to.truncate()
+            raise
+        finally:
+            self.close()
+        return self._written()
+
+    def _pump(
+        self, to: IO[bytes], progress: Callable[[int, int | None], object] | None = None
+    ) -> None:
+        """Write what comes to a binary file, and tell how far it is."""
+        for piece in self:
+            _write(to, piece)
+            if progress is not None:
+                progress(self._received - len(self._held), self.file.size)
+
+    def _written(self) -> File:
+        """The file, with the size and the checksum of what came."""
+        return dataclasses.replace(self.file, size=self._received, checksum=self._digest.text())
+
+    def read_all(self, max_bytes: int) -> bytes:
+        """All of it. ResponseError if it has more than `max_bytes`."""
+        with self:
+            known = self.file.size or 0
+            content = self.read(max_bytes + 1) if known <= max_bytes else b""
+        if max(known, len(content)) > max_bytes:
+            raise ResponseError(
+                f"The file has more than {max_bytes:,} bytes.",
+                hint="Give download() a file to write to, or use open().",
+            )
+        return content
+
+
+class AsyncDownload:
+    """A `Download` for `async for` and `async with`: its pieces are read in another thread."""
+
+    __slots__ = ("_download",)
+
+    def __init__(self, download: Download) -> None:
+        self._download = download
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.file.path!r}>"
+
+    @property
+    def file(self) -> File:
+        return self._download.file
+
+    @property
+    def content_type(self) -> str:
+        return self._download.content_type
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await flows.in_pool(self._download.close)
+
+    def close(self) -> None:
+        """For Django, which closes what a response streams. Does not wait for anything."""
+        self._download.close()
+
+    async def read(self, size: int = -1) -> bytes:
+        """As `Download.read`."""
+        return await flows.in_pool(self._download.read, size)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await flows.in_pool(self._download.read1):
+            yield piece
+
+
+def require_binary(to: Any) -> None:
+    """Raise TypeError for what cannot take a download: a path, or a file that takes text."""
+    if not hasattr(to, "write") or isinstance(to, io.TextIOBase):
+        raise TypeError(
+            f'download() writes to a binary file, and not to {type(to).__name__}: open(..., "wb")'
+        )
+
+
+def position_of(file: Any) -> int | None:
+    """Where a file stands; None if it cannot come back there."""
+    try:
+        if hasattr(file, "seekable") and not file.seekable():
+            return None
+        position: int = file.tell()
+        file.seek(position)
+        return position
+    except (OSError, AttributeError, ValueError):
+        return None
+
+
+def _entry_id(response: requests.Response) -> str | None:
+    """The version. Egnyte sends it without the quotes that HTTP asks for."""
+    return response.headers.get("ETag", "").removeprefix("W/").strip('"') or None
+
+
+def _write(to: Any, piece: bytes) -> None:
+    """All of it: a file without a buffer, a pipe say, may take less at a time."""
+    view = memoryview(piece)
+    while view:
+        written = to.write(view)
+        if written is None and not isinstance(to, io.RawIOBase):
+            return  # many objects with a write() return nothing
+        if not written:
+            raise EgnyteError("The file to download to takes no more.")
+        view = view[written:]
