@@ -297,7 +297,7 @@ def _one_line(text: str) -> str:
 
 
 def _details_of(response: requests.Response) -> tuple[str | None, str]:
-    if getattr(response, "_content_consumed", False):
+    if isinstance(response._content, bytes):
         return error_details(response.content)
     # A streamed answer: read no more of it than an error needs, and wait no longer.
     return error_details(http.read(response, _ERROR_BYTES, _ERROR_SECONDS))

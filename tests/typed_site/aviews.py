@@ -30,6 +30,7 @@ async def download(request: EgnyteHttpRequest, path: str) -> StreamingHttpRespon
     download = await client.files.aopen(f"/{path}")
     assert_type(download, AsyncDownload)
     assert_type(download.file, File)
+    assert_type(await download.read(0), bytes)
     return StreamingHttpResponse(download, content_type=download.content_type)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from django_egnyte.api import Connection, Credentials, EgnyteClient
+from django_egnyte.api import Connection, Credentials, EgnyteClient, Source
 from django_egnyte.secret import Secret
 
 
@@ -36,7 +36,7 @@ class BorrowedToken(Connection):
         self.seen.append(status)
 
 
-def client_on(connection: Connection) -> EgnyteClient:
-    client = EgnyteClient(connection)
+def client_on(source: Source) -> EgnyteClient:
+    client = EgnyteClient(source)
     assert_type(client.act_as(email="boss@acme.example"), EgnyteClient)
     return client

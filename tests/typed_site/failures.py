@@ -36,6 +36,7 @@ from django_egnyte.exceptions import (
     StateError,
     TokenConflictError,
     TokenExpiredError,
+    TokenUse,
     TooLargeError,
     TooManyFailuresError,
     UnauthorizedError,
@@ -95,7 +96,10 @@ def report(error: EgnyteError) -> dict[str, object]:
     assert_type(error.code, str | None)
     assert_type(error.hint, str)
     assert_type(error.host, str | None)
+    assert_type(error.used, TokenUse | None)
     return {
+        "path": error.path if isinstance(error, APIError) else None,
+        "account": error.used.account_id if error.used is not None else None,
         "status": error.status,
         "code": error.code,
         "hint": error.hint,

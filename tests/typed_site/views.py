@@ -123,6 +123,7 @@ def archive(request: EgnyteHttpRequest) -> HttpResponse:
 def read_twice(files: Files, path: str, target: IO[bytes]) -> File:
     """Look at its beginning, if it is short, and then write it to a file."""
     with files.open(path) as download:
+        assert_type(download.read1(1), bytes)
         assert_type(download.read_all(max_bytes=1024), bytes)
     download = files.open(path)
     try:
