@@ -15,7 +15,7 @@ from rest_framework.views import exception_handler as default_handler
 from rest_framework.views import set_rollback
 
 from ..access import RequestClient, connect_url, settle_again
-from ..callers import page_of
+from ..callers import page_behind
 from ..exceptions import (
     BadRequestError,
     ConflictError,
@@ -54,8 +54,9 @@ class EgnyteNotLinked(exceptions.APIException):
         scopes: Sequence[str] = (),
         error: str = "egnyte_not_linked",
     ) -> None:
+        # Not to the view itself: a browser that comes back to it has no token to show.
         url = connect_url(
-            next_path=page_of(request), domain=domain, scopes=scopes, user=request.user
+            next_path=page_behind(request), domain=domain, scopes=scopes, user=request.user
         )
         # After the constructor, which would make each value an ErrorDetail of its own.
         super().__init__(code=error)
