@@ -138,6 +138,7 @@ def test_an_implicit_answer_is_awaited_for_longer_and_by_its_own_page(
     given = begin(browser, flow="implicit")
     (cookie,) = browser.attempts
     assert (cookie["path"], cookie["max-age"]) == (IMPLICIT, state.LATE_TOKEN)
+    assert browser.kept[(state.INDEX, CONNECT)]["max-age"] == state.LATE_TOKEN
     at(monkeypatch, STATE_LIFETIME + 1)
     sent = browser.sends(IMPLICIT)
     assert state.recall(sent, given, user="7", late=True).flow == "implicit"
