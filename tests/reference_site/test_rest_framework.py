@@ -17,6 +17,7 @@ from django_egnyte.pytest_plugin import link_account
 from django_egnyte.scopes import read
 from django_egnyte.tasks import refresh_accounts
 from tests import walk
+from tests.users import another_user
 
 from . import api
 
@@ -150,9 +151,13 @@ def test_a_users_account_is_found_by_a_token_alone(
 
 
 def test_another_users_account_is_not(
-    client: Client, egnyte_sandbox: Any, bearer: dict[str, str], django_user_model: Any
+    client: Client,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    django_user_model: Any,
+    django_username_field: str,
 ) -> None:
-    other = django_user_model.objects.create(username="other")
+    other = another_user(django_user_model, django_username_field)
     theirs = link_account(egnyte_sandbox, other, username="bdoe")
     response = client.get(f"/api/chosen/{theirs.pk}/", headers=bearer)
     assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
