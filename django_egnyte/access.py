@@ -13,11 +13,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
-from django.views.decorators.debug import sensitive_variables
 
 from . import callers, gateway
 from .api import Connection, Credentials, EgnyteClient
@@ -33,8 +31,8 @@ from .exceptions import (
 )
 from .models import EgnyteAccount
 from .scopes import sign
-from .services.refresh import refresh, request_refresh
-from .services.transactions import alias, in_callers_transaction
+from .services.refresh import can_refresh, refresh, request_refresh
+from .services.transactions import in_callers_transaction
 from .services.validate import note_use
 from .services.verdict import suspect
 from .signals import api_called
@@ -53,7 +51,7 @@ class Unsettled(NamedTuple):
     """A token whose refusal was met in a caller's transaction, which may be rolled back."""
 
     pk: int
-    token_version: int
+    token_id: int
     acting: bool
 
 
@@ -74,7 +72,7 @@ class AccountConnection:
     def __init__(self, account: EgnyteAccount) -> None:
         self.account = account
         self.unsettled: Unsettled | None = None
-        self._replaced = 0
+        self._replaced: int | None = None
         self.host = account.domain
         # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
         try:
@@ -85,7 +83,6 @@ class AccountConnection:
         self.max_retries = conf.max_retries
         self.max_throttle_wait = conf.max_throttle_wait
 
-    @sensitive_variables()
     def credentials(self) -> Credentials:
         """The token to use, refreshed first if it has expired.
 
@@ -98,32 +95,36 @@ class AccountConnection:
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.base_url = self.base_url or gateway.base_url(self.host)
-        expires_at = account.expires_at
-        if expires_at is not None and expires_at <= timezone.now() and account.refresh_fingerprint:
+        token = account.token
+        if token is not None and token.is_expired and token.refresh_fingerprint:
             self._refresh()
-            account = self.account
-        return Credentials(account.access_token, account.token_version)
+        return self._current()
 
-    @sensitive_variables()
     def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
-        current = EgnyteAccount.objects.using(alias()).filter(pk=self.account.pk).first()
+        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
         if current is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.account = current
-        if current.token_version != used.version and current.is_live:
-            return Credentials(current.access_token, current.token_version)
+        if current.token is None:
+            return None
+        if current.token_id != used.token_id:
+            return self._current()
         # Once a call: a token that is refused right after a refresh is not refreshed again.
-        if current.refresh_fingerprint and not acting and used.version != self._replaced:
-            try:
-                self._refresh()
-            except InvalidGrantError:
-                return None
-            return Credentials(self.account.access_token, self.account.token_version)
-        if current.is_live:
-            self._note_transaction(acting=acting)
-            _suspect(current, acting=acting)
+        if can_refresh(current.token) and not acting and used.token_id != self._replaced:
+            self._refresh()
+            return self._current()
+        self._suspect(acting=acting)
         return None
+
+    def _current(self) -> Credentials:
+        account = self.account
+        assert account.token_id is not None
+        return Credentials(account.opened_token().access_token, account.token_id)
+
+    def _suspect(self, *, acting: bool) -> None:
+        self._note_transaction(acting=acting)
+        _suspect(self.account, acting=acting)
 
     def accepted(self, used: Credentials) -> None:
         note_use(self.account)
@@ -164,14 +165,22 @@ class AccountConnection:
                 host=self.host,
                 hint="Try again soon: a worker refreshes it.",
             )
-        self.account = refresh(self.account, actor="client")
-        self._replaced = self.account.token_version
+        try:
+            self.account = refresh(self.account, actor="client")
+        except InvalidGrantError:
+            # Egnyte refuses the refresh token. A worker finds out about the access token.
+            self._suspect(acting=False)
+            raise UnauthorizedError(
+                "Egnyte refuses the refresh token, and the access token has expired or is refused.",
+                host=self.host,
+            ) from None
+        self._replaced = self.account.token_id
 
     def _note_transaction(self, *, acting: bool) -> bool:
         if not in_callers_transaction():
             return False
         account = self.account
-        self.unsettled = Unsettled(account.pk, account.token_version, acting)
+        self.unsettled = Unsettled(account.pk, account.token_id or 0, acting)
         return True
 
 
@@ -280,8 +289,10 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
 
     A default that is dead is not replaced by another: that could be another company's files.
     """
-    candidates = EgnyteAccount.objects.for_user(user).filter(
-        Q(is_default=True) | Q(status__in=LIVE)
+    candidates = (
+        EgnyteAccount.objects.with_token()
+        .for_user(user)
+        .filter(Q(is_default=True) | Q(status__in=LIVE))
     )
     return candidates.order_by("-is_default", "pk").first()
 
@@ -291,12 +302,8 @@ def settle_again(error: EgnyteError) -> None:
     unsettled: Unsettled | None = getattr(error, "_egnyte_unsettled", None)
     if unsettled is None or in_callers_transaction():
         return
-    account = (
-        EgnyteAccount.objects.using(alias())
-        .live()
-        .filter(pk=unsettled.pk, token_version=unsettled.token_version)
-        .first()
-    )
+    accounts = EgnyteAccount.objects.live().filter(pk=unsettled.pk, token=unsettled.token_id)
+    account = accounts.first()
     if account is None:
         return
     if isinstance(error, TokenExpiredError):
@@ -308,7 +315,7 @@ def settle_again(error: EgnyteError) -> None:
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     """Tell the user on the next page, once for each end of an account, that it must be renewed."""
     session = getattr(request, "session", None)
-    mark = f"{account.pk}:{account.token_version}"
+    mark = f"{account.pk}:{account.connected_at.timestamp():.0f}"
     if session is None or session.get(TOLD_KEY) == mark:
         return
     session[TOLD_KEY] = mark

@@ -36,7 +36,7 @@ def _watch_deletions(sender: Any, **kwargs: Any) -> None:
     """
     if _is_account(sender):
         pre_delete.connect(
-            _queue_deleted, sender=sender, dispatch_uid="django_egnyte.queue_deleted"
+            _before_deletion, sender=sender, dispatch_uid="django_egnyte.before_deletion"
         )
 
 
@@ -45,9 +45,9 @@ def _is_account(model: Any) -> bool:
     return concrete is not None and concrete._meta.label_lower == "django_egnyte.egnyteaccount"
 
 
-def _queue_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+def _before_deletion(sender: Any, instance: Any, origin: Any = None, **kwargs: Any) -> None:
     if not _is_account(sender):
         return  # A connection outlives a migration's model, whose id another may have later.
-    from .services.disconnect import queue_deleted
+    from .services.disconnect import before_deletion
 
-    queue_deleted(instance, using=using)
+    before_deletion(instance, origin=origin)

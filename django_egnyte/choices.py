@@ -29,11 +29,42 @@ class Status(TextChoices):
 LIVE = (Status.ACTIVE, Status.SUSPECT)
 
 
+class Release(TextChoices):
+    """Why a grant is to be revoked at Egnyte."""
+
+    ARRIVED = "arrived", _("Not linked yet")
+    FAILED = "failed", _("Linking failed")
+    RELINKED = "relinked", _("Replaced by a new connection")
+    DISCONNECTED = "disconnected", _("Disconnected")
+    REVOKED = "revoked", _("Revoked by this site")
+    DEAD = "dead", _("Refused by Egnyte")
+    FORGOTTEN = "forgotten", _("Its account was deleted unnoticed")
+
+
+class LeasedFor(TextChoices):
+    """What the holder of a grant's lease does with Egnyte."""
+
+    REFRESH = "refresh", _("Refresh")
+    VERDICT = "verdict", _("Verdict")
+    REVOKE = "revoke", _("Revocation")
+
+
+class Purpose(TextChoices):
+    """What a request to the token endpoint was for."""
+
+    LINK = "link", _("Linking")
+    IMPLICIT = "implicit", _("Linking with a token from the browser")
+    REFRESH = "refresh", _("Refreshing")
+    REVOKE = "revoke", _("Refreshing in order to revoke")
+    PROOF = "proof", _("Checking the API key")
+
+
 class EventKind(TextChoices):
     """What an ``AccountEvent`` records."""
 
     CONNECTED = "connected", _("Connected")
     RECONNECTED = "reconnected", _("Reconnected")
+    REASSIGNED = "reassigned", _("Given to another user")
     DISCONNECTED = "disconnected", _("Disconnected")
     REFRESHED = "refreshed", _("Token refreshed")
     REFRESH_REFUSED = "refresh_refused", _("Refresh token refused")

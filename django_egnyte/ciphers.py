@@ -1,6 +1,7 @@
 """How tokens are sealed: the interface a site may implement, and the default.
 
-A cipher is made with the site's keys, newest first, and is asked three things. ``context`` names
+A cipher is made with the site's keys, newest first, and is asked three things. Keys and plain
+texts are ``Secret``: no error report shows them. ``context`` names
 the one place (field, account, host, user) that a sealed text belongs to; a text moved elsewhere
 must not open.
 """
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .exceptions import DecryptionError
+from .secret import Secret
 
 SHORTEST_KEY = 32
 
@@ -27,13 +29,13 @@ class Cipher(Protocol):
     ``ValueError`` from the constructor means that the keys cannot be used.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None: ...
+    def __init__(self, keys: Sequence[Secret]) -> None: ...
 
-    def seal(self, plaintext: str, context: str) -> str:
+    def seal(self, plaintext: Secret, context: str) -> str:
         """Seal with the newest key."""
         ...
 
-    def open(self, sealed: str, context: str) -> str:
+    def open(self, sealed: str, context: str) -> Secret:
         """Open with whichever key fits; ``DecryptionError`` when none does."""
         ...
 
@@ -48,28 +50,27 @@ class FernetCipher:
     Each context has a Fernet key of its own, derived with HKDF (RFC 5869) from the site's key.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        given: Sequence[object] = keys
-        if not given or not all(isinstance(key, str) and key for key in given):
+    def __init__(self, keys: Sequence[Secret]) -> None:
+        if not keys or not all(keys):
             raise ValueError("FernetCipher needs at least one key, and none of them empty.")
-        if len(keys[0]) < SHORTEST_KEY:
+        if len(keys[0].reveal()) < SHORTEST_KEY:
             raise ValueError(f"The newest key is shorter than {SHORTEST_KEY} characters.")
         self._keys = {_key_id(key): key for key in reversed(keys)}
         self._newest = _key_id(keys[0])
 
-    def seal(self, plaintext: str, context: str) -> str:
+    def seal(self, plaintext: Secret, context: str) -> str:
         """Seal with the newest key."""
         fernet = _fernet(self._keys[self._newest], context)
-        return f"{fernet.encrypt(plaintext.encode()).decode()}.{self._newest}"
+        return f"{fernet.encrypt(plaintext.reveal().encode()).decode()}.{self._newest}"
 
-    def open(self, sealed: str, context: str) -> str:
+    def open(self, sealed: str, context: str) -> Secret:
         """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
         token, key_id = _split(sealed)
         key = self._keys.get(key_id)
         if key is None:
             raise DecryptionError("No configured key seals with the id that this value names.")
         try:
-            return _fernet(key, context).decrypt(token.encode()).decode()
+            return Secret(_fernet(key, context).decrypt(token.encode()).decode())
         except (InvalidToken, ValueError):
             raise DecryptionError(
                 "This value does not open: it was changed, or moved from elsewhere."
@@ -89,15 +90,17 @@ def _split(sealed: str) -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _key_id(key: str) -> str:
+def _key_id(key: Secret) -> str:
     return _derive(key, b"django-egnyte key id", 4).hex()
 
 
 @functools.lru_cache(maxsize=1024)
-def _fernet(key: str, context: str) -> Fernet:
-    derived = _derive(key, b"django-egnyte token\x00" + context.encode(), 32)
-    return Fernet(base64.urlsafe_b64encode(derived))
+def _fernet(key: Secret, context: str) -> Fernet:
+    # No variable holds the derived key: an error report may read this frame.
+    return Fernet(
+        base64.urlsafe_b64encode(_derive(key, b"django-egnyte token\x00" + context.encode(), 32))
+    )
 
 
-def _derive(key: str, info: bytes, length: int) -> bytes:
-    return HKDF(SHA256(), length, salt=None, info=info).derive(key.encode())
+def _derive(key: Secret, info: bytes, length: int) -> bytes:
+    return HKDF(SHA256(), length, salt=None, info=info).derive(key.reveal().encode())

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# Seconds. The order matters and is checked by a test: whatever chain of calls a worker begins must
-# end before the worker is told to stop, or the token that it brings is lost; the worker must end
-# before its lease; and a lease should be short, since a killed worker's holds its account up.
-TOKEN_DEADLINE = 45
+from .secret import Secret
+
+# Seconds. Their order matters, and a test checks it: a chain of calls must end before the worker is
+# told to stop, or the token that it brings is lost, and the worker must end before its lease.
+TOKEN_DEADLINE = 30
 # A token call's last wait may begin at its deadline. No wait is longer than the deadline.
 LONGEST_TOKEN_CALL = 2 * TOKEN_DEADLINE
-# Under the lease: a refresh, and userinfo after its refusal, or the end of a token that the
-# database did not take. Before it, a validation asks userinfo, and the revoker asks two things.
-LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE
+PROBE_DEADLINE = 10
+# The key's proof asks up to three accounts, or the token endpoint.
+LONGEST_PROOF = 3 * PROBE_DEADLINE
+# Under the lease: a refresh, userinfo after its refusal, and the key's proof.
+LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE + LONGEST_PROOF
 LONGEST_VALIDATION = TOKEN_DEADLINE + LONGEST_REFRESH
-LONGEST_REVOCATION = 2 * TOKEN_DEADLINE + LONGEST_REFRESH
 
 TASK_SOFT_TIME_LIMIT = LONGEST_VALIDATION + 10
 TASK_TIME_LIMIT = TASK_SOFT_TIME_LIMIT + 20
 LEASE = TASK_TIME_LIMIT + 10
 IN_FLIGHT = 15 * 60
+# How long a write of a token that has just arrived is tried again.
+WRITE_PATIENCE = 10
 
 # A pass begins nothing after its slice, and what it began by then ends before it is told to stop.
 SWEEP_SLICE = 120
 REVOKE_SLICE = 60
 SWEEP_SOFT_TIME_LIMIT = 290
 SWEEP_TIME_LIMIT = 300
-# How long a revoker has a token for itself.
-CLAIM = 300
 
 STATE_LIFETIME = 10 * 60
 STATES_AT_MOST = 5
 FAILURES_PER_HOUR = 5
 
 
-def _in_order(name: str, value: object) -> Sequence[str]:
+def _in_order(name: str, value: object) -> Sequence[Any]:
     """A list whose first entry counts. The order of a set differs between processes."""
     if not isinstance(value, list | tuple):
         raise ImproperlyConfigured(f"{name} must be a list: its order counts.")
     return list(value)
+
+
+def _secret(key: object) -> Secret:
+    return Secret(key if isinstance(key, str) else "")
 
 
 class Settings:
@@ -56,9 +63,9 @@ class Settings:
         return str(value)
 
     @property
-    def client_secret(self) -> str:
+    def client_secret(self) -> Secret:
         """Empty for keys registered before January 2015, which have none."""
-        return str(getattr(settings, "EGNYTE_CLIENT_SECRET", "") or "")
+        return Secret(str(getattr(settings, "EGNYTE_CLIENT_SECRET", "") or ""))
 
     @property
     def flow(self) -> str:
@@ -101,11 +108,14 @@ class Settings:
         return paths
 
     @property
-    def encryption_keys(self) -> Sequence[str]:
-        keys = getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None)
-        if keys is None:
-            return [str(settings.SECRET_KEY), *map(str, settings.SECRET_KEY_FALLBACKS)]
-        return _in_order("EGNYTE_ENCRYPTION_KEYS", keys)
+    def encryption_keys(self) -> Sequence[Secret]:
+        """The newest first. An entry that is no text becomes an empty secret."""
+        if getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None) is None:
+            return [
+                Secret(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+            ]
+        keys: Any = getattr(settings, "EGNYTE_ENCRYPTION_KEYS")  # noqa: B009
+        return [*map(_secret, _in_order("EGNYTE_ENCRYPTION_KEYS", keys))]
 
     @property
     def timeout(self) -> tuple[float, float]:
@@ -128,6 +138,12 @@ class Settings:
     @property
     def refresh_before(self) -> timedelta:
         value: timedelta = getattr(settings, "EGNYTE_REFRESH_BEFORE", timedelta(days=7))
+        return value
+
+    @property
+    def revoke_inactive_after(self) -> timedelta | None:
+        """How long a deactivated user's account stays linked without being used."""
+        value: timedelta | None = getattr(settings, "EGNYTE_REVOKE_INACTIVE_AFTER", None)
         return value
 
     @property

@@ -17,6 +17,7 @@ from django.core.signing import BadSignature
 from django.utils.encoding import force_bytes
 
 from .exceptions import DecryptionError
+from .secret import Secret
 
 if TYPE_CHECKING:
     from django_cryptography.utils.crypto import FernetBytes
@@ -34,7 +35,7 @@ class DjangoCryptographyCipher:
     ``encrypt()`` field is not used, since that unpickles what it decrypts.
     """
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[Secret]) -> None:
         try:
             from django_cryptography.conf import CryptographyConf
             from django_cryptography.utils.crypto import pbkdf2
@@ -43,17 +44,23 @@ class DjangoCryptographyCipher:
                 "DjangoCryptographyCipher needs: pip install 'django-egnyte[django-cryptography]'"
             ) from error
         site = CryptographyConf()
-        masters = [force_bytes(site.KEY)]
-        masters += [pbkdf2(key, site.SALT, ITERATIONS, digest=site.DIGEST) for key in keys]
+        # As text, one character a byte: what holds the keys must not show them.
+        masters = [Secret(force_bytes(site.KEY).decode("latin-1"))]
+        masters += [
+            Secret(
+                pbkdf2(key.reveal(), site.SALT, ITERATIONS, digest=site.DIGEST).decode("latin-1")
+            )
+            for key in keys
+        ]
         self._keys = {_derive(key, "key id", 4).hex(): key for key in reversed(masters)}
         self._newest = _derive(masters[0], "key id", 4).hex()
 
-    def seal(self, plaintext: str, context: str) -> str:
+    def seal(self, plaintext: Secret, context: str) -> str:
         """Seal with ``CRYPTOGRAPHY_KEY``."""
-        sealed = _fernet(self._keys[self._newest], context).encrypt(plaintext.encode())
+        sealed = _fernet(self._keys[self._newest], context).encrypt(plaintext.reveal().encode())
         return f"{FORM}.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
 
-    def open(self, sealed: str, context: str) -> str:
+    def open(self, sealed: str, context: str) -> Secret:
         """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
         from django_cryptography.utils.crypto import InvalidToken
 
@@ -61,10 +68,11 @@ class DjangoCryptographyCipher:
         if key_id not in self._keys:
             raise DecryptionError("No configured key seals with the id that this value names.")
         try:
-            opened: bytes = _fernet(self._keys[key_id], context).decrypt(
-                base64.urlsafe_b64decode(text)
+            return Secret(
+                _fernet(self._keys[key_id], context)
+                .decrypt(base64.urlsafe_b64decode(text))
+                .decode()
             )
-            return opened.decode()
         except (BadSignature, InvalidToken, binascii.Error, ValueError):
             raise DecryptionError(
                 "This value does not open: it was changed, or moved from elsewhere."
@@ -83,17 +91,18 @@ def _split(sealed: str) -> tuple[str, str]:
     return key_id, text
 
 
-def _fernet(master: bytes, context: str) -> FernetBytes:
+def _fernet(master: Secret, context: str) -> FernetBytes:
     from django_cryptography.core.signing import FernetSigner
     from django_cryptography.utils.crypto import FernetBytes
 
     # Separate keys to sign and to encrypt, of the one place that the value belongs to.
-    key = _derive(master, f"token\x00{context}", 64)
-    signer = FernetSigner(key[:32])
+    purpose = f"token\x00{context}"
+    # No variable holds a derived key: an error report may read this frame.
+    signer = FernetSigner(_derive(master, purpose, 64)[:32])
     # Its own signer does not fit its annotation.
-    return FernetBytes(key[32:], signer)  # pyright: ignore[reportArgumentType]
+    return FernetBytes(_derive(master, purpose, 64)[32:], signer)  # pyright: ignore[reportArgumentType]
 
 
-def _derive(master: bytes, purpose: str, length: int) -> bytes:
+def _derive(master: Secret, purpose: str, length: int) -> bytes:
     info = f"django-egnyte {purpose}".encode()
-    return HKDF(SHA256(), length, salt=None, info=info).derive(master)
+    return HKDF(SHA256(), length, salt=None, info=info).derive(master.reveal().encode("latin-1"))

@@ -99,9 +99,13 @@ class RateLimitedError(EgnyteError):
 
 
 class TokenExpiredError(EgnyteError):
-    """The access token has expired and its refresh is on the way: try again soon."""
+    """The access token has expired and is not replaced yet: try again in `retry_after` seconds."""
 
     retryable = True
+
+    def __init__(self, message: str = "", *, retry_after: float = 5.0, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
 
 
 class ResponseError(EgnyteError):

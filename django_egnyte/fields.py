@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldError, ImproperlyConfigured
-from django.core.serializers.base import DeserializationError
 from django.db import models
-from django.db.models.query_utils import DeferredAttribute
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
 from .ciphers import Cipher
 from .conf import conf
 from .exceptions import DecryptionError
+from .secret import Secret
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,7 +25,7 @@ else:
 
 
 class Sealed(str):
-    """A value as it stands in the database: what ``values()`` and ``dumpdata`` show."""
+    """Encrypted text, as the database holds it. Attributes, queries and fixtures show this."""
 
     __slots__ = ()
 
@@ -37,38 +33,27 @@ class Sealed(str):
         return "<sealed>"
 
 
-class HasSealContext(Protocol):
-    """A model with encrypted fields names the one place that each of its values belongs to."""
-
-    def seal_context(self, field: str) -> str: ...
-
-
 @functools.lru_cache(maxsize=8)
-@sensitive_variables()
-def _ciphers(paths: tuple[str, ...], keys: tuple[str, ...]) -> tuple[Cipher, ...]:
+def _ciphers(paths: tuple[str, ...], keys: tuple[Secret, ...]) -> tuple[Cipher, ...]:
     try:
-        # No generator: its frame would hide from Django that what it calls is sensitive.
         return tuple([import_string(path)(keys) for path in paths])
     except (ImportError, ValueError) as error:
         raise ImproperlyConfigured(f"EGNYTE_CIPHER or its keys cannot be used: {error}") from error
 
 
-@sensitive_variables()
 def ciphers() -> tuple[Cipher, ...]:
     """The configured ciphers; the first one seals. ``ImproperlyConfigured`` if one cannot."""
     return _ciphers(tuple(conf.ciphers), tuple(conf.encryption_keys))
 
 
-@sensitive_variables()
-def seal(plaintext: str, context: str) -> Sealed:
-    """Seal with the first cipher; nothing stays nothing."""
+def seal(plaintext: Secret, context: str) -> Sealed:
+    """Seal with the first cipher. An empty secret becomes an empty text."""
     return Sealed(ciphers()[0].seal(plaintext, context)) if plaintext else Sealed("")
 
 
-@sensitive_variables()
-def unseal(sealed: str, context: str) -> str:
+def unseal(sealed: str, context: str) -> Secret:
     """Open with the cipher that sealed; ``DecryptionError`` when that is not possible."""
-    return cipher_of(sealed).open(sealed, context) if sealed else ""
+    return cipher_of(sealed).open(sealed, context) if sealed else Secret()
 
 
 def cipher_of(sealed: str) -> Cipher:
@@ -88,57 +73,25 @@ def needs_reseal(sealed: str) -> bool:
     return cipher is not ciphers()[0] or cipher.needs_reseal(sealed)
 
 
-_as_stored: ContextVar[bool] = ContextVar("egnyte_as_stored", default=False)
-
-
-@contextmanager
-def as_stored() -> Iterator[None]:
-    """Within, reading an encrypted attribute gives what is stored and decrypts nothing."""
-    token = _as_stored.set(True)
-    try:
-        yield
-    finally:
-        _as_stored.reset(token)
-
-
-class _SealedAttribute(DeferredAttribute):
-    """Opens on attribute access, not when a row is loaded: one bad row breaks no list."""
-
-    def __get__(self, instance: Any, cls: Any = None) -> Any:
-        value = super().__get__(instance, cls)
-        if isinstance(value, Sealed) and not _as_stored.get():
-            return unseal(value, instance.seal_context(self.field.attname))
-        return value
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.field.attname] = value
-
-
 class EncryptedTextField(SealedTextField):
-    """Text that only the attribute shows in clear; everything else sees it sealed.
+    """Holds sealed text and shows sealed text. Only ``seal`` and ``unseal`` know the plain one.
 
-    The model, a ``SealedModel``, tells where a value belongs by ``seal_context``. The empty string
-    stays empty.
+    Anything but sealed or empty text is refused, in queries as in ``save()``.
     """
 
-    descriptor_class = _SealedAttribute
     description = "Encrypted text"
-
-    def stored(self, instance: models.Model) -> Sealed:
-        """What the database holds, or will hold, for this instance. Opens nothing."""
-        with as_stored():
-            value = getattr(instance, self.attname)
-        if isinstance(value, Sealed):
-            return value
-        if hasattr(value, "resolve_expression"):
-            raise FieldError(f"'{self.name}' is encrypted: an expression cannot be sealed.")
-        return seal(value, cast("HasSealContext", instance).seal_context(self.attname))
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | None:
         return None if value is None else Sealed(value)
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        if hasattr(value, "resolve_expression"):
+            raise FieldError(f"'{self.name}' is encrypted: an expression cannot be sealed.")
+        return value
+
     def get_prep_value(self, value: Any) -> Any:
-        if value is None or value == "" or hasattr(value, "resolve_expression"):
+        if value is None or value == "":
             return value
         if not isinstance(value, Sealed):
             raise FieldError(
@@ -161,7 +114,7 @@ class EncryptedTextField(SealedTextField):
         return super().get_lookup(lookup_name)
 
     def to_python(self, value: Any) -> Any:
-        """For deserializers only: a fixture holds sealed values, which must not be sealed twice.
+        """Recognise the sealed values of a fixture.
 
         Plain text passes here and is refused when it is saved: Django would put a value refused
         here into its message.
@@ -174,54 +127,8 @@ class EncryptedTextField(SealedTextField):
             return value
         return Sealed(value)
 
-    def value_from_object(self, obj: models.Model) -> Any:
-        return self.stored(obj)
-
-    def value_to_string(self, obj: models.Model) -> str:
-        return str(self.stored(obj))
-
     def formfield(self, *args: Any, **kwargs: Any) -> None:
         return None
-
-
-class SealedModel(models.Model):
-    """A model with encrypted fields, whose own machinery never opens them."""
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def sealed_fields(cls) -> list[EncryptedTextField]:
-        fields = cls._meta.concrete_fields
-        return [field for field in fields if isinstance(field, EncryptedTextField)]
-
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        with as_stored():
-            super().refresh_from_db(*args, **kwargs)
-
-    def seal_values(self) -> None:
-        """Replace plain text in encrypted fields by what is to be stored."""
-        for field in self.sealed_fields():
-            if field.attname in self.__dict__:
-                vars(self)[field.attname] = field.stored(self)
-
-    def _refuse_plain_text(self) -> None:
-        for field in self.sealed_fields():
-            value = self.__dict__.get(field.attname)
-            if value and not isinstance(value, Sealed):
-                raise DeserializationError(f"'{field.name}' must be a sealed value.")
-
-    # Not around save_base(), whose signals reach receivers that may use the token.
-    def _save_table(self, raw: bool = False, *args: Any, **kwargs: Any) -> bool:
-        if raw:
-            self._refuse_plain_text()
-        self.seal_values()
-        with as_stored():
-            return bool(super()._save_table(raw, *args, **kwargs))  # type: ignore[misc]
-
-    def clean_fields(self, exclude: Iterable[str] | None = None) -> None:
-        sealed = {field.name for field in self.sealed_fields()}
-        super().clean_fields(exclude=sealed | set(exclude or ()))
 
 
 class ScopesField(WordsField):

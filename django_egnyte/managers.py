@@ -1,4 +1,4 @@
-"""Querysets that find accounts, and that leave tokens to the services."""
+"""Querysets that know the app's database, find accounts, and leave tokens to the services."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.core.exceptions import FieldError
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models.utils import resolve_callables
 
 from .choices import LIVE
-from .fields import EncryptedTextField, Sealed, SealedModel, as_stored
 
 if TYPE_CHECKING:
     from .models import EgnyteAccount  # noqa: F401 - named in a base class
@@ -19,18 +18,26 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row", bound=models.Model)
 
 
-class GuardedQuerySet(models.QuerySet[_Row]):
-    """Refuses to write what only services may write: a token must pass through the outbox.
+class AppQuerySet(models.QuerySet[_Row]):
+    """Reads and writes the one database that this app's tables are on."""
 
-    The model names those columns in ``guarded_fields``.
-    """
+    def __init__(
+        self, model: Any = None, query: Any = None, using: str | None = None, hints: Any = None
+    ) -> None:
+        if using is None and model is not None:
+            using = router.db_for_write(model)
+        super().__init__(model, query, using, hints)
+
+
+class GuardedQuerySet(AppQuerySet[_Row]):
+    """Refuses to write what only services may write. The model names it in ``guarded_fields``."""
 
     def _refuse(self, names: Iterable[str], verb: str) -> None:
         guarded = sorted(set(names) & self.model.guarded_fields)  # type: ignore[attr-defined]
         if guarded:
             raise FieldError(
                 f"{verb} may not write {', '.join(guarded)}: only django_egnyte.services does, "
-                "so that no token is left alive at Egnyte unseen."
+                "so that no token stays valid at Egnyte without a record of it."
             )
 
     def update(self, **kwargs: Any) -> int:
@@ -40,14 +47,21 @@ class GuardedQuerySet(models.QuerySet[_Row]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def write(self, **kwargs: Any) -> int:
-        """``update()`` for the services: no guard but sealed values. Not for other code."""
-        for field in self._sealed_fields():
-            value = kwargs.get(field.attname, "")
-            if value != "" and not isinstance(value, Sealed):
-                raise FieldError(f"'{field.name}' is encrypted: only sealed values are written.")
+        """``update()`` for the services, without the guard. Not for other code."""
         return super().update(**kwargs)
 
     write.alters_data = True  # type: ignore[attr-defined]
+
+    def write_to(self, row: _Row, **values: Any) -> bool:
+        """Write this one row if it still fits the query, and then the instance, too."""
+        if not self.filter(pk=row.pk).write(**values):
+            return False
+        for name, value in values.items():
+            if not hasattr(value, "resolve_expression"):
+                setattr(row, name, value)
+        return True
+
+    write_to.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_update(
         self, objs: Iterable[_Row], fields: Iterable[str], batch_size: int | None = None
@@ -60,12 +74,7 @@ class GuardedQuerySet(models.QuerySet[_Row]):
         # The fourth positional argument is update_fields.
         named = kwargs.get("update_fields") or (args[3] if len(args) > 3 else ())
         self._refuse(named or (), "bulk_create()")
-        objs = list(objs)
-        for each in objs:
-            if isinstance(each, SealedModel):
-                each.seal_values()
-        with as_stored():
-            return super().bulk_create(objs, *args, **kwargs)
+        return super().bulk_create(objs, *args, **kwargs)
 
     def update_or_create(
         self,
@@ -97,17 +106,6 @@ class GuardedQuerySet(models.QuerySet[_Row]):
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
 
-    def order_by(self, *field_names: Any) -> Self:
-        sealed = {field.name for field in self._sealed_fields()}
-        for name in field_names:
-            if isinstance(name, str) and name.lstrip("+-") in sealed:
-                raise FieldError(f"'{name.lstrip('+-')}' is encrypted: its order means nothing.")
-        return super().order_by(*field_names)
-
-    def _sealed_fields(self) -> list[EncryptedTextField]:
-        fields = self.model._meta.concrete_fields
-        return [field for field in fields if isinstance(field, EncryptedTextField)]
-
 
 class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
     """Public: ``EgnyteAccount.objects`` has these."""
@@ -122,4 +120,8 @@ class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
 
     def due_for_validation(self, now: datetime) -> Self:
         """Live accounts whose next validation is due at ``now``, the longest due first."""
-        return self.live().filter(next_attempt_at__lte=now).order_by("next_attempt_at")
+        return self.live().filter(next_validation_at__lte=now).order_by("next_validation_at")
+
+    def with_token(self) -> Self:
+        """Each with its token and grant, in the same query."""
+        return self.select_related("token__grant")

@@ -1,9 +1,13 @@
-"""The tables. State changes are in ``services``; a model here only guards what it holds."""
+"""The tables. State changes are in ``services``; a model here only guards what it holds.
+
+An account points to the token in use. Tokens that come from one consent form a grant. A grant that
+no account points into is revoked at Egnyte, and then deleted.
+"""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import FieldError
@@ -11,10 +15,11 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .choices import LIVE, EventKind, Flow, Scope, Status
-from .fields import EncryptedTextField, ScopesField, SealedModel
-from .managers import EgnyteAccountQuerySet, GuardedQuerySet
-from .oauth import fingerprint
+from .choices import LIVE, EventKind, Flow, LeasedFor, Purpose, Release, Scope, Status
+from .exceptions import DecryptionError
+from .fields import EncryptedTextField, ScopesField, unseal
+from .managers import AppQuerySet, EgnyteAccountQuerySet, GuardedQuerySet
+from .secret import Secret
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     # What may be assigned to a field, and what is read from it. Of all type checkers, only mypy
     # with django-stubs' plugin would find that out by itself.
     Text = models.CharField[str, str]
+    TextOrNone = models.CharField[str | None, str | None]
     Flag = models.BooleanField[bool, bool]
     Number = models.IntegerField[int, int]
     NumberOrNone = models.IntegerField[int | None, int | None]
@@ -39,23 +45,31 @@ LONGEST_KEY: Final = 255
 
 
 def new_id() -> str:
-    """A random name for a seal, a grant or a lease."""
+    """A random name for a seal or a lease."""
     return uuid.uuid4().hex
 
 
-class GuardedModel(SealedModel):
+class AppModel(models.Model):
+    """A table of this app, found on the app's one database."""
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+
+
+class GuardedModel(AppModel):
     """A row whose ``guarded_fields`` only services change once it exists."""
 
     guarded_fields: ClassVar[frozenset[str]]
 
-    class Meta(SealedModel.Meta):
+    class Meta(AppModel.Meta):
         abstract = True
 
     def save(self, **kwargs: Any) -> None:
         """Insert, or write what is not guarded.
 
-        A stale instance would otherwise bring a dead token back, so on an existing row the
-        guarded columns are left alone, and ``update_fields`` that names one is a ``FieldError``.
+        On an existing row the guarded columns are left alone, so that a stale instance brings no
+        earlier state back. An ``update_fields`` that names one is a ``FieldError``.
         """
         if self._state.adding:
             # With a primary key given, Django would try an UPDATE first.
@@ -76,19 +90,167 @@ class GuardedModel(SealedModel):
         super().save(**kwargs)
 
 
-class EgnyteAccount(GuardedModel):
-    """One Egnyte identity that a user of this site has linked, and its tokens.
+class EgnyteGrant(GuardedModel):
+    """What one consent gave: all tokens that came from it, through any number of refreshes.
 
-    ``domain`` is a full host. ``expires_at`` is empty for tokens that never expire.
+    A grant with a ``release_at`` is revoked from then on, unless an account points into it. It has
+    no foreign key to a user, so that it outlives the user; ``user_ref`` is the user's primary key
+    as text, ``account_ref`` the account's (empty before there is one).
     """
 
     guarded_fields = frozenset(
         {
-            "access_token", "refresh_token", "token_version", "token_fingerprint",
-            "refresh_fingerprint", "grant_id", "expires_at", "status", "status_reason",
-            "lease", "leased_until", "seal_id", "domain", "user", "user_id", "egnyte_user_id",
+            "domain", "key_digest", "fingerprint", "generation", "next_refresh_at",
+            "refresh_attempts", "refresh_refused_at", "lease", "leased_until", "leased_for",
+            "release_at", "revoke_refreshes",
         }
     )  # fmt: skip
+
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    key_digest: Text = models.CharField(_("API key"), max_length=64, editable=False)
+    fingerprint: Text = models.CharField(
+        _("fingerprint"),
+        max_length=64,
+        unique=True,
+        editable=False,
+        help_text=_("Of the access token that it began with."),
+    )
+    generation: Number = models.PositiveIntegerField(default=1, editable=False)
+    next_refresh_at: MomentOrNone = models.DateTimeField(
+        _("next refresh at"), null=True, blank=True, editable=False
+    )
+    refresh_attempts: Number = models.PositiveIntegerField(default=0, editable=False)
+    refresh_refused_at: MomentOrNone = models.DateTimeField(
+        _("refresh refused at"), null=True, blank=True, editable=False
+    )
+    lease: Text = models.CharField(max_length=32, default="", editable=False)
+    leased_until: MomentOrNone = models.DateTimeField(null=True, editable=False)
+    leased_for: Text = models.CharField(
+        max_length=16, choices=LeasedFor, default="", blank=True, editable=False
+    )
+    release_at: MomentOrNone = models.DateTimeField(_("to be revoked at"), null=True, blank=True)
+    reason: Text = models.CharField(_("reason"), max_length=32, choices=Release, blank=True)
+    revoke_attempts: Number = models.PositiveIntegerField(_("attempts"), default=0)
+    revoke_refreshes: Number = models.PositiveIntegerField(default=0, editable=False)
+    last_error: Text = models.CharField(_("last error"), max_length=255, blank=True)
+    user_ref: Text = models.CharField(_("user"), max_length=LONGEST_KEY)
+    account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
+    username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
+    flow: Text = models.CharField(_("flow"), max_length=32, choices=Flow, blank=True)
+    created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    objects: ClassVar[GuardedQuerySet[EgnyteGrant]] = GuardedQuerySet.as_manager()  # type: ignore[assignment]
+
+    if TYPE_CHECKING:
+        id: int
+
+        def get_reason_display(self) -> str: ...
+
+    class Meta(GuardedModel.Meta):
+        verbose_name = _("Egnyte grant")
+        verbose_name_plural = _("Egnyte grants")
+        permissions = [
+            ("retry_egnytegrant", "Can retry revocations"),
+            ("abandon_egnytegrant", "Can abandon revocations"),
+        ]
+        indexes = [
+            models.Index(fields=["release_at", "domain"], name="egnyte_grant_release"),
+            models.Index(fields=["next_refresh_at"], name="egnyte_grant_refresh"),
+            models.Index(fields=["user_ref"], name="egnyte_grant_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint[:8]} @ {self.domain}"
+
+
+class TokenPair(NamedTuple):
+    """A token in clear, as ``EgnyteToken.open()`` gives it."""
+
+    access_token: Secret
+    refresh_token: Secret
+
+
+class EgnyteToken(GuardedModel):
+    """One answer of the token endpoint, sealed for one user of this site. Never changed, except
+    that key rotation seals it anew.
+
+    ``generation`` counts the answers within a grant, from 1. An answer that came incomplete has 0:
+    it is never used and only waits to be revoked. ``refreshed_from`` is the fingerprint of the
+    refresh token that brought it.
+    """
+
+    guarded_fields = frozenset(
+        {
+            "grant", "grant_id", "domain", "user_ref", "seal_id", "access_token",
+            "refresh_token", "fingerprint", "refresh_fingerprint", "refreshed_from", "generation",
+            "expires_at",
+        }
+    )  # fmt: skip
+
+    grant: models.ForeignKey[EgnyteGrant, EgnyteGrant] = models.ForeignKey(
+        EgnyteGrant, on_delete=models.CASCADE, related_name="tokens", verbose_name=_("grant")
+    )
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    user_ref: Text = models.CharField(_("user"), max_length=LONGEST_KEY)
+    seal_id: Text = models.CharField(max_length=32, default=new_id, editable=False)
+    access_token = EncryptedTextField(_("access token"), editable=False)
+    refresh_token = EncryptedTextField(_("refresh token"), default="", blank=True, editable=False)
+    fingerprint: Text = models.CharField(_("fingerprint"), max_length=64, editable=False)
+    refresh_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
+    refreshed_from: Text = models.CharField(max_length=64, default="", editable=False)
+    generation: Number = models.PositiveIntegerField(default=1, editable=False)
+    expires_at: MomentOrNone = models.DateTimeField(_("expires at"), null=True, blank=True)
+    created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+
+    objects: ClassVar[GuardedQuerySet[EgnyteToken]] = GuardedQuerySet.as_manager()  # type: ignore[assignment]
+
+    if TYPE_CHECKING:
+        id: int
+        grant_id: int
+
+    class Meta(GuardedModel.Meta):
+        verbose_name = _("Egnyte token")
+        verbose_name_plural = _("Egnyte tokens")
+        constraints = [models.UniqueConstraint(fields=["seal_id"], name="egnyte_token_seal")]
+        indexes = [
+            # Not by db_index, which on PostgreSQL makes a second one for LIKE.
+            models.Index(fields=["fingerprint"], name="egnyte_token_fingerprint"),
+            models.Index(fields=["refresh_fingerprint"], name="egnyte_token_refreshes"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint[:8]} @ {self.domain}"
+
+    def seal_context(self, field: str) -> str:
+        """Names the one place where a sealed value of this row opens."""
+        return "|".join((field, self.seal_id, self.domain, self.user_ref))
+
+    def open(self) -> TokenPair:
+        """Decrypt both tokens; ``DecryptionError`` if no key fits."""
+        return TokenPair(
+            unseal(self.access_token, self.seal_context("access_token")),
+            unseal(self.refresh_token, self.seal_context("refresh_token")),
+        )
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the access token has expired, as Egnyte announced when it issued the token."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+
+class EgnyteAccount(GuardedModel):
+    """One Egnyte identity that a user of this site has linked.
+
+    ``domain`` is a full host. ``token`` is the token in use, and empty when the account is revoked.
+    """
+
+    guarded_fields = frozenset(
+        {
+            "token", "token_id", "status", "status_reason", "domain", "user", "user_id",
+            "egnyte_user_id", "default_of",
+        }
+    )  # fmt: skip
+    identity_fields: ClassVar = ("user_id", "domain", "egnyte_user_id")
 
     user: models.ForeignKey[_User | Combinable, _User] = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -106,46 +268,42 @@ class EgnyteAccount(GuardedModel):
     flow: Text = models.CharField(
         _("flow"), max_length=32, choices=Flow, default=Flow.AUTHORIZATION_CODE
     )
-
-    seal_id: Text = models.CharField(max_length=32, default=new_id, editable=False)
-    access_token = EncryptedTextField(_("access token"), default="", blank=True, editable=False)
-    refresh_token = EncryptedTextField(_("refresh token"), default="", blank=True, editable=False)
-    expires_at: MomentOrNone = models.DateTimeField(_("expires at"), null=True, blank=True)
-    token_version: Number = models.PositiveBigIntegerField(
-        _("token version"), default=1, editable=False
+    token: models.ForeignKey[EgnyteToken | None, EgnyteToken | None] = models.ForeignKey(
+        EgnyteToken,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="accounts",
+        verbose_name=_("token"),
     )
-    token_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
-    refresh_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
-    grant_id: Text = models.CharField(max_length=32, default=new_id, editable=False)
-
     status: Text = models.CharField(
         _("status"), max_length=16, choices=Status, default=Status.ACTIVE
     )
     status_reason: Text = models.CharField(_("reason"), max_length=255, blank=True)
     is_default: Flag = models.BooleanField(_("default account"), default=False)
+    # The user's primary key where this is the default account. It is unique, so that a user has
+    # one default; a constraint with a condition would not work on MariaDB.
+    default_of: TextOrNone = models.CharField(
+        max_length=LONGEST_KEY, null=True, unique=True, editable=False
+    )
     created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     connected_at: Moment = models.DateTimeField(_("connected at"), default=timezone.now)
     last_validated_at: MomentOrNone = models.DateTimeField(
         _("last validated at"), null=True, blank=True
     )
     last_used_at: MomentOrNone = models.DateTimeField(_("last used at"), null=True, blank=True)
-
-    # The sweeps' agenda. The first is for validation, the second for refreshing (empty: never).
-    next_attempt_at: Moment = models.DateTimeField(
+    next_validation_at: Moment = models.DateTimeField(
         _("next validation at"), default=timezone.now, editable=False
     )
-    next_refresh_at: MomentOrNone = models.DateTimeField(
-        _("next refresh at"), null=True, editable=False
-    )
-    attempts: Number = models.PositiveIntegerField(default=0, editable=False)
-    lease: Text = models.CharField(max_length=32, default="", editable=False)
-    leased_until: MomentOrNone = models.DateTimeField(null=True, editable=False)
+    validation_attempts: Number = models.PositiveIntegerField(default=0, editable=False)
 
     objects: ClassVar[EgnyteAccountQuerySet] = EgnyteAccountQuerySet.as_manager()  # type: ignore[assignment]
 
     if TYPE_CHECKING:
         id: int
         user_id: Any
+        token_id: int | None
 
         def get_flow_display(self) -> str: ...
         def get_status_display(self) -> str: ...
@@ -153,7 +311,6 @@ class EgnyteAccount(GuardedModel):
     class Meta(GuardedModel.Meta):
         verbose_name = _("Egnyte account")
         verbose_name_plural = _("Egnyte accounts")
-        base_manager_name = "objects"
         permissions = [
             ("validate_egnyteaccount", "Can have Egnyte accounts validated"),
             ("refresh_egnyteaccount", "Can have Egnyte accounts refreshed"),
@@ -164,39 +321,34 @@ class EgnyteAccount(GuardedModel):
             models.UniqueConstraint(
                 fields=["user", "domain", "egnyte_user_id"], name="egnyte_account_unique"
             ),
-            models.UniqueConstraint(fields=["seal_id"], name="egnyte_account_seal"),
         ]
         indexes = [
-            models.Index(fields=["status", "next_attempt_at"], name="egnyte_account_validate"),
-            models.Index(fields=["status", "next_refresh_at"], name="egnyte_account_refresh"),
+            models.Index(fields=["status", "next_validation_at"], name="egnyte_account_validate"),
             models.Index(fields=["domain", "status"], name="egnyte_account_domain"),
-            # Not by db_index, which on PostgreSQL makes a second one for LIKE: each validation
-            # writes them all.
-            models.Index(fields=["token_fingerprint"], name="egnyte_account_token"),
-            models.Index(fields=["refresh_fingerprint"], name="egnyte_account_refreshes"),
-            models.Index(fields=["grant_id"], name="egnyte_account_grant"),
-            # For the admin: the health page and two filters read nothing but these.
+            # For the admin: the health page and a filter read nothing but these.
             models.Index(fields=["last_validated_at", "status"], name="egnyte_account_validated"),
-            models.Index(
-                fields=["expires_at", "status", "next_refresh_at"], name="egnyte_account_expires"
-            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.username or self.egnyte_user_id} @ {self.domain}"
 
-    def seal_context(self, field: str) -> str:
-        return _seal_context(field, self.seal_id, self.domain, str(self.user_id))
+    def save(self, **kwargs: Any) -> None:
+        """As ``GuardedModel.save()``; ``FieldError`` for another user, domain or Egnyte user.
 
-    def seal_values(self) -> None:
-        # Whoever makes a row must name its tokens: the outbox tells them apart by that alone.
-        for token, name in (
-            ("access_token", "token_fingerprint"),
-            ("refresh_token", "refresh_fingerprint"),
-        ):
-            if self.__dict__.get(token) and not getattr(self, name):
-                setattr(self, name, fingerprint(self.domain, getattr(self, token)))
-        super().seal_values()
+        To give an account to another user, call ``django_egnyte.accounts.reassign()``.
+        """
+        if not self._state.adding:
+            deferred = self.get_deferred_fields()
+            known = [name for name in self.identity_fields if name not in deferred]
+            rows = type(self)._base_manager.filter(pk=self.pk).values(*known)
+            stored = rows.first() if known else None
+            moved = [name for name in known if stored and stored[name] != getattr(self, name)]
+            if moved:
+                raise FieldError(
+                    f"An account's {', '.join(moved)} cannot be changed. To give it to another "
+                    "user, call django_egnyte.accounts.reassign()."
+                )
+        super().save(**kwargs)
 
     @property
     def is_live(self) -> bool:
@@ -204,9 +356,32 @@ class EgnyteAccount(GuardedModel):
         return self.status in LIVE
 
     @property
+    def expires_at(self) -> datetime | None:
+        """When the access token expires; ``None`` for never, and without a token.
+
+        One query unless the account was read with its token.
+        """
+        return self.token.expires_at if self.token is not None else None
+
+    @property
     def scope_labels(self) -> list[str]:
         """What the token may be used for, in words. Empty means everything."""
         return [str(Scope(s).label) if s in Scope.values else s for s in self.scopes]
+
+    def open_token(self) -> str:
+        """The access token in clear, for the rare caller who needs it.
+
+        Raises ``DecryptionError`` if no key opens it, or if the account has no token of its own
+        user and domain.
+        """
+        return self.opened_token().access_token.reveal()
+
+    def opened_token(self) -> TokenPair:
+        """As ``open_token()``, both tokens, each as a ``Secret``."""
+        token = self.token
+        if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
+            raise DecryptionError("The account has no token that was sealed for it.")
+        return token.open()
 
     @property
     def client(self) -> LinkedClient:
@@ -216,67 +391,7 @@ class EgnyteAccount(GuardedModel):
         return client_of(self)
 
 
-class PendingRevocation(GuardedModel):
-    """The outbox: a token that no account holds, or that none holds yet, still to be revoked.
-
-    It has no foreign key, so that it outlives the user. ``user_ref`` is the user's primary key as
-    text, ``account_ref`` the account's (empty before there is one).
-    """
-
-    guarded_fields = frozenset(
-        {
-            "access_token", "refresh_token", "fingerprint", "refresh_fingerprint", "grant_id",
-            "expires_at", "seal_id", "domain", "user_ref", "not_before", "claim", "claimed_until",
-            "refreshed_from",
-        }
-    )  # fmt: skip
-
-    user_ref: Text = models.CharField(_("user"), max_length=LONGEST_KEY)
-    account_ref: NumberOrNone = models.BigIntegerField(_("account"), null=True, blank=True)
-    domain: Text = models.CharField(_("domain"), max_length=255)
-    username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
-    seal_id: Text = models.CharField(max_length=32, editable=False)
-    access_token = EncryptedTextField(default="", blank=True, editable=False)
-    refresh_token = EncryptedTextField(default="", blank=True, editable=False)
-    fingerprint: Text = models.CharField(_("fingerprint"), max_length=64, editable=False)
-    refresh_fingerprint: Text = models.CharField(max_length=64, default="", editable=False)
-    refreshed_from: Text = models.CharField(max_length=64, default="", editable=False)
-    grant_id: Text = models.CharField(max_length=32, editable=False)
-    expires_at: MomentOrNone = models.DateTimeField(_("expires at"), null=True, blank=True)
-    reason: Text = models.CharField(_("reason"), max_length=32, blank=True)
-    created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
-    not_before: Moment = models.DateTimeField(_("not before"), default=timezone.now)
-    claim: Text = models.CharField(max_length=32, default="", editable=False)
-    claimed_until: MomentOrNone = models.DateTimeField(null=True, editable=False)
-    attempts: Number = models.PositiveIntegerField(_("attempts"), default=0)
-    last_error: Text = models.CharField(_("last error"), max_length=255, blank=True)
-
-    objects: ClassVar[GuardedQuerySet[PendingRevocation]] = GuardedQuerySet.as_manager()  # type: ignore[assignment]
-
-    class Meta(GuardedModel.Meta):
-        verbose_name = _("pending revocation")
-        verbose_name_plural = _("pending revocations")
-        base_manager_name = "objects"
-        permissions = [
-            ("retry_pendingrevocation", "Can retry pending revocations"),
-            ("abandon_pendingrevocation", "Can abandon pending revocations"),
-        ]
-        indexes = [
-            models.Index(fields=["not_before", "domain"], name="egnyte_revocation_due"),
-            models.Index(fields=["user_ref"], name="egnyte_revocation_user"),
-            models.Index(fields=["fingerprint"], name="egnyte_revocation_token"),
-            models.Index(fields=["refresh_fingerprint"], name="egnyte_revocation_refresh"),
-            models.Index(fields=["grant_id"], name="egnyte_revocation_grant"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.fingerprint[:8]} @ {self.domain}"
-
-    def seal_context(self, field: str) -> str:
-        return _seal_context(field, self.seal_id, self.domain, self.user_ref)
-
-
-class AccountEvent(models.Model):
+class AccountEvent(AppModel):
     """An append-only history: who or what did what to which account, and why. No secrets.
 
     Nothing cascades into it. ``actor`` is ``user:<pk>``, ``admin:<pk>``, ``task``, ``command``
@@ -294,11 +409,13 @@ class AccountEvent(models.Model):
     username: Text = models.CharField(_("Egnyte username"), max_length=255, blank=True)
     reason: Text = models.CharField(_("reason"), max_length=255, blank=True)
 
+    objects: ClassVar[AppQuerySet[AccountEvent]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
     if TYPE_CHECKING:
 
         def get_kind_display(self) -> str: ...
 
-    class Meta:
+    class Meta(AppModel.Meta):
         verbose_name = _("account event")
         verbose_name_plural = _("account events")
         ordering = ["-created_at", "-pk"]
@@ -317,13 +434,15 @@ class AccountEvent(models.Model):
         super().save(**kwargs)
 
 
-class SpentState(models.Model):
+class SpentState(AppModel):
     """A state that a callback has used. The unique column stops the second of two at once."""
 
     digest: Text = models.CharField(max_length=64, unique=True)
     expires_at: Moment = models.DateTimeField(db_index=True)
 
-    class Meta:
+    objects: ClassVar[AppQuerySet[SpentState]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
         verbose_name = _("spent state")
         verbose_name_plural = _("spent states")
 
@@ -331,28 +450,59 @@ class SpentState(models.Model):
         return self.digest[:8]
 
 
-class KeyState(models.Model):
-    """What all workers must know of the API key: its budget at the token endpoint, and how many
-    of the last answers were deaths. One row for each key, named by a hash of the client id."""
+class TokenRequest(AppModel):
+    """One request to the token endpoint, charged before it is made. See ``services.ledger``.
 
-    key_digest: Text = models.CharField(max_length=64, unique=True)
-    hour_started_at: MomentOrNone = models.DateTimeField(null=True)
-    token_requests: Number = models.PositiveIntegerField(default=0)
-    link_requests: Number = models.PositiveIntegerField(default=0)
-    held_off_until: MomentOrNone = models.DateTimeField(null=True)
-    answers: Number = models.PositiveIntegerField(default=0)
-    deaths: Number = models.PositiveIntegerField(default=0)
-    verdicts_paused_at: MomentOrNone = models.DateTimeField(null=True)
+    ``failed`` is any failure, ``refused`` one that is the user's: a wrong code, password or host.
+    """
 
-    class Meta:
-        verbose_name = _("API key state")
-        verbose_name_plural = _("API key states")
+    key_digest: Text = models.CharField(max_length=64)
+    user_ref: Text = models.CharField(max_length=LONGEST_KEY, blank=True)
+    host: Text = models.CharField(max_length=255)
+    username_digest: Text = models.CharField(max_length=64, blank=True)
+    purpose: Text = models.CharField(max_length=16, choices=Purpose)
+    failed: Flag = models.BooleanField(default=False)
+    refused: Flag = models.BooleanField(default=False)
+    created_at: Moment = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[AppQuerySet[TokenRequest]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
+        verbose_name = _("token request")
+        verbose_name_plural = _("token requests")
+        indexes = [
+            models.Index(fields=["created_at"], name="egnyte_request_time"),
+            models.Index(fields=["user_ref", "created_at"], name="egnyte_request_user"),
+        ]
 
     def __str__(self) -> str:
-        return self.key_digest[:8]
+        return f"{self.purpose} @ {self.host}"
 
 
-class HostState(models.Model):
+class KeyState(AppModel):
+    """What is known of an API key at one host: when Egnyte last accepted it there, since when
+    nothing proves that it is good, and until when no token may be requested there."""
+
+    key_digest: Text = models.CharField(max_length=64)
+    host: Text = models.CharField(max_length=255)
+    accepted_at: MomentOrNone = models.DateTimeField(null=True)
+    doubted_at: MomentOrNone = models.DateTimeField(null=True)
+    held_off_until: MomentOrNone = models.DateTimeField(null=True)
+
+    objects: ClassVar[AppQuerySet[KeyState]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
+        verbose_name = _("API key state")
+        verbose_name_plural = _("API key states")
+        constraints = [
+            models.UniqueConstraint(fields=["key_digest", "host"], name="egnyte_key_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key_digest[:8]} @ {self.host}"
+
+
+class HostState(AppModel):
     """A host of Egnyte's that does not answer, and until when the sweeps leave it alone."""
 
     host: Text = models.CharField(max_length=255, unique=True)
@@ -360,7 +510,9 @@ class HostState(models.Model):
     held_off_until: MomentOrNone = models.DateTimeField(null=True, db_index=True)
     last_error: Text = models.CharField(max_length=255, blank=True)
 
-    class Meta:
+    objects: ClassVar[AppQuerySet[HostState]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
         verbose_name = _("Egnyte host")
         verbose_name_plural = _("Egnyte hosts")
 
@@ -368,6 +520,18 @@ class HostState(models.Model):
         return self.host
 
 
-def _seal_context(field: str, seal_id: str, domain: str, user_ref: str) -> str:
-    # An account's value and its copy in the outbox share the context: it moves as it is.
-    return "|".join((field, seal_id, domain, user_ref))
+class SweepState(AppModel):
+    """When each sweep last ran, and how far the one that goes through all grants has come."""
+
+    name: Text = models.CharField(max_length=32, unique=True)
+    ran_at: MomentOrNone = models.DateTimeField(null=True)
+    last_pk: Number = models.BigIntegerField(default=0)
+
+    objects: ClassVar[AppQuerySet[SweepState]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
+        verbose_name = _("sweep")
+        verbose_name_plural = _("sweeps")
+
+    def __str__(self) -> str:
+        return self.name

@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -31,6 +31,7 @@ from .exceptions import (
     ResponseError,
     UnavailableError,
 )
+from .secret import NO_SECRET, Secret
 
 TOKEN_PATH: Final = "/puboauth/token"
 REVOKE_PATH: Final = "/pubapi/v1/tokens/revoke"
@@ -44,12 +45,12 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _SALVAGE = re.compile(rb'"(access_token|refresh_token)"\s*:\s*"([\x21\x23-\x5b\x5d-\x7e]+)"')
 
 
-def fingerprint(host: str, token: str) -> str:
+def fingerprint(host: str, token: Secret) -> str:
     """Name a token without showing it; '' for no token.
 
     A plain hash, so that it outlives every key: tokens have too much entropy to be guessed.
     """
-    return hashlib.sha256(f"{host}\0{token}".encode()).hexdigest() if token else ""
+    return hashlib.sha256(f"{host}\0{token.reveal()}".encode()).hexdigest() if token else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class TokenAnswer:
     it: that token must be revoked and never used.
     """
 
-    access_token: str = field(repr=False)
-    refresh_token: str = field(default="", repr=False)
+    access_token: Secret
+    refresh_token: Secret = NO_SECRET
     expires_in: int | None = None
     scopes: tuple[str, ...] | None = None
     complete: bool = True
@@ -88,7 +89,7 @@ class OAuthClient:
     host: str
     base_url: str
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: Secret
     timeout: tuple[float, float]
     deadline: float
 
@@ -118,26 +119,30 @@ class OAuthClient:
             query["domain"] = domain
         return f"{self.base_url}{path}?{urlencode(query)}"
 
-    def exchange_code(self, code: str, redirect_uri: str, scopes: Sequence[str]) -> TokenAnswer:
+    def exchange_code(self, code: Secret, redirect_uri: str, scopes: Sequence[str]) -> TokenAnswer:
         """Exchange a code for a token (RFC 6749 section 4.1.3); ``InvalidGrantError`` if refused.
 
         The scope is sent again: one of Egnyte's SDKs says that ``Egnyte.launchwebsession`` is
         otherwise missing from the token.
         """
-        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        form: dict[str, str | Secret] = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+        }
         return self._token(form, scopes)
 
-    def password(self, username: str, password: str, scopes: Sequence[str]) -> TokenAnswer:
+    def password(self, username: str, password: Secret, scopes: Sequence[str]) -> TokenAnswer:
         """Resource owner password credentials (RFC 6749 section 4.3)."""
         return self._token(
             {"grant_type": "password", "username": username, "password": password}, scopes
         )
 
-    def refresh(self, refresh_token: str) -> TokenAnswer:
+    def refresh(self, refresh_token: Secret) -> TokenAnswer:
         """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one."""
         return self._token({"grant_type": "refresh_token", "refresh_token": refresh_token}, ())
 
-    def userinfo(self, access_token: str) -> UserInfo:
+    def userinfo(self, access_token: Secret) -> UserInfo:
         """Ask whose token this is, the cheapest proof that it lives.
 
         ``UnauthorizedError`` if it is dead, ``ResponseError`` if the answer names nobody.
@@ -146,14 +151,14 @@ class OAuthClient:
         answers.raise_for_status(response)
         return parse_userinfo(response.content)
 
-    def revoke(self, access_token: str, *, bearer: bool = True) -> None:
+    def revoke(self, access_token: Secret, *, bearer: bool = True) -> None:
         """End a token; its grant's refresh token ends with it. ``UnauthorizedError`` if it is dead,
         ``ResponseError`` for a success that Egnyte cannot have said.
 
         Newer keys send ``client_secret`` along (one source only); without ``bearer`` that is all
         the proof there is, which an expired token needs, since it cannot speak for itself.
         """
-        form = {"token": access_token}
+        form: dict[str, str | Secret] = {"token": access_token}
         if self.client_secret:
             form |= {"client_secret": self.client_secret}
         if not bearer:
@@ -166,7 +171,7 @@ class OAuthClient:
         if response.content.lstrip()[:1] not in (b"", b"{"):
             raise ResponseError("The answer to a revocation is not Egnyte's.", host=self.host)
 
-    def _token(self, form: dict[str, str], scopes: Sequence[str]) -> TokenAnswer:
+    def _token(self, form: dict[str, str | Secret], scopes: Sequence[str]) -> TokenAnswer:
         form = {"client_id": self.client_id, **form}
         if self.client_secret:
             form["client_secret"] = self.client_secret
@@ -265,11 +270,16 @@ def parse_token_answer(
         rescued = {name: value.decode() for name, value in _SALVAGE.findall(body)}
         if b"access_token" in rescued:
             return TokenAnswer(
-                rescued[b"access_token"], rescued.get(b"refresh_token", ""), complete=False
+                Secret(rescued[b"access_token"]),
+                Secret(rescued.get(b"refresh_token", "")),
+                complete=False,
             )
         raise failure or ResponseError("The token answer holds no token.", host=host) from None
     return TokenAnswer(
-        access, refresh, _expires_in(found.get("expires_in")), _scopes(found.get("scope"))
+        Secret(access),
+        Secret(refresh),
+        _expires_in(found.get("expires_in")),
+        _scopes(found.get("scope")),
     )
 
 
@@ -280,7 +290,7 @@ def browser_answer(given: Mapping[str, str]) -> TokenAnswer:
     if not _is_token(token):
         raise OAuthError("The browser posted no token.")
     return TokenAnswer(
-        token,
+        Secret(token),
         expires_in=_expires_in(given.get("expires_in")),
         scopes=_scopes(given.get("scope")),
     )

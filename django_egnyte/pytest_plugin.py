@@ -92,7 +92,8 @@ def link_account(
     from django_egnyte.choices import Flow
     from django_egnyte.conf import conf
     from django_egnyte.oauth import TokenAnswer
-    from django_egnyte.services.link import prove_and_store
+    from django_egnyte.secret import Secret
+    from django_egnyte.services.link import Request, prove_and_store
     from django_egnyte.services.obtain import keep
 
     if flow not in Flow.values:
@@ -100,7 +101,10 @@ def link_account(
     kind = KINDS.get(flow, "code")
     issued = sandbox.issue(domain, username, scopes=scopes, client_id=conf.client_id, flow=kind)
     expires_in = issued.expires_in if issued.expires_in > 0 else None
-    answer = TokenAnswer(issued.access_token, issued.refresh_token or "", expires_in)
+    answer = TokenAnswer(
+        Secret(issued.access_token), Secret(issued.refresh_token or ""), expires_in
+    )
     host = gateway.host_of(domain)
-    obtained = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), reason=flow)
-    return prove_and_store(user, obtained, host=host, scopes=scopes, flow=flow, relink=None)
+    token = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), flow=flow)
+    request = Request(user, host, scopes, flow, relink=None, actor=f"user:{user.pk}")
+    return prove_and_store(request, token)

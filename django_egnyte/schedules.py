@@ -29,8 +29,18 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "schedule": MINUTE,
         "options": {"expires": MINUTE},
     },
-    "egnyte-purge-spent-states": {
-        "task": "django_egnyte.tasks.purge_spent_states",
+    "egnyte-release-forgotten": {
+        "task": "django_egnyte.tasks.release_forgotten",
+        "schedule": HOUR,
+        "options": {"expires": HOUR},
+    },
+    "egnyte-revoke-inactive": {
+        "task": "django_egnyte.tasks.revoke_inactive",
+        "schedule": HOUR,
+        "options": {"expires": HOUR},
+    },
+    "egnyte-purge": {
+        "task": "django_egnyte.tasks.purge",
         "schedule": HOUR,
         "options": {"expires": HOUR},
     },
@@ -43,5 +53,7 @@ TASK_ROUTES: Final[dict[str, dict[str, str]]] = {
     "django_egnyte.tasks.validate_batch": {"queue": "egnyte.sweep"},
     "django_egnyte.tasks.refresh_accounts": {"queue": "egnyte.sweep"},
     "django_egnyte.tasks.process_revocations": {"queue": "egnyte.sweep"},
-    "django_egnyte.tasks.purge_spent_states": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.release_forgotten": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.revoke_inactive": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.purge": {"queue": "egnyte.sweep"},
 }

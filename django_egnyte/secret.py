@@ -51,3 +51,6 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A secret is not pickled.")
+
+
+NO_SECRET = Secret()

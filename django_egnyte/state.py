@@ -154,7 +154,7 @@ def take_back(cookies: Mapping[str, str], state: str, *, user: str) -> tuple[Att
     attempt, values = _recall(cookies, state, user, parked=True)
     attempt.refuse_if_late()
     try:
-        return attempt, Secret(unseal(values["code"], _code_context(state)))
+        return attempt, unseal(values["code"], _code_context(state))
     except (DecryptionError, AttributeError, TypeError):
         raise StateError("The parked code cannot be read.", reason="missing") from None
 
@@ -201,7 +201,7 @@ def _signed(state: str, values: dict[str, Any]) -> str:
 def _seal_code(code: Secret, state: str) -> str:
     if len(code.reveal()) > LONGEST_CODE:
         raise ValueError("A code as long as this does not fit into a cookie.")
-    return str(seal(code.reveal(), _code_context(state)))
+    return str(seal(code, _code_context(state)))
 
 
 def _code_context(state: str) -> str:

@@ -1,4 +1,4 @@
-"""The Celery tasks: ids and versions in, nothing but the service's outcome out.
+"""The Celery tasks: ids in, nothing but the service's outcome out.
 
 A task is only a hurry; the sweep finds whatever was lost. Sent twice or for an account that is
 gone or has moved on, it ends quietly.
@@ -18,7 +18,6 @@ from .exceptions import EgnyteError, InvalidGrantError, NotLinkedError
 from .models import EgnyteAccount
 from .services import refresh as refreshing
 from .services import revoke, sweep, validate
-from .services.transactions import alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,16 +55,16 @@ SWEEP: Final[dict[str, Any]] = {
 
 
 @shared_task(name="django_egnyte.tasks.validate_account", **INTERACTIVE)
-def validate_account(account_id: int, token_version: int) -> str:
-    """Ask Egnyte whether the token of this version lives, and draw the conclusion."""
-    return validate.validate(account_id, token_version, actor="task")
+def validate_account(account_id: int, token_id: int) -> str:
+    """Ask Egnyte whether it accepts this token of the account, and draw the conclusion."""
+    return validate.validate(account_id, token_id, actor="task")
 
 
 @shared_task(name="django_egnyte.tasks.refresh_account", **INTERACTIVE)
-def refresh_account(account_id: int, token_version: int) -> str:
-    """Refresh the token of this version. A failure leaves the next attempt in the database."""
-    account = EgnyteAccount.objects.using(alias()).live().filter(pk=account_id).first()
-    if account is None or account.token_version != token_version:
+def refresh_account(account_id: int, token_id: int) -> str:
+    """Replace this token of the account. A failure leaves the next attempt in the database."""
+    account = EgnyteAccount.objects.live().filter(pk=account_id, token=token_id).first()
+    if account is None:
         return "gone"
     try:
         refreshing.refresh(account, actor="task", patience=0)
@@ -100,13 +99,25 @@ def refresh_accounts() -> dict[str, int]:
     return dict(sweep.refresh_due(actor="task"))
 
 
-@shared_task(name="django_egnyte.tasks.purge_spent_states", **SWEEP)
-def purge_spent_states() -> int:
-    """Forget states whose time is over."""
-    return sweep.purge_spent_states()
+@shared_task(name="django_egnyte.tasks.purge", **SWEEP)
+def purge() -> int:
+    """Forget states and token requests whose time is over."""
+    return sweep.purge()
+
+
+@shared_task(name="django_egnyte.tasks.release_forgotten", **SWEEP)
+def release_forgotten() -> int:
+    """Find grants whose accounts were deleted without a signal, and let them be revoked."""
+    return sweep.release_forgotten()
+
+
+@shared_task(name="django_egnyte.tasks.revoke_inactive", **SWEEP)
+def revoke_inactive() -> int:
+    """Revoke the accounts of deactivated users, as EGNYTE_REVOKE_INACTIVE_AFTER says."""
+    return sweep.revoke_inactive(actor="task")
 
 
 @shared_task(name="django_egnyte.tasks.process_revocations", **SWEEP)
 def process_revocations() -> dict[str, int]:
-    """One pass over the outbox."""
+    """One pass over the grants that are to be revoked."""
     return dict(revoke.process_revocations(actor="task"))

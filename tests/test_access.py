@@ -89,8 +89,8 @@ def test_a_repr_shows_no_secret(egnyte_account: EgnyteAccount) -> None:
     assert client
     credentials = access.AccountConnection(egnyte_account).credentials()
     for shown in (repr(client), str(client), repr(credentials), repr(egnyte_account)):
-        assert egnyte_account.access_token not in shown
-        assert egnyte_account.refresh_token not in shown
+        assert egnyte_account.open_token() not in shown
+        assert egnyte_account.opened_token().refresh_token.reveal() not in shown
     assert "acme.egnyte.com" in repr(client)
 
 
@@ -148,12 +148,12 @@ def test_a_default_that_is_dead_is_not_replaced_by_another(
 def test_a_token_is_refreshed_on_a_401_and_the_call_is_repeated(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any
 ) -> None:
-    old = egnyte_account.access_token
+    old = egnyte_account.open_token()
     egnyte_sandbox.expire_token(old)
     assert egnyte_account.client.userinfo()["username"] == "jsmith"
     found = EgnyteAccount.objects.get()
-    assert found.access_token != old
-    assert found.token_version == egnyte_account.token_version + 1
+    assert found.open_token() != old
+    assert found.token_id == egnyte_account.token_id + 1
     assert found.status == Status.ACTIVE
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
@@ -161,7 +161,7 @@ def test_a_token_is_refreshed_on_a_401_and_the_call_is_repeated(
 def test_a_body_is_sent_again_whole_after_a_refresh(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any
 ) -> None:
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     response = egnyte_account.client.post(
         "/pubapi/v1/fs-content/Shared/new.txt", data=b"once and whole"
     )
@@ -179,7 +179,7 @@ def test_a_token_refused_right_after_a_refresh_is_not_refreshed_again(
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
     found = EgnyteAccount.objects.get()
     assert found.status == Status.SUSPECT
-    assert ("validate_account", found.pk, found.token_version) in hurried
+    assert ("validate_account", found.pk, found.token_id) in hurried
 
 
 def test_a_401_without_a_refresh_token_makes_suspect_and_hurries(
@@ -192,7 +192,7 @@ def test_a_401_without_a_refresh_token_makes_suspect_and_hurries(
         account.client.userinfo()
     assert caught.value.host == "acme.egnyte.com"
     assert EgnyteAccount.objects.get().status == Status.SUSPECT
-    assert hurried == [("validate_account", account.pk, account.token_version)]
+    assert hurried == [("validate_account", account.pk, account.token_id)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -201,10 +201,10 @@ def test_within_a_transaction_the_suspicion_may_roll_back_but_the_worker_is_told
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     with pytest.raises(UnauthorizedError), transaction.atomic():
         account.client.userinfo()
-    assert hurried == [("validate_account", account.pk, account.token_version)]
+    assert hurried == [("validate_account", account.pk, account.token_id)]
     assert EgnyteAccount.objects.get().status == Status.ACTIVE
 
 
@@ -214,7 +214,7 @@ def test_within_a_transaction_no_token_is_refreshed(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, hurried: list[Any], known: bool
 ) -> None:
     """``known``: by our own clock. Else Egnyte's 401 tells."""
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     if known:
         ended = timezone.now() - timedelta(minutes=1)
         EgnyteAccount.objects.write(expires_at=ended)
@@ -222,7 +222,7 @@ def test_within_a_transaction_no_token_is_refreshed(
     with pytest.raises(TokenExpiredError) as caught, transaction.atomic():
         account.client.userinfo()
     assert caught.value.retryable
-    assert hurried == [("refresh_account", account.pk, account.token_version)]
+    assert hurried == [("refresh_account", account.pk, account.token_id)]
     assert egnyte_sandbox.counts.get("token:refresh_token", 0) == 0
     assert account.client.userinfo()["username"] == "jsmith"
 
@@ -231,7 +231,7 @@ def test_within_a_transaction_no_token_is_refreshed(
 def test_nor_is_one_in_a_transaction_managed_by_hand(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, hurried: list[Any]
 ) -> None:
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     transaction.set_autocommit(False)
     try:
         with pytest.raises(TokenExpiredError):
@@ -239,14 +239,14 @@ def test_nor_is_one_in_a_transaction_managed_by_hand(
     finally:
         transaction.rollback()
         transaction.set_autocommit(True)
-    assert hurried == [("refresh_account", egnyte_account.pk, egnyte_account.token_version)]
+    assert hurried == [("refresh_account", egnyte_account.pk, egnyte_account.token_id)]
 
 
 def test_a_token_that_another_process_replaced_is_used(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any
 ) -> None:
     stale = EgnyteAccount.objects.get()
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     egnyte_account.client.userinfo()
     assert stale.client.userinfo()["username"] == "jsmith"
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
@@ -279,7 +279,7 @@ def test_no_token_is_logged_by_a_client(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    old = egnyte_account.access_token
+    old = egnyte_account.open_token()
     egnyte_sandbox.expire_token(old)
     egnyte_account.client.userinfo()
     found = EgnyteAccount.objects.get()
@@ -287,7 +287,7 @@ def test_no_token_is_logged_by_a_client(
     found.client.userinfo()
     text = "".join(f"{record.getMessage()}{record.__dict__}" for record in caplog.records)
     assert "userinfo" in text
-    for secret in (old, found.access_token, found.refresh_token):
+    for secret in (old, found.open_token(), found.opened_token().refresh_token.reveal()):
         assert secret not in text
 
 

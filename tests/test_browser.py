@@ -20,7 +20,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from django_egnyte import gateway
 from django_egnyte.choices import Status
 from django_egnyte.decorators import egnyte_required
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.services.revoke import process_revocations
 from tests import urls
 
@@ -153,7 +153,7 @@ def test_a_user_connects_uses_files_and_disconnects(
     assert "No account is connected yet" in words(browser)
     assert not EgnyteAccount.objects.exists()
     process_revocations()
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert not egnyte_sandbox.live_tokens()
     assert refused(browser) == []
 

@@ -10,6 +10,7 @@ from django_egnyte import conf as module
 from django_egnyte import gateway
 from django_egnyte.conf import conf
 from django_egnyte.http import watchdog
+from django_egnyte.secret import NO_SECRET, Secret
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ from django_egnyte.http import watchdog
         ("refresh_before", timedelta(days=7)),
         ("token_requests_per_hour", 100),
         ("base_url", None),
+        ("revoke_inactive_after", None),
     ],
 )
 def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None:
@@ -40,7 +42,8 @@ def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None
     ("setting", "name", "given", "read"),
     [
         ("EGNYTE_CLIENT_ID", "client_id", "key", "key"),
-        ("EGNYTE_CLIENT_SECRET", "client_secret", None, ""),
+        ("EGNYTE_CLIENT_SECRET", "client_secret", None, NO_SECRET),
+        ("EGNYTE_CLIENT_SECRET", "client_secret", "secret", Secret("secret")),
         ("EGNYTE_FLOW", "flow", "implicit", "implicit"),
         ("EGNYTE_DOMAIN", "domain", "acme", "acme"),
         ("EGNYTE_ALLOWED_DOMAINS", "allowed_domains", ["acme"], ["acme"]),
@@ -50,7 +53,18 @@ def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None
         ("EGNYTE_REDIRECT_URI", "redirect_uri", "https://a/", "https://a/"),
         ("EGNYTE_CIPHER", "ciphers", "a.B", ["a.B"]),
         ("EGNYTE_CIPHER", "ciphers", ["a.B", "c.D"], ["a.B", "c.D"]),
-        ("EGNYTE_ENCRYPTION_KEYS", "encryption_keys", ["new", "old"], ["new", "old"]),
+        (
+            "EGNYTE_ENCRYPTION_KEYS",
+            "encryption_keys",
+            ["new", None],
+            [Secret("new"), NO_SECRET],
+        ),
+        (
+            "EGNYTE_REVOKE_INACTIVE_AFTER",
+            "revoke_inactive_after",
+            timedelta(days=1),
+            timedelta(days=1),
+        ),
         ("EGNYTE_TIMEOUT", "timeout", (1, 2), (1.0, 2.0)),
         ("EGNYTE_MAX_RETRIES", "max_retries", 0, 0),
         ("EGNYTE_MAX_THROTTLE_WAIT", "max_throttle_wait", 1, 1.0),
@@ -77,7 +91,7 @@ def test_without_a_client_id_the_error_names_the_setting(settings: Any) -> None:
 def test_keys_come_from_the_sites_own_unless_given(settings: Any) -> None:
     settings.SECRET_KEY = "new"
     settings.SECRET_KEY_FALLBACKS = ["old"]
-    assert conf.encryption_keys == ["new", "old"]
+    assert conf.encryption_keys == [Secret("new"), Secret("old")]
     settings.EGNYTE_ENCRYPTION_KEYS = "one string, whose characters would be the keys"
     with pytest.raises(ImproperlyConfigured, match="EGNYTE_ENCRYPTION_KEYS"):
         _ = conf.encryption_keys
@@ -98,7 +112,8 @@ def test_a_set_whose_first_would_be_another_in_each_process_is_refused(
     with pytest.raises(ImproperlyConfigured, match=setting):
         getattr(conf, name)
     setattr(settings, setting, ("two.example", "one.example"))
-    assert getattr(conf, name) == ["two.example", "one.example"]
+    read = [each.reveal() if isinstance(each, Secret) else each for each in getattr(conf, name)]
+    assert read == ["two.example", "one.example"]
 
 
 def test_no_cipher_is_refused(settings: Any) -> None:
@@ -123,18 +138,18 @@ def test_whatever_a_task_begins_ends_before_its_worker_and_that_before_the_lease
     longest_calls: tuple[float, float],
 ) -> None:
     call, token_call = longest_calls
-    # What follows the refresh is userinfo, after a refusal, or the end of a token that the
+    # After the refresh comes userinfo and the key's proof, or the end of a token that the
     # database did not take.
-    assert call + token_call + call < module.TASK_SOFT_TIME_LIMIT
+    assert call + token_call + call + module.LONGEST_PROOF < module.TASK_SOFT_TIME_LIMIT
     assert module.TASK_SOFT_TIME_LIMIT < module.TASK_TIME_LIMIT < module.LEASE < module.IN_FLIGHT
 
 
 def test_whatever_a_sweep_begins_ends_before_its_worker(longest_calls: tuple[float, float]) -> None:
     call, token_call = longest_calls
-    under_lease = token_call + call
+    under_lease = call + token_call + call + module.LONGEST_PROOF
     assert module.SWEEP_SLICE + under_lease < module.SWEEP_SOFT_TIME_LIMIT
-    # The revoker: revoke, userinfo, and then a refresh, whose answer it may have to end.
-    assert module.REVOKE_SLICE + 2 * call + under_lease < module.SWEEP_SOFT_TIME_LIMIT
+    # The revoker begins no call so late that its lease could end before the key's proof.
+    assert module.REVOKE_SLICE + module.LEASE < module.SWEEP_SOFT_TIME_LIMIT
     assert module.SWEEP_SOFT_TIME_LIMIT < module.SWEEP_TIME_LIMIT <= 300
     assert under_lease < module.LEASE
-    assert 2 * call + under_lease < module.CLAIM < module.IN_FLIGHT
+    assert 2 * call + under_lease < module.IN_FLIGHT

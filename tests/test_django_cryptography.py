@@ -16,12 +16,16 @@ from django_egnyte.ciphers import FernetCipher
 from django_egnyte.django_cryptography import DjangoCryptographyCipher, _fernet
 from django_egnyte.exceptions import DecryptionError
 from django_egnyte.models import EgnyteAccount
+from django_egnyte.pytest_plugin import link_account
+from django_egnyte.sandbox import Sandbox
+from django_egnyte.secret import Secret
 
 # At import, since it writes its defaults into whatever settings are active then.
 pytest.importorskip("django_cryptography.conf")
 
 PATH = "django_egnyte.django_cryptography.DjangoCryptographyCipher"
-KEY = "a key of thirty-two characters or more"
+KEY = Secret("a key of thirty-two characters or more")
+TOKEN = Secret("a token")
 CONTEXT = "access_token|seal|acme.egnyte.com|1"
 
 
@@ -31,22 +35,23 @@ def cipher() -> DjangoCryptographyCipher:
 
 
 def test_what_is_sealed_opens_in_its_context_only(cipher: DjangoCryptographyCipher) -> None:
-    sealed = cipher.seal("a token", CONTEXT)
+    sealed = cipher.seal(TOKEN, CONTEXT)
     assert sealed.isascii()
     assert "token" not in sealed
-    assert cipher.open(sealed, CONTEXT) == "a token"
+    assert cipher.open(sealed, CONTEXT) == TOKEN
     for context in (CONTEXT.replace("access", "refresh"), CONTEXT + "1", ""):
         with pytest.raises(DecryptionError):
             cipher.open(sealed, context)
 
 
 def test_sealing_twice_gives_two_texts(cipher: DjangoCryptographyCipher) -> None:
-    assert cipher.seal("a token", CONTEXT) != cipher.seal("a token", CONTEXT)
+    assert cipher.seal(TOKEN, CONTEXT) != cipher.seal(TOKEN, CONTEXT)
 
 
 @pytest.mark.parametrize("text", ["ünïcödé", "x" * 100_000, "a.b|c", "", "\x00"])
 def test_any_text_can_be_sealed(cipher: DjangoCryptographyCipher, text: str) -> None:
-    assert cipher.open(cipher.seal(text, CONTEXT), CONTEXT) == text
+    secret = Secret(text)
+    assert cipher.open(cipher.seal(secret, CONTEXT), CONTEXT) == secret
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_any_text_can_be_sealed(cipher: DjangoCryptographyCipher, text: str) -> 
     ],
 )
 def test_a_changed_text_does_not_open(cipher: DjangoCryptographyCipher, damage: Any) -> None:
-    form, key_id, text = cipher.seal("a token", CONTEXT).split(".")
+    form, key_id, text = cipher.seal(TOKEN, CONTEXT).split(".")
     changed = f"{form}.{key_id}.{damage(form, key_id, text)}"
     with pytest.raises(DecryptionError) as caught:
         cipher.open(changed, CONTEXT)
@@ -86,13 +91,13 @@ def test_text_of_another_form_is_not_taken_for_its_own(
 def test_the_two_ciphers_do_not_take_each_others_texts(cipher: DjangoCryptographyCipher) -> None:
     fernet = FernetCipher([KEY])
     with pytest.raises(DecryptionError):
-        fernet.needs_reseal(cipher.seal("a token", CONTEXT))
+        fernet.needs_reseal(cipher.seal(TOKEN, CONTEXT))
     with pytest.raises(DecryptionError):
-        cipher.needs_reseal(fernet.seal("a token", CONTEXT))
+        cipher.needs_reseal(fernet.seal(TOKEN, CONTEXT))
 
 
 def test_a_value_is_named_by_the_id_of_its_key(cipher: DjangoCryptographyCipher) -> None:
-    sealed = cipher.seal("a token", CONTEXT)
+    sealed = cipher.seal(TOKEN, CONTEXT)
     assert not cipher.needs_reseal(sealed)
     form, _, text = sealed.split(".")
     stranger = f"{form}.0badc0de.{text}"
@@ -115,7 +120,7 @@ def test_a_pickle_is_never_loaded(cipher: DjangoCryptographyCipher) -> None:
 
 
 def test_what_is_sealed_is_the_text_and_nothing_around_it(cipher: DjangoCryptographyCipher) -> None:
-    _, key_id, text = cipher.seal("a token", CONTEXT).split(".")
+    _, key_id, text = cipher.seal(TOKEN, CONTEXT).split(".")
     sealed = base64.urlsafe_b64decode(text)
     assert _fernet(cipher._keys[key_id], CONTEXT).decrypt(sealed) == b"a token"
 
@@ -140,18 +145,18 @@ def test_without_the_extra_the_setting_is_a_misconfiguration(
         fields.ciphers()
 
 
-def test_an_account_is_stored_and_read(settings: Any, egnyte_account: EgnyteAccount) -> None:
+def test_an_account_is_stored_and_read(
+    settings: Any, egnyte_account: EgnyteAccount, egnyte_sandbox: Sandbox
+) -> None:
     settings.EGNYTE_CIPHER = PATH
-    token = "68zc95e3xv954u6k3hbnma3q"
-    copy = EgnyteAccount.objects.create(
-        user=egnyte_account.user, domain="globex.egnyte.com", egnyte_user_id=1, access_token=token
-    )
+    account = link_account(egnyte_sandbox, egnyte_account.user, domain="globex", username="mmiller")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT access_token FROM django_egnyte_egnyteaccount ORDER BY id")
+        cursor.execute("SELECT access_token FROM django_egnyte_egnytetoken ORDER BY id")
         values = [row[0] for row in cursor.fetchall()]
     assert [value[:4] for value in values] == ["gAAA", "dc1."]
+    token = EgnyteAccount.objects.get(pk=account.pk).open_token()
+    assert egnyte_sandbox.is_alive(token)
     assert token not in values[1]
-    assert EgnyteAccount.objects.get(pk=copy.pk).access_token == token
 
 
 def test_what_an_earlier_release_sealed_still_opens() -> None:
@@ -160,16 +165,18 @@ def test_what_an_earlier_release_sealed_still_opens() -> None:
         "5-TKCEh13pkdEgBkYlbNtQ=="
     )
     cipher = DjangoCryptographyCipher([])
-    assert cipher.open(stored, CONTEXT) == "a token"
+    assert cipher.open(stored, CONTEXT) == TOKEN
     assert not cipher.needs_reseal(stored)
 
 
 def test_the_sites_own_key_seals_whatever_others_there_are(
     cipher: DjangoCryptographyCipher,
 ) -> None:
-    sealed = cipher.seal("a token", CONTEXT)
-    assert DjangoCryptographyCipher([]).open(sealed, CONTEXT) == "a token"
-    assert not DjangoCryptographyCipher([KEY, KEY + "!"]).needs_reseal(sealed)
+    sealed = cipher.seal(TOKEN, CONTEXT)
+    assert DjangoCryptographyCipher([]).open(sealed, CONTEXT) == TOKEN
+    assert not DjangoCryptographyCipher(
+        [KEY, Secret("another key, of thirty-two characters or more")]
+    ).needs_reseal(sealed)
 
 
 def test_without_the_extra_the_module_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +198,13 @@ options = {"CRYPTOGRAPHY_KEY": key} if key else {}
 settings.configure(SECRET_KEY="the site's own secret, of fifty characters or more", **options)
 from django_egnyte.django_cryptography import DjangoCryptographyCipher
 from django_egnyte.exceptions import DecryptionError
-cipher = DjangoCryptographyCipher(keys.split(",") if keys else [])
+from django_egnyte.secret import Secret
+cipher = DjangoCryptographyCipher([Secret(each) for each in keys.split(",")] if keys else [])
 if work == "seal":
-    print(cipher.seal(text, "context"))
+    print(cipher.seal(Secret(text), "context"))
 else:
     try:
-        print(cipher.open(text, "context"), cipher.needs_reseal(text))
+        print(cipher.open(text, "context").reveal(), cipher.needs_reseal(text))
     except DecryptionError as error:
         print("refused:", error)
 """

@@ -191,7 +191,7 @@ def test_every_field_of_the_contract_is_in_the_reference() -> None:
     fields = {field.name for field in EgnyteAccount._meta.concrete_fields}
     properties = {n for n, v in vars(EgnyteAccount).items() if isinstance(v, property)}
     bookkeeping = {
-        "id", "seal_id", "refresh_fingerprint", "grant_id", "next_attempt_at", "next_refresh_at",
+        "id", "seal_id", "refresh_fingerprint", "grant_id", "next_validation_at", "next_refresh_at",
         "attempts", "lease", "leased_until",
     }  # fmt: skip
     assert said == (fields | properties) - bookkeeping

@@ -166,25 +166,25 @@ def test_an_implicit_token_is_posted_and_leaves_no_trace_in_the_browser(
         "jsmith", "implicit", ["Egnyte.filesystem"],
     )  # fmt: skip
     assert account.expires_at is not None
-    assert implicit.is_alive(account.access_token)
+    assert implicit.is_alive(account.open_token())
 
     addresses = visited(browser)
     assert f"{live_server.url}/egnyte/" in addresses
-    assert [each for each in addresses if account.access_token in each or "#" in each] == []
-    assert account.access_token not in browser.page_source
+    assert [each for each in addresses if account.open_token() in each or "#" in each] == []
+    assert account.open_token() not in browser.page_source
     kept = "return JSON.stringify([localStorage, sessionStorage, document.cookie, window.name])"
-    assert account.access_token not in browser.execute_script(kept)
+    assert account.open_token() not in browser.execute_script(kept)
     assert refused(browser) == []
 
     # Back leads to the consent page, not to a page that would post the token again.
     calls = implicit.counts["userinfo"]
     browser.back()
     WebDriverWait(browser, 20).until(lambda _: "/egnyte/" not in browser.current_url)
-    assert account.access_token not in browser.current_url + browser.page_source
+    assert account.open_token() not in browser.current_url + browser.page_source
     browser.forward()
     arrive(browser, f"{live_server.url}/egnyte/")
     assert implicit.counts["userinfo"] == calls
-    assert EgnyteAccount.objects.get().token_version == 1
+    assert EgnyteAccount.objects.get().token_id == 1
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_the_token_is_gone_from_the_address_before_it_is_posted(
     assert not EgnyteAccount.objects.exists()
     held_up()
     arrive(browser, f"{live_server.url}/egnyte/")
-    assert EgnyteAccount.objects.get().access_token == held
+    assert EgnyteAccount.objects.get().open_token() == held
     assert [each for each in visited(browser) if "access_token" in each] == []
 
 

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django_egnyte import gateway
 from django_egnyte.conf import TOKEN_DEADLINE
 from django_egnyte.exceptions import InvalidDomainError
+from django_egnyte.secret import Secret
 
 
 def test_a_host_is_asked_over_https() -> None:
@@ -111,7 +112,7 @@ def test_the_oauth_client_speaks_for_the_sites_key_and_shows_no_secret(settings:
     settings.EGNYTE_CLIENT_ID = "the-key"
     settings.EGNYTE_CLIENT_SECRET = "the-secret"
     client = gateway.oauth("acme.egnyte.com")
-    assert (client.client_id, client.client_secret) == ("the-key", "the-secret")
+    assert (client.client_id, client.client_secret) == ("the-key", Secret("the-secret"))
     assert client.deadline == TOKEN_DEADLINE
     assert "the-secret" not in repr(client)
 

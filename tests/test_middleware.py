@@ -125,7 +125,7 @@ def test_a_401_that_escapes_leads_to_connect_with_the_domain(
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     response = getattr(browser, method)("/userinfo/")
     assert response.status_code == 302
     expected = {"domain": "acme.egnyte.com"} | ({"next": "/userinfo/"} if method == "get" else {})
@@ -140,7 +140,7 @@ def test_a_401_of_somebody_elses_account_is_not_this_users_to_settle(
     stranger = browser_of(another_user(django_user_model, django_username_field))
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     with pytest.raises(UnauthorizedError):
         stranger.get(f"/of/{account.pk}/")
 
@@ -155,7 +155,7 @@ def test_nor_is_it_if_this_user_has_an_account_at_the_same_domain(
     egnyte_sandbox.policy.style = "legacy"
     other = another_user(django_user_model, django_username_field)
     theirs = link_account(egnyte_sandbox, other, username="bdoe")
-    egnyte_sandbox.revoke(theirs.access_token)
+    egnyte_sandbox.revoke(theirs.open_token())
     with pytest.raises(UnauthorizedError):
         browser.get(f"/of/{theirs.pk}/")
 
@@ -165,7 +165,7 @@ def test_a_site_without_messages_is_led_to_connect_all_the_same(
 ) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "messages" not in name]
     egnyte_sandbox.policy.style = "legacy"
-    egnyte_sandbox.revoke(egnyte_account.access_token)
+    egnyte_sandbox.revoke(egnyte_account.open_token())
     EgnyteAccount.objects.write(refresh_token="", refresh_fingerprint="")
     assert browser.get("/userinfo/")["Location"].startswith("/egnyte/connect/?")
 
@@ -195,7 +195,7 @@ def test_a_suspicion_outlives_the_views_transaction(
 ) -> None:
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, egnyte_user)
-    egnyte_sandbox.revoke(account.access_token)
+    egnyte_sandbox.revoke(account.open_token())
     assert browser.get("/userinfo/").status_code == 302
     assert EgnyteAccount.objects.get().status == Status.SUSPECT
     assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
@@ -210,7 +210,7 @@ def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
     page: str,
 ) -> None:
     """Whether the view is rolled back or catches the error."""
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     browser.raise_request_exception = False
     assert browser.get(page).status_code == (500 if page == "/userinfo/" else 200)
     assert sweep.refresh_due(actor="test") == {"refreshed": 1}
@@ -220,7 +220,7 @@ def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
 def test_what_befell_an_older_token_is_not_written_down(
     atomic_requests: None, browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
-    version = egnyte_account.token_version
+    version = egnyte_account.token_id
     for error in (UnauthorizedError("No."), TokenExpiredError("Later.")):
         error._egnyte_unsettled = Unsettled(egnyte_account.pk, version - 1, acting=False)  # type: ignore[union-attr]
         settle_again(error)
@@ -237,7 +237,7 @@ def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
     refreshing.request_refresh(egnyte_account)
     with transaction.atomic():
         refreshing.request_refresh(egnyte_account)
-    expected = ("refresh_account", egnyte_account.pk, egnyte_account.token_version)
+    expected = ("refresh_account", egnyte_account.pk, egnyte_account.token_id)
     assert sent == [expected] * 2
 
 
@@ -253,7 +253,7 @@ def test_the_views_error_is_told_of_when_the_database_fails_after_it(
         raise OperationalError("gone")
 
     monkeypatch.setattr(middleware, "settle_again", fail)
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     with pytest.raises(TokenExpiredError):
         browser.get("/userinfo/")
     events = [getattr(record, "event", None) for record in caplog.records]
@@ -302,9 +302,9 @@ def test_an_async_view_refreshes_its_token(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_atomic_requests(monkeypatch)
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     assert run_async(egnyte_account.user, "/auserinfo/").json()["username"] == "jsmith"
-    assert EgnyteAccount.objects.get().token_version == egnyte_account.token_version + 1
+    assert EgnyteAccount.objects.get().token_id == egnyte_account.token_id + 1
 
 
 def without_atomic_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,53 +11,37 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import FieldError
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 from django.db.models.signals import post_save
-from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Status
-from django_egnyte.fields import Sealed, seal
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken
+from django_egnyte.pytest_plugin import link_account
+from django_egnyte.sandbox import Sandbox
+from django_egnyte.services import grants
 
 pytestmark = pytest.mark.django_db
 
-TOKEN = "the access token"
-# What a service writes when it replaces a token and takes the lease.
-NEWER: dict[str, Any] = {
-    "token_version": 2,
-    "token_fingerprint": "newer",
-    "refresh_fingerprint": "newer",
-    "grant_id": "newer",
-    "status": Status.SUSPECT,
-    "status_reason": "newer",
-    "lease": "newer",
-    "expires_at": None,
-}
-
 
 @pytest.fixture
-def account(egnyte_user: Any) -> EgnyteAccount:
-    return EgnyteAccount.objects.create(
-        user=egnyte_user,
-        domain="acme.egnyte.com",
-        egnyte_user_id=121,
-        username="jsmith",
-        access_token=TOKEN,
-        expires_at=timezone.now(),
-        leased_until=timezone.now(),
+def account(egnyte_account: EgnyteAccount) -> EgnyteAccount:
+    return egnyte_account
+
+
+def replace(account: EgnyteAccount) -> EgnyteToken:
+    """As a service does that gives it another token."""
+    newer = grants.copied(account.token, "another user")
+    EgnyteAccount.objects.filter(pk=account.pk).write(
+        token=newer, status=Status.SUSPECT, status_reason="newer"
     )
+    return newer
 
 
-def replace(account: EgnyteAccount) -> None:
-    values = NEWER | {"leased_until": None}
-    values["access_token"] = seal("the newer token", account.seal_context("access_token"))
-    EgnyteAccount.objects.filter(pk=account.pk).write(**values)
-
-
-def test_a_stale_instance_never_brings_a_dead_token_back(account: EgnyteAccount) -> None:
+def test_a_stale_instance_never_brings_an_earlier_state_back(account: EgnyteAccount) -> None:
     stale = EgnyteAccount.objects.get()
-    replace(account)
-    stale.access_token = "an older token"
+    newer = replace(account)
     stale.status = Status.ACTIVE
+    stale.token = None
     stale.first_name = "Jane"
 
     stale.save()
@@ -65,18 +49,33 @@ def test_a_stale_instance_never_brings_a_dead_token_back(account: EgnyteAccount)
 
     found = EgnyteAccount.objects.get()
     assert found.first_name == "Jane"
-    assert found.access_token == "the newer token"
-    for name, value in NEWER.items():
-        assert getattr(found, name) == value
-    assert found.leased_until is None
+    assert (found.token, found.status, found.status_reason) == (newer, Status.SUSPECT, "newer")
 
 
 def test_force_update_does_not_either(account: EgnyteAccount) -> None:
-    replace(account)
+    newer = replace(account)
 
     account.save(force_update=True)
 
-    assert EgnyteAccount.objects.get().token_version == 2
+    assert EgnyteAccount.objects.get().token == newer
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("domain", "globex.egnyte.com"), ("egnyte_user_id", 9), ("user", "other")]
+)
+def test_an_account_does_not_become_another_by_saving_it(
+    account: EgnyteAccount, name: str, value: Any
+) -> None:
+    """Silence would let a merge of two users lose the account with the user it left."""
+    users = type(account.user)
+    if value == "other":
+        value = users.objects.create(**{users.USERNAME_FIELD: "other@example.com"})
+    setattr(account, name, value)
+    with pytest.raises(FieldError, match="reassign"):
+        account.save()
+    with pytest.raises(FieldError, match="reassign"):
+        async_to_sync(account.asave)(update_fields=["first_name"])
+    assert EgnyteAccount.objects.get().domain == "acme.egnyte.com"
 
 
 @pytest.mark.parametrize("name", sorted(EgnyteAccount.guarded_fields))
@@ -104,7 +103,7 @@ def test_a_deferred_instance_saves_what_was_loaded(account: EgnyteAccount) -> No
     partial.save()
 
     found = EgnyteAccount.objects.get()
-    assert (found.first_name, found.last_name, found.access_token) == ("Jane", "Smith", TOKEN)
+    assert (found.first_name, found.last_name, found.token) == ("Jane", "Smith", account.token)
 
 
 def test_a_new_instance_with_a_taken_key_replaces_nothing(
@@ -117,7 +116,7 @@ def test_a_new_instance_with_a_taken_key_replaces_nothing(
     with pytest.raises(IntegrityError), transaction.atomic():
         impostor.save()
 
-    assert EgnyteAccount.objects.get().access_token == TOKEN
+    assert EgnyteAccount.objects.get().token == account.token
 
 
 def test_a_row_copied_by_clearing_its_key_is_refused(account: EgnyteAccount) -> None:
@@ -131,40 +130,46 @@ def test_a_row_copied_by_clearing_its_key_is_refused(account: EgnyteAccount) -> 
 
 
 def test_copies_and_pickles_open_and_do_not_show(account: EgnyteAccount) -> None:
-    for original in (account, EgnyteAccount.objects.get()):
+    token = account.open_token()
+    for original in (account, EgnyteAccount.objects.with_token().get()):
         dumped = pickle.dumps(original)
-        assert TOKEN.encode() not in dumped
+        assert token.encode() not in dumped
         for twin in (copy.copy(original), copy.deepcopy(original), pickle.loads(dumped)):
-            assert isinstance(vars(twin)["access_token"], Sealed)
-            assert twin.access_token == TOKEN
+            assert twin.open_token() == token
             twin.first_name = "Jane"
             twin.save()
-    assert EgnyteAccount.objects.get().access_token == TOKEN
 
 
 def test_a_pickled_queryset_stays_sealed(account: EgnyteAccount) -> None:
-    dumped = pickle.dumps(EgnyteAccount.objects.all())
+    dumped = pickle.dumps(EgnyteToken.objects.all())
 
-    assert TOKEN.encode() not in dumped
-    assert [each.access_token for each in pickle.loads(dumped)] == [TOKEN]
+    assert account.open_token().encode() not in dumped
+    (token,) = pickle.loads(dumped)
+    assert token.open().access_token.reveal() == account.open_token()
 
 
-def test_a_receiver_of_post_save_can_use_the_token(egnyte_user: Any) -> None:
+def test_a_receiver_of_post_save_can_use_the_token(
+    egnyte_sandbox: Sandbox, egnyte_user: Any
+) -> None:
     seen = []
 
     def receiver(instance: EgnyteAccount, **kwargs: Any) -> None:
-        seen.append(instance.access_token)
+        seen.append(instance.open_token())
 
     post_save.connect(receiver, sender=EgnyteAccount)
     try:
-        account = EgnyteAccount.objects.create(
-            user=egnyte_user, domain="acme.egnyte.com", egnyte_user_id=1, access_token=TOKEN
-        )
+        account = link_account(egnyte_sandbox, egnyte_user)
         account.save()
     finally:
         post_save.disconnect(receiver, sender=EgnyteAccount)
 
-    assert seen == [TOKEN, TOKEN]
+    assert seen == [account.open_token()] * 2
+
+
+def test_an_account_expires_with_its_token(account: EgnyteAccount) -> None:
+    assert account.token is not None
+    assert account.expires_at == account.token.expires_at
+    assert EgnyteAccount().expires_at is None
 
 
 def test_an_identity_is_linked_once_by_each_user(account: EgnyteAccount, egnyte_user: Any) -> None:
@@ -200,26 +205,33 @@ def test_the_history_is_append_only() -> None:
     assert str(event) == "Connected: jsmith @ acme"
 
 
-def test_a_deleted_users_tokens_are_in_the_outbox(account: EgnyteAccount, egnyte_user: Any) -> None:
-    user_ref = str(egnyte_user.pk)
-    egnyte_user.delete()
+def test_a_deleted_users_grant_stays_to_be_revoked(account: EgnyteAccount) -> None:
+    user_ref, token = str(account.user_id), account.open_token()
+    account.user.delete()
 
-    row = PendingRevocation.objects.get()
-    assert (row.user_ref, row.access_token) == (user_ref, TOKEN)
-    assert str(row) == f"{row.fingerprint[:8]} @ acme.egnyte.com"
-    assert AccountEvent.objects.get().user_ref == user_ref
+    grant = EgnyteGrant.objects.get()
+    assert (grant.user_ref, grant.reason) == (user_ref, "disconnected")
+    assert grant.release_at is not None
+    (kept,) = grant.tokens.all()
+    assert kept.open().access_token.reveal() == token
+    assert str(grant) == str(kept) == f"{kept.fingerprint[:8]} @ acme.egnyte.com"
+    assert AccountEvent.objects.first().user_ref == user_ref
+
+
+def test_a_token_in_use_cannot_be_deleted(account: EgnyteAccount) -> None:
+    for row in (account.token, EgnyteGrant.objects.get()):
+        with pytest.raises(ProtectedError), transaction.atomic():
+            row.delete()
 
 
 def test_a_users_primary_key_may_be_a_long_name() -> None:
     """Where it is an e-mail address, say: no token could be written down for that user."""
     key = f"{'a' * 64}@{'b' * 190}"
     AccountEvent(kind=EventKind.CONNECTED, user_ref=key, actor=f"admin:{key}").full_clean()
-    row = PendingRevocation(
-        user_ref=key, domain="acme.egnyte.com", seal_id="s", fingerprint="f", grant_id="g"
-    )
-    row.full_clean()
-    row.save()
-    assert PendingRevocation.objects.get(user_ref=key) == row
+    grant = EgnyteGrant(user_ref=key, domain="acme.egnyte.com", fingerprint="f", key_digest="k")
+    grant.full_clean()
+    grant.save()
+    assert EgnyteGrant.objects.get(user_ref=key) == grant
 
 
 @pytest.mark.parametrize("custom_user", ["", "1"])

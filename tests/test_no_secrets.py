@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from django_egnyte import queue
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,7 +149,7 @@ def test_no_secret_is_found_anywhere_but_sealed(
     egnyte_user.delete()
     assert AccountEvent.objects.exists()
     assert published
-    pages += [repr(each) for each in PendingRevocation.objects.all()]
+    pages += [repr(each) for each in EgnyteGrant.objects.exclude(release_at=None).all()]
 
     logs = "\n".join(f"{vars(record)} {record.getMessage()}" for record in caplog.records)
     places = {

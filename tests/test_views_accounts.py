@@ -28,8 +28,8 @@ def test_the_page_shows_the_users_accounts_and_no_token(
     page = response.content.decode()
     assert response.status_code == 200
     assert "acme.egnyte.com" in page
-    assert egnyte_account.access_token not in page
-    assert egnyte_account.refresh_token not in page
+    assert egnyte_account.open_token() not in page
+    assert egnyte_account.opened_token().refresh_token.reveal() not in page
     assert response["Referrer-Policy"] == "same-origin"
     assert "no-store" in response["Cache-Control"]
     assert "acme.egnyte.com" not in stranger.get(reverse("egnyte:accounts")).content.decode()
@@ -86,7 +86,7 @@ def test_another_users_account_is_a_404(
     assert stranger.post(reverse(f"egnyte:{name}", args=[egnyte_account.pk])).status_code == 404
     assert stranger.post(reverse(f"egnyte:{name}", args=[10**18])).status_code == 404
     assert EgnyteAccount.objects.get().is_default
-    assert egnyte_sandbox.is_alive(egnyte_account.access_token)
+    assert egnyte_sandbox.is_alive(egnyte_account.open_token())
 
 
 @pytest.mark.parametrize("name", ["disconnect", "default"])

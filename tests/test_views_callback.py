@@ -13,7 +13,6 @@ from django.urls import reverse
 
 from django_egnyte import conf, state
 from django_egnyte.models import AccountEvent, EgnyteAccount, SpentState
-from django_egnyte.services import budget
 from tests import walk
 from tests.walk import assert_nothing_is_left, assert_refusal
 
@@ -38,7 +37,7 @@ def test_consent_leads_to_a_linked_account(
     assert account.scopes == ["Egnyte.filesystem"]
     assert account.is_default
     assert account.flow == "authorization_code"
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
     assert walk.orphans(egnyte_sandbox) == []
 
 
@@ -232,7 +231,7 @@ def test_a_replayed_callback_is_refused_and_harms_nothing(
     assert_refusal(walk.come_back(browser, location), 400, "already used")
     account = EgnyteAccount.objects.get()
     assert walk.orphans(egnyte_sandbox) == []
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
     assert egnyte_sandbox.counts["token:authorization_code"] == 1
 
 
@@ -319,7 +318,7 @@ def test_two_attempts_that_end_at_the_same_instant_make_one_account(
     assert walk.orphans(egnyte_sandbox) == []
     account.refresh_from_db()
     assert account.is_live
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
 
 
 @pytest.mark.parametrize("code", ["", "never-issued", "c" * 5000, "a\r\nX-Injected: 1", "\x00"])

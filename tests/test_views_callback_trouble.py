@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from django_egnyte import gateway
 from django_egnyte.exceptions import ResponseError
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from tests import walk
 from tests.rawserver import Visitor, serving
 from tests.walk import assert_nothing_is_left, assert_refusal
@@ -112,7 +112,7 @@ def test_a_token_in_an_answer_that_was_cut_off_is_revoked(
     egnyte_sandbox.faults.add(path=TOKEN, method="POST", truncate=whole)
     response = walk.come_back(browser, location)
     assert_refusal(response, 502)
-    assert PendingRevocation.objects.count() == 1
+    assert EgnyteGrant.objects.exclude(release_at=None).count() == 1
     assert_nothing_is_left(egnyte_sandbox)
 
 

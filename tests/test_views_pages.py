@@ -105,7 +105,7 @@ def test_an_account_is_not_changed_within_a_transaction(
     in_transaction()
     assert_says_why(browser.post(reverse(f"egnyte:{name}", args=[egnyte_account.pk])), caplog)
     assert EgnyteAccount.objects.get().is_live
-    assert egnyte_sandbox.is_alive(egnyte_account.access_token)
+    assert egnyte_sandbox.is_alive(egnyte_account.open_token())
 
 
 @pytest.mark.parametrize("name", ["domain", "implicit", "password"])

@@ -23,10 +23,10 @@ def test_a_wrong_egnyte_user_does_not_replace_the_account_to_relink(
 ) -> None:
     walk.link(browser, egnyte_sandbox)
     account = EgnyteAccount.objects.get()
-    before = account.access_token
+    before = account.open_token()
     response = walk.link(browser, egnyte_sandbox, username="bdoe", account=account.pk)
     assert_refusal(response, 409, "signed in at Egnyte as somebody else")
-    assert EgnyteAccount.objects.get().access_token == before
+    assert EgnyteAccount.objects.get().open_token() == before
     assert walk.orphans(egnyte_sandbox) == []
     assert {token.username for token in egnyte_sandbox.live_tokens()} == {"jsmith"}
 
@@ -36,14 +36,14 @@ def test_a_relink_replaces_the_token_and_ends_the_old_one(
 ) -> None:
     walk.link(browser, egnyte_sandbox)
     account = EgnyteAccount.objects.get()
-    old, version = account.access_token, account.token_version
+    old, version = account.open_token(), account.token_id
     assert walk.link(browser, egnyte_sandbox, account=account.pk).status_code == 302
     account = EgnyteAccount.objects.get()
-    assert account.token_version == version + 1
-    assert account.access_token != old
+    assert account.token_id == version + 1
+    assert account.open_token() != old
     assert walk.orphans(egnyte_sandbox) == []
     assert not egnyte_sandbox.is_alive(old)
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
 
 
 @pytest.mark.parametrize("style", ["modern", "legacy"])
@@ -53,12 +53,12 @@ def test_a_token_that_egnyte_gives_twice_is_not_revoked(
     egnyte_sandbox.policy.same_token = True
     egnyte_sandbox.policy.style = style
     walk.link(browser, egnyte_sandbox)
-    before = EgnyteAccount.objects.get().access_token
+    before = EgnyteAccount.objects.get().open_token()
     walk.link(browser, egnyte_sandbox)
     account = EgnyteAccount.objects.get()
-    assert account.access_token == before
+    assert account.open_token() == before
     assert walk.orphans(egnyte_sandbox) == []
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert egnyte_sandbox.is_alive(account.open_token())
     assert EgnyteAccount.objects.get().is_live
 
 
@@ -73,10 +73,10 @@ def test_a_token_that_another_user_of_the_site_holds_survives_this_ones_disconne
     theirs = link_account(egnyte_sandbox, other)
     walk.link(browser, egnyte_sandbox)
     mine = EgnyteAccount.objects.exclude(pk=theirs.pk).get()
-    assert mine.access_token == theirs.access_token
+    assert mine.open_token() == theirs.open_token()
     browser.post(reverse("egnyte:disconnect", args=[mine.pk]))
     assert walk.orphans(egnyte_sandbox) == []
-    assert egnyte_sandbox.is_alive(theirs.access_token)
+    assert egnyte_sandbox.is_alive(theirs.open_token())
 
 
 def test_a_relink_of_an_account_that_was_disconnected_meanwhile_links_nothing(

@@ -41,7 +41,7 @@ def test_no_secret_is_logged_at_any_level(
         walk.come_back(browser, location)
         secrets += secrets_of(egnyte_sandbox, location)
     account = EgnyteAccount.objects.get()
-    secrets += [account.access_token, account.refresh_token]
+    secrets += [account.open_token(), account.opened_token().refresh_token.reveal()]
     account.client.userinfo()
     browser.post(reverse("egnyte:disconnect", args=[account.pk]))
     walk.orphans(egnyte_sandbox)

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django_egnyte import conf, queue, schedules, tasks
 from django_egnyte.choices import Status
 from django_egnyte.exceptions import UnauthorizedError
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
@@ -131,7 +131,7 @@ def test_a_worker_lets_accounts_live_and_die(
 
     egnyte_sandbox.policy.style = "legacy"
     account = link_account(egnyte_sandbox, make_user("one"))
-    token = account.access_token
+    token = account.open_token()
 
     # A password change at Egnyte: the page's call fails, and hurries a worker.
     egnyte_sandbox.set_password("acme", "jsmith", "another password")
@@ -141,7 +141,7 @@ def test_a_worker_lets_accounts_live_and_die(
     message = site.take()
     arguments, keywords, _ = message.payload
     assert message.headers["task"] == "django_egnyte.tasks.validate_account"
-    assert (arguments, keywords) == ([account.pk, account.token_version], {})
+    assert (arguments, keywords) == ([account.pk, account.token_id], {})
     assert message.headers["expires"] is not None
     raw = f"{message.body!r} {message.headers!r} {message.properties!r}"
     assert token not in raw and "jsmith" not in raw and "acme" not in raw
@@ -152,22 +152,22 @@ def test_a_worker_lets_accounts_live_and_die(
     with site.worker():
         wait_for(lambda: stored(account).status == Status.REVOKED)
         assert stored(account).access_token == ""
-        wait_for(lambda: not PendingRevocation.objects.exists())
+        wait_for(lambda: not EgnyteGrant.objects.exclude(release_at=None).exists())
 
         # A user disconnects: the worker ends the token at Egnyte.
-        assert egnyte_sandbox.is_alive(second.access_token)
+        assert egnyte_sandbox.is_alive(second.open_token())
         disconnect(second.pk, actor="user:1")
-        wait_for(lambda: not egnyte_sandbox.is_alive(second.access_token))
-        wait_for(lambda: not PendingRevocation.objects.exists())
+        wait_for(lambda: not egnyte_sandbox.is_alive(second.open_token()))
+        wait_for(lambda: not EgnyteGrant.objects.exclude(release_at=None).exists())
 
         # The sweeps find what is due.
         long_ago = timezone.now() - timedelta(days=2)
-        EgnyteAccount.objects.update(next_attempt_at=long_ago, last_validated_at=long_ago)
+        EgnyteAccount.objects.update(next_validation_at=long_ago, last_validated_at=long_ago)
         site.send("validate_accounts")
         wait_for(lambda: stored(third).last_validated_at > long_ago)
         EgnyteAccount.objects.filter(pk=third.pk).update(next_refresh_at=long_ago)
         site.send("refresh_accounts")
-        wait_for(lambda: stored(third).token_version == 2)
+        wait_for(lambda: stored(third).token_id == 2)
         assert egnyte_sandbox.is_alive(stored(third).access_token)
 
 

@@ -10,9 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.oauth import fingerprint
 from django_egnyte.sandbox import Sandbox
+from django_egnyte.secret import Secret
 from django_egnyte.services.revoke import process_revocations
 
 _TRANSACTIONS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START", "SET ")
@@ -57,14 +58,14 @@ def orphans(sandbox: Sandbox) -> list[str]:
     held = {
         value
         for row in EgnyteAccount.objects.live().values_list(
-            "token_fingerprint", "refresh_fingerprint"
+            "token__fingerprint", "token__refresh_fingerprint"
         )
         for value in row
     }
     return [
         f"{token.kind} of {token.username}"
         for token in sandbox.live_tokens()
-        if fingerprint(f"{token.domain}.egnyte.com", token.value) not in held
+        if fingerprint(f"{token.domain}.egnyte.com", Secret(token.value)) not in held
     ]
 
 
@@ -99,4 +100,4 @@ def assert_refusal(response: Any, status: int, *words: str) -> None:
 def assert_nothing_is_left(sandbox: Any) -> None:
     assert not EgnyteAccount.objects.exists()
     assert orphans(sandbox) == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists()

@@ -1,7 +1,7 @@
-"""The admin: linked accounts, the outbox, the history, and the health of it all."""
+"""The admin: linked accounts, the grants, the history, and the health of it all."""
 
 from .accounts import EgnyteAccountAdmin
 from .events import AccountEventAdmin
-from .revocations import PendingRevocationAdmin
+from .grants import EgnyteGrantAdmin
 
-__all__ = ["AccountEventAdmin", "EgnyteAccountAdmin", "PendingRevocationAdmin"]
+__all__ = ["AccountEventAdmin", "EgnyteAccountAdmin", "EgnyteGrantAdmin"]

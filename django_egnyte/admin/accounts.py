@@ -23,10 +23,10 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import EventKind
 from ..models import AccountEvent, EgnyteAccount
 from ..services import administer
 from ..services.disconnect import disconnect, make_default, revoke
+from ..services.refresh import can_refresh
 from . import health
 from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from .acts import Options
 
-TOKEN_EVENTS = (EventKind.CONNECTED, EventKind.RECONNECTED, EventKind.REFRESHED)
 RECENT = 20
 
 
@@ -56,7 +55,9 @@ REFRESH = Act(
     label=_("Refresh token"),
     done=_("Refresh requested"),
     service=lambda account, actor: administer.request_refresh(account, actor=actor),
-    applies=lambda account: account.is_live and bool(account.refresh_fingerprint),
+    applies=lambda account: (
+        account.is_live and account.token is not None and can_refresh(account.token)
+    ),
 )
 ASK_RECONNECT = Act(
     name="ask_reconnect",
@@ -98,7 +99,7 @@ class EgnyteAccountAdmin(ActingAdmin):
         DomainFilter,
         ScopeFilter,
     )
-    list_select_related: ClassVar[Options | bool] = ("user",)
+    list_select_related: ClassVar[Options | bool] = ("user", "token__grant")
     sortable_by: ClassVar[Options | None] = ()
     search_help_text = _("User or Egnyte username, e-mail address, or domain")
     fieldsets: ClassVar[Options | None] = (
@@ -107,7 +108,7 @@ class EgnyteAccountAdmin(ActingAdmin):
             _("Connection"),
             {
                 "fields": (
-                    "state", "status_reason", "is_default", "flow", "granted", "token",
+                    "state", "status_reason", "is_default", "flow", "granted", "access",
                     "refreshing",
                 )
             },
@@ -117,7 +118,7 @@ class EgnyteAccountAdmin(ActingAdmin):
             {
                 "fields": (
                     "created_at", "connected_at", "last_used_at", "last_validated_at",
-                    "next_attempt_at", "expires_at", "next_refresh_at",
+                    "next_validation_at", "expires", "next_refresh",
                 )
             },
         ),
@@ -178,24 +179,31 @@ class EgnyteAccountAdmin(ActingAdmin):
     def person(self, account: EgnyteAccount) -> str:
         return f"{account.first_name} {account.last_name}".strip()
 
+    @admin.display(description=_("next refresh"))
+    def next_refresh(self, account: EgnyteAccount) -> datetime | None:
+        return account.token.grant.next_refresh_at if account.token is not None else None
+
     @admin.display(description=_("access token"))
-    def token(self, account: EgnyteAccount) -> str:
-        if not account.token_fingerprint:
+    def access(self, account: EgnyteAccount) -> str:
+        token = account.token
+        if token is None:
             return gettext("none")
-        events = AccountEvent.objects.filter(account_ref=account.pk, kind__in=TOKEN_EVENTS)
-        made = events.values_list("created_at", flat=True).order_by("-created_at").first()
         return gettext("stored, %(age)s old, fingerprint %(fingerprint)s") % {
-            "age": timesince(made or account.connected_at, depth=1),
-            "fingerprint": account.token_fingerprint[:8],
+            "age": timesince(token.created_at, depth=1),
+            "fingerprint": token.fingerprint[:8],
         }
 
     @admin.display(description=_("refresh token"))
     def refreshing(self, account: EgnyteAccount) -> str:
-        if not account.refresh_fingerprint:
+        token = account.token
+        if token is None or not token.refresh_fingerprint:
             return gettext("none")
-        return gettext("stored, fingerprint %(fingerprint)s") % {
-            "fingerprint": account.refresh_fingerprint[:8]
-        }
+        text = (
+            gettext("refused by Egnyte, fingerprint %(fingerprint)s")
+            if token.grant.refresh_refused_at is not None
+            else gettext("stored, fingerprint %(fingerprint)s")
+        )
+        return text % {"fingerprint": token.refresh_fingerprint[:8]}
 
     @admin.display(description=_("latest events"))
     def recent(self, account: EgnyteAccount) -> SafeString:

@@ -129,12 +129,12 @@ class ExpiringFilter(SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[EgnyteAccount]
     ) -> QuerySet[EgnyteAccount]:
         now = timezone.now()
-        soon = Q(expires_at__gt=now, expires_at__lte=now + timedelta(days=7))
+        soon = Q(token__expires_at__gt=now, token__expires_at__lte=now + timedelta(days=7))
         conditions = {
             "week": soon,
-            "unaided": soon & Q(refresh_fingerprint=""),
-            "expired": Q(expires_at__lte=now),
-            "never": Q(expires_at=None),
+            "unaided": soon & Q(token__grant__next_refresh_at=None),
+            "expired": Q(token__expires_at__lte=now),
+            "never": Q(token__expires_at=None),
         }
         condition = conditions.get(self.value() or "")
         return queryset if condition is None else queryset.filter(condition, status__in=LIVE)

@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from django_egnyte import answers, http
@@ -23,6 +23,7 @@ from django_egnyte.exceptions import (
     UnauthorizedError,
     UnavailableError,
 )
+from django_egnyte.secret import Secret
 
 if TYPE_CHECKING:
     from typing import Self
@@ -70,8 +71,8 @@ _SMALL = 1024 * 1024
 class Credentials:
     """An access token, and which of the account's tokens it is."""
 
-    access_token: str = field(repr=False)
-    version: int
+    access_token: Secret
+    token_id: int
 
 
 class Connection(Protocol):

@@ -29,6 +29,7 @@ from django_egnyte import __version__
 from django_egnyte.exceptions import EgnyteError, InvalidHeaderError, ResponseError
 from django_egnyte.http import watchdog
 from django_egnyte.http.failures import explain, overdue
+from django_egnyte.secret import Secret
 
 MAX_BYTES = 16 * 1024 * 1024
 """The most that an API answer may hold, in bytes, unpacked."""
@@ -73,7 +74,7 @@ def send(
     method: str,
     url: str,
     *,
-    bearer: str | None = None,
+    bearer: Secret | None = None,
     headers: Mapping[str, str] | None = None,
     params: Mapping[str, Any] | None = None,
     data: Body | None = None,
@@ -189,7 +190,7 @@ def close_pools() -> None:
 def _prepared(
     method: str,
     url: str,
-    bearer: str | None,
+    bearer: Secret | None,
     headers: Mapping[str, str] | None,
     params: Mapping[str, Any] | None,
     data: Body | None,
@@ -210,6 +211,11 @@ def _prepared(
             if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
                 raise InvalidHeaderError("A header holds characters that no header may carry.")
             every[name] = str(value).strip()
+    if isinstance(data, Mapping):
+        data = {
+            name: value.reveal() if isinstance(value, Secret) else value
+            for name, value in data.items()
+        }
     if isinstance(data, str):
         data = data.encode()
     if isinstance(data, bytes) and len(data) > CHUNK_SIZE:
@@ -231,9 +237,9 @@ def _prepared(
         raise EgnyteError(problem)
     if bearer is not None:
         # Not repeated in the message: it would be the token.
-        if not bearer or not _HEADER_VALUE(bearer):
+        if not bearer or not _HEADER_VALUE(bearer.reveal()):
             raise InvalidHeaderError("The token holds characters that no header may carry.")
-        prepared.headers["Authorization"] = f"Bearer {bearer}"
+        prepared.headers["Authorization"] = f"Bearer {bearer.reveal()}"
     return prepared
 
 

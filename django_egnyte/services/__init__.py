@@ -1,11 +1,15 @@
 """Every state change, one function each, called alike by views, tasks, admin and commands.
 
-============  ===================================================================
-``obtain``    a token call whose answer is in the outbox before anything else
-``link``      connect and relink
-``refresh``   one refresh at a time for each refresh token
-``validate``  suspicion, the question whether a token lives, and the verdict
-``disconnect`` deletion in all its forms
-``revoke``    the outbox worked off at Egnyte
-============  ===================================================================
+==============  =================================================================
+``ledger``      what may be asked of the token endpoint, charged before it is asked
+``obtain``      a token call whose answer is stored before anything else
+``grants``      how a token arrives, the lease, and which token is the newest
+``link``        connect and relink
+``refresh``     one refresh at a time for each grant
+``validate``    suspicion, the question whether Egnyte accepts a token, the verdict
+``disconnect``  deletion in all its forms
+``reassign``    giving an account to another user
+``revoke``      ending grants at Egnyte that no account points into
+``sweep``       what is due, in slices
+==============  =================================================================
 """

@@ -2,70 +2,70 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from .. import queue
 from ..choices import EventKind
-from ..models import EgnyteAccount, PendingRevocation
+from ..models import EgnyteAccount, EgnyteGrant
 from . import history, hosts
-from .transactions import DatabaseNow, alias
+from .refresh import can_refresh
+from .transactions import DatabaseNow, alias, locking_transaction
 
 RECONNECT_REASON = gettext_noop("An administrator of this site asks you to reconnect")
 
 
 def request_validation(account: EgnyteAccount, *, actor: str) -> bool:
     """Have Egnyte asked soon whether the token lives. ``False`` for an account that is not live."""
-    using = alias()
-    with transaction.atomic(using=using):
-        accounts = EgnyteAccount.objects.using(using).live().filter(pk=account.pk)
-        if not accounts.update(next_attempt_at=timezone.now()):
+    with locking_transaction():
+        accounts = EgnyteAccount.objects.live().filter(pk=account.pk)
+        if not accounts.update(next_validation_at=timezone.now()):
             return False
-        history.record(EventKind.VALIDATION_ASKED, account, using=using, actor=actor)
-        queue.hurry("validate_account", account.pk, account.token_version, using=using)
+        history.record(EventKind.VALIDATION_ASKED, account, actor=actor)
+        queue.hurry("validate_account", account.pk, account.token_id or 0, using=alias())
     return True
 
 
 def request_refresh(account: EgnyteAccount, *, actor: str) -> bool:
     """Have the token replaced soon. ``False`` for an account that has no refresh token."""
-    using = alias()
-    with transaction.atomic(using=using):
-        accounts = EgnyteAccount.objects.using(using).live().exclude(refresh_fingerprint="")
-        if not accounts.filter(pk=account.pk).update(next_refresh_at=timezone.now()):
+    with locking_transaction():
+        found = EgnyteAccount.objects.with_token().live().filter(pk=account.pk).first()
+        if found is None or found.token is None or not can_refresh(found.token):
             return False
-        history.record(EventKind.REFRESH_ASKED, account, using=using, actor=actor)
-        queue.hurry("refresh_account", account.pk, account.token_version, using=using)
+        grant = EgnyteGrant.objects.filter(pk=found.token.grant_id)
+        grant.write(next_refresh_at=timezone.now())
+        history.record(EventKind.REFRESH_ASKED, account, actor=actor)
+        queue.hurry("refresh_account", account.pk, account.token_id or 0, using=alias())
     return True
 
 
 def ask_to_reconnect(account: EgnyteAccount, *, actor: str) -> bool:
     """Tell the user, on the page of their accounts, to reconnect this one."""
-    using = alias()
-    with transaction.atomic(using=using):
-        accounts = EgnyteAccount.objects.using(using).filter(pk=account.pk)
+    with locking_transaction():
+        accounts = EgnyteAccount.objects.filter(pk=account.pk)
         if not accounts.write(status_reason=RECONNECT_REASON):
             return False
-        history.record(EventKind.RECONNECT_ASKED, account, using=using, actor=actor)
+        history.record(EventKind.RECONNECT_ASKED, account, actor=actor)
     return True
 
 
 def clear_default(account: EgnyteAccount) -> None:
     """The account is no longer its user's choice; the oldest live one is used until they choose."""
-    EgnyteAccount.objects.using(alias()).filter(pk=account.pk).update(is_default=False)
+    rows = EgnyteAccount.objects.filter(pk=account.pk)
+    rows.write(is_default=False, default_of=None)
 
 
-def request_revocation(row: PendingRevocation, *, actor: str) -> bool:
-    """Try a revocation again that failed before, and forget what is held against its host.
+def request_revocation(grant: EgnyteGrant, *, actor: str) -> bool:
+    """Try a revocation again that failed before, and forget the failures of its host.
 
-    ``False`` for a row that is gone or that never failed: it may belong to a call in flight.
+    ``False`` for a grant that is gone, in use, or that never failed: its token may belong to a
+    call in flight.
     """
-    using = alias()
-    with transaction.atomic(using=using):
-        rows = PendingRevocation.objects.using(using).filter(pk=row.pk, attempts__gt=0)
-        if not rows.write(not_before=DatabaseNow()):
+    with locking_transaction():
+        rows = EgnyteGrant.objects.filter(pk=grant.pk, revoke_attempts__gt=0)
+        if not rows.exclude(release_at=None).write(release_at=DatabaseNow(), revoke_refreshes=0):
             return False
-        hosts.note_reached({row.domain})
-        history.record(EventKind.RETRY_ASKED, row, using=using, actor=actor, reason=row.reason)
-        queue.hurry("process_revocations", using=using)
+        hosts.note_reached({grant.domain})
+        history.record(EventKind.RETRY_ASKED, grant, actor=actor, reason=grant.reason)
+        queue.hurry("process_revocations", using=alias())
     return True

@@ -2,63 +2,137 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 
-from django.views.decorators.debug import sensitive_variables
+from django.contrib.auth import get_user_model
+from django.db import models, transaction
+from django.db.models import Subquery
 
 from .. import queue
-from ..choices import EventKind
-from ..models import EgnyteAccount
+from ..choices import EventKind, Release
+from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from ..signals import account_disconnected
-from . import history, outbox, verdict
-from .transactions import alias, in_short_transaction
+from . import grants, history, verdict
+from .transactions import DatabaseNow, alias, in_short_transaction, take_write_lock
+
+CHUNK: Final = 500
+
+_deleting: ContextVar[tuple[str, str]] = ContextVar("egnyte_deleting", default=("delete", ""))
+# The deletion whose accounts were all released together, and their primary keys.
+_released: ContextVar[tuple[Any, set[int]]] = ContextVar("egnyte_released")
 
 
 def disconnect(account_id: int, *, actor: str, user: Any = None, reason: str = "") -> bool:
-    """Delete the account. Its tokens go to the outbox in the same transaction; history stays.
+    """Delete the account. Its grant is released in the same transaction; the history stays.
 
     ``actor`` and ``reason`` are for that history. ``False`` if there is no such account, or not of
     ``user`` where one is given.
     """
 
     def work() -> bool:
-        rows = EgnyteAccount.objects.using(alias()).filter(pk=account_id)
-        if user is not None:
-            rows = rows.for_user(user)
-        account = rows.select_for_update().first()
+        rows = EgnyteAccount.objects.filter(pk=account_id)
+        account = (rows if user is None else rows.for_user(user)).first()
         if account is None:
             return False
-        account._egnyte_locked_for = (actor, reason)  # type: ignore[attr-defined]
-        account.delete(using=alias())
-        return True
+        with _as(actor, reason):
+            deleted, _ = account.delete()
+        # Another deletion of it, which was first, has written the history.
+        if not deleted:
+            transaction.set_rollback(True, using=alias())
+        return bool(deleted)
 
     return in_short_transaction(work)
 
 
-@sensitive_variables()
-def queue_deleted(account: EgnyteAccount, *, using: str) -> None:
+@contextmanager
+def _as(actor: str, reason: str) -> Iterator[None]:
+    token = _deleting.set((actor, reason))
+    try:
+        yield
+    finally:
+        _deleting.reset(token)
+
+
+def before_deletion(account: models.Model, *, origin: Any) -> None:
     """What every deletion does first, whoever deletes: ``pre_delete`` is connected to this.
 
-    The row is read again under a lock, since the instance may be stale, and its ciphertext moves
-    unopened, so that even a row that no key opens can be deleted.
+    ``origin`` is the instance or the queryset whose deletion led here. Where that tells which
+    accounts go along, all of them are released together, in a few queries.
     """
-    actor, reason = getattr(account, "_egnyte_locked_for", ("", ""))
-    found: EgnyteAccount | None = account
-    if not actor:
-        rows = EgnyteAccount.objects.using(using).filter(pk=account.pk)
-        found = rows.select_for_update().first()
-    if found is None:
+    done_for, done = _released.get((None, set()))
+    if origin is not None and done_for is origin and account.pk in done:
+        done.discard(account.pk)
+        if not done:
+            _released.set((None, done))
         return
-    if found.is_live:
-        outbox.put_held(found, using=using, reason="disconnected")
-    gone = copy.copy(found)
-    gone.access_token = gone.refresh_token = ""
-    history.record(
-        EventKind.DISCONNECTED, gone, using=using, actor=actor or "delete", reason=reason
-    )
-    history.announce(account_disconnected, gone, using=using, reason=actor or "delete")
-    queue.hurry("process_revocations", using=using)
+    take_write_lock()
+    together = _of_origin(origin)
+    if together is None:
+        if not isinstance(account, EgnyteAccount):  # as a migration knows the model
+            _release(list(EgnyteAccount.objects.filter(pk=account.pk)))
+        else:
+            _release([account])
+        return
+    accounts = list(together)
+    _release(accounts)
+    _released.set((origin, {each.pk for each in accounts} - {account.pk}))
+
+
+def _of_origin(origin: Any) -> models.QuerySet[EgnyteAccount] | None:
+    """The accounts of the users, or the accounts, that are deleted together; ``None``: unknown."""
+    if not isinstance(origin, models.QuerySet):
+        return None
+    ours = EgnyteAccount.objects.all()
+    if issubclass(origin.model, EgnyteAccount):
+        return ours.filter(pk__in=list(origin.values_list("pk", flat=True)))
+    if issubclass(origin.model, get_user_model()):
+        return ours.filter(user_id__in=list(origin.values_list("pk", flat=True)))
+    return None
+
+
+def _release(accounts: list[EgnyteAccount]) -> None:
+    actor, reason = _deleting.get()
+    for start in range(0, len(accounts), CHUNK):
+        chunk = accounts[start : start + CHUNK]
+        if len(chunk) == 1:
+            _release_grant_of(chunk[0])
+        else:
+            _release_grants_of(chunk)
+        history.record_all(EventKind.DISCONNECTED, chunk, actor=actor, reason=reason)
+        for account in chunk:
+            history.announce(account_disconnected, _as_it_was(account), reason=actor)
+    queue.hurry("process_revocations", using=alias())
+
+
+def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
+    """A copy: Django takes the primary key from what it has deleted."""
+    fields = EgnyteAccount._meta.concrete_fields
+    return EgnyteAccount(**{each.attname: getattr(account, each.attname) for each in fields})
+
+
+def _release_grant_of(account: EgnyteAccount) -> None:
+    """One query, unless the account was given another token since it was read."""
+    if account.token_id is not None:
+        grant_id = EgnyteToken.objects.filter(pk=account.token_id).values("grant_id")[:1]
+        rows = EgnyteGrant.objects.filter(pk=Subquery(grant_id), release_at=None)
+        if rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED):
+            return
+    # Whatever moves an account off a grant releases that grant, so this is not the current one.
+    current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)
+    for current_id in current.values_list("pk", flat=True):
+        grants.make_due(current_id, Release.DISCONNECTED)
+
+
+def _release_grants_of(accounts: list[EgnyteAccount]) -> None:
+    tokens = EgnyteToken.objects.filter(accounts__in=[each.pk for each in accounts])
+    ids = sorted(set(tokens.values_list("grant_id", flat=True)))
+    # In the order in which all lock grants.
+    rows = EgnyteGrant.objects.filter(pk__in=ids, release_at=None)
+    list(rows.order_by("pk").select_for_update().values_list("pk"))
+    rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED)
 
 
 def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
@@ -68,17 +142,14 @@ def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
     """
 
     def work() -> bool:
-        using = alias()
-        found = (
-            EgnyteAccount.objects.using(using)
-            .live()
-            .filter(pk=account.pk)
-            .select_for_update()
-            .first()
-        )
-        if found is None:
+        found = EgnyteAccount.objects.with_token().live().filter(pk=account.pk).first()
+        if found is None or found.token is None:
             return False
-        verdict.give_up(found, using=using, reason=reason, actor=actor)
+        grants.make_due(found.token.grant_id, Release.REVOKED)
+        locked = EgnyteAccount.objects.filter(pk=found.pk, token=found.token_id)
+        if locked.select_for_update().first() is None:
+            return False
+        verdict.give_up([found], reason=reason, actor=actor)
         return True
 
     return in_short_transaction(work)
@@ -88,8 +159,8 @@ def make_default(user: Any, account: EgnyteAccount) -> None:
     """Let ``request.egnyte`` be this account's client."""
 
     def work() -> None:
-        accounts = EgnyteAccount.objects.using(alias())
-        accounts.for_user(user).exclude(pk=account.pk).update(is_default=False)
-        accounts.for_user(user).filter(pk=account.pk).update(is_default=True)
+        accounts = EgnyteAccount.objects.for_user(user)
+        accounts.exclude(pk=account.pk).write(is_default=False, default_of=None)
+        accounts.filter(pk=account.pk).write(is_default=True, default_of=str(user.pk))
 
     in_short_transaction(work)

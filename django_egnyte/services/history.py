@@ -5,27 +5,58 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import transaction
 from django.dispatch import Signal
 
 from ..choices import EventKind
-from ..models import AccountEvent, EgnyteAccount, PendingRevocation
+from ..models import AccountEvent, EgnyteAccount, EgnyteGrant
+from .transactions import after_commit
 
 logger = logging.getLogger("django_egnyte")
 
 
 def record(
+    kind: EventKind, of: EgnyteAccount | EgnyteGrant, *, actor: str, reason: str = ""
+) -> None:
+    """Write one ``AccountEvent`` in the caller's transaction, and a log line."""
+    record_all(kind, [of], actor=actor, reason=reason)
+
+
+def record_all(
     kind: EventKind,
-    of: EgnyteAccount | PendingRevocation,
+    rows: list[EgnyteAccount] | list[EgnyteGrant] | list[EgnyteAccount | EgnyteGrant],
     *,
-    using: str,
     actor: str,
     reason: str = "",
 ) -> None:
-    """Write one ``AccountEvent`` in the caller's transaction, and a log line."""
-    account_ref = of.pk if isinstance(of, EgnyteAccount) else of.account_ref
-    user_ref = str(of.user_id) if isinstance(of, EgnyteAccount) else of.user_ref
-    AccountEvent.objects.using(using).create(
+    """As ``record``, for many rows in one statement."""
+    events = [_event(kind, row, actor, reason) for row in rows]
+    AccountEvent.objects.bulk_create(events, batch_size=500)
+    for event in events:
+        logger.info(
+            "%s: account %s at %s (%s)%s",
+            kind.value,
+            event.account_ref,
+            event.domain,
+            actor,
+            f": {reason}" if reason else "",
+            extra={
+                "event": kind.value,
+                "account_id": event.account_ref,
+                "domain": event.domain,
+                "actor": actor,
+            },
+        )
+
+
+def _event(
+    kind: EventKind, of: EgnyteAccount | EgnyteGrant, actor: str, reason: str
+) -> AccountEvent:
+    if isinstance(of, EgnyteAccount):
+        account_ref: int | None = of.pk
+        user_ref = str(of.user_id)
+    else:
+        account_ref, user_ref = of.account_ref, of.user_ref
+    return AccountEvent(
         kind=kind,
         actor=actor,
         account_ref=account_ref,
@@ -34,18 +65,9 @@ def record(
         username=of.username,
         reason=reason[:255],
     )
-    logger.info(
-        "%s: account %s at %s (%s)%s",
-        kind.value,
-        account_ref,
-        of.domain,
-        actor,
-        f": {reason}" if reason else "",
-        extra={"event": kind.value, "account_id": account_ref, "domain": of.domain, "actor": actor},
-    )
 
 
-def announce(signal: Signal, account: EgnyteAccount, *, using: str, **values: Any) -> None:
+def announce(signal: Signal, account: EgnyteAccount, **values: Any) -> None:
     """Send a signal after the commit. A receiver that raises is logged and breaks nothing."""
 
     def send() -> None:
@@ -58,4 +80,4 @@ def announce(signal: Signal, account: EgnyteAccount, *, using: str, **values: An
                     extra={"event": "receiver_failed", "account_id": account.pk},
                 )
 
-    transaction.on_commit(send, using=using, robust=True)
+    after_commit(send)

@@ -16,7 +16,7 @@ from django.db.models import F
 from ..exceptions import EgnyteError, InvalidGrantError, UnauthorizedError, UnavailableError
 from ..models import HostState
 from . import agenda
-from .transactions import DatabaseNow, alias, hence
+from .transactions import DatabaseNow, hence
 
 logger = logging.getLogger("django_egnyte.hosts")
 
@@ -69,13 +69,13 @@ class Failures:
 
 def held_off() -> set[str]:
     """The hosts that no sweep asks now."""
-    rows = HostState.objects.using(alias()).filter(held_off_until__gt=DatabaseNow())
+    rows = HostState.objects.filter(held_off_until__gt=DatabaseNow())
     return set(rows.values_list("host", flat=True))
 
 
 def failed_before() -> set[str]:
     """The hosts that something is held against, whether or not that time is over."""
-    return set(HostState.objects.using(alias()).values_list("host", flat=True))
+    return set(HostState.objects.values_list("host", flat=True))
 
 
 def is_unreachable(error: EgnyteError) -> bool:
@@ -85,7 +85,7 @@ def is_unreachable(error: EgnyteError) -> bool:
 
 def note_unreachable(host: str, error: EgnyteError) -> None:
     """Hold the host off."""
-    rows = HostState.objects.using(alias())
+    rows = HostState.objects
     state, _ = rows.get_or_create(host=host)
     longest = agenda.DAY if is_unreachable(error) else LONGEST_PAUSE_FOR_ERRORS
     pause = agenda.wait_after(state.failures, first=FIRST_PAUSE, longest=longest)
@@ -105,4 +105,4 @@ def note_unreachable(host: str, error: EgnyteError) -> None:
 def note_reached(hosts: set[str]) -> None:
     """Forget what was held against hosts that answered."""
     for host in hosts:  # one by one: two passes could lock each other out
-        HostState.objects.using(alias()).filter(host=host).delete()
+        HostState.objects.filter(host=host).delete()

@@ -1,182 +1,139 @@
-"""The only way a token comes in: the call, and then the outbox, with nothing in between."""
+"""The only way a token comes in: the charge, the call, and the write, with nothing in between."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from django.db import Error, connections
-from django.db.models import Q
-from django.views.decorators.debug import sensitive_variables
+from django.db import Error
 
 from .. import gateway, queue
-from ..exceptions import EgnyteError, RateLimitedError, ResponseError, UnavailableError
+from ..choices import Purpose, Release
+from ..exceptions import EgnyteError, ResponseError
 from ..fields import seal
-from ..models import EgnyteAccount, PendingRevocation, new_id
-from ..oauth import OAuthClient, TokenAnswer, fingerprint
-from . import budget, outbox
-from .transactions import alias, refuse_in_transaction
+from ..models import EgnyteToken
+from ..oauth import OAuthClient, TokenAnswer
+from ..secret import Secret
+from . import grants, ledger
+from .transactions import refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.obtain")
 
 
-@dataclass(frozen=True, slots=True)
-class Obtained:
-    """A token that stands in the outbox. It belongs to nobody until it is stored."""
-
-    answer: TokenAnswer = field(repr=False)
-    row: PendingRevocation
-
-
-@sensitive_variables()
 def obtain(
     call: Callable[[OAuthClient], TokenAnswer],
     *,
+    purpose: Purpose,
     host: str,
     user_ref: str,
-    reason: str,
+    username: str = "",
+    flow: str = "",
     account_ref: int | None = None,
-    grant_id: str = "",
-    refresh: bool = False,
-    refreshed_from: str = "",
-) -> Obtained:
-    """Make one token call and write its answer into the outbox. The call is never repeated.
+    refreshed: EgnyteToken | None = None,
+) -> EgnyteToken:
+    """Make one token call and store its answer. The call is never repeated.
 
-    Raises what the call raises, ``InTransactionError`` before it inside a transaction,
-    ``RateLimitedError`` when the key's budget is used up, and ``ResponseError`` for a token that
-    must not be used, which is then due for revocation. Whatever the site's cipher raises, it
-    raises before the call.
+    ``refreshed`` is the token that a refresh is made with. Raises what the call raises,
+    ``InTransactionError`` inside a transaction, what ``ledger.charged`` raises before the call,
+    and ``ResponseError`` for an incomplete answer, whose token is then due for revocation.
+    Whatever the site's cipher raises, it raises before the call.
     """
-    using = alias()
-    refuse_in_transaction(using)
+    refuse_in_transaction()
     client = gateway.oauth(host)
-    # Keys that are missing, or kept by a service that is down: now nothing is lost yet.
-    seal("probe", "probe")
-    budget.draw(refresh=refresh)
-    try:
+    # Keys that are missing, or kept by a service that is down, must fail while nothing is lost.
+    seal(Secret("probe"), "probe")
+    with ledger.charged(purpose, host=host, user_ref=user_ref, username=username):
         answer = call(client)
-    except RateLimitedError as error:
-        if reason != "password":  # that limit is the user's own
-            budget.hold_off(error.retry_after)
-        raise
-    except UnavailableError as error:
-        # Or one user with the name of a host that is not there could use it up for everybody.
-        if not error.sent:
-            budget.give_back(refresh=refresh)
-        raise
     return keep(
         answer,
         client=client,
         user_ref=user_ref,
-        reason=reason,
+        flow=flow,
         account_ref=account_ref,
-        grant_id=grant_id,
-        refreshed_from=refreshed_from,
+        refreshed=refreshed,
     )
 
 
-@sensitive_variables()
 def keep(
     answer: TokenAnswer,
     *,
     client: OAuthClient,
     user_ref: str,
-    reason: str,
+    flow: str = "",
     account_ref: int | None = None,
-    grant_id: str = "",
-    refreshed_from: str = "",
-) -> Obtained:
-    """Write a token into the outbox; if that cannot be done, revoke it at Egnyte at once."""
-    using = alias()
-
-    def put() -> PendingRevocation:
-        return outbox.put_answer(
-            answer,
-            using=using,
+    refreshed: EgnyteToken | None = None,
+) -> EgnyteToken:
+    """Store a token; if the database does not take it, revoke it at Egnyte."""
+    try:
+        token = grants.write_down(
+            _with_refresh_token(answer, refreshed),
             host=client.host,
             user_ref=user_ref,
-            grant_id=grant_id or new_id(),
+            flow=flow,
             account_ref=account_ref,
-            reason=reason,
-            refreshed_from=refreshed_from,
+            refreshed=refreshed,
         )
-
-    try:
-        try:
-            row = put()
-        except Error:
-            # That the connection was lost during the call shows only now.
-            if connections[using].in_atomic_block:
-                raise
-            connections[using].close_if_unusable_or_obsolete()
-            row = put()
     except BaseException:
-        _end_unwritten(client, answer, grant_id)
+        _end_unwritten(client, answer, is_refresh=refreshed is not None)
         raise
     if not answer.complete:
         queue.hurry("process_revocations")
         raise ResponseError("The token answer was cut off or malformed.", host=client.host)
-    return Obtained(answer, row)
+    return token
+
+
+def _with_refresh_token(answer: TokenAnswer, refreshed: EgnyteToken | None) -> TokenAnswer:
+    """An answer without a refresh token leaves the old one in force (RFC 6749 section 6)."""
+    if refreshed is None or answer.refresh_token or not answer.complete:
+        return answer
+    return TokenAnswer(
+        answer.access_token, refreshed.open().refresh_token, answer.expires_in, answer.scopes
+    )
 
 
 @contextmanager
-def due_on_failure(row: PendingRevocation) -> Iterator[None]:
-    """Whatever goes wrong within: the token is nobody's, so the revoker may have it at once."""
+def due_on_failure(token: EgnyteToken) -> Iterator[None]:
+    """If anything goes wrong within, nobody will use the token, so the revoker may have it."""
     try:
         yield
     except BaseException:
         try:
-            outbox.make_due(row, using=alias())
+            # As it is now: its grant may have turned out to be another one.
+            current = EgnyteToken.objects.filter(pk=token.pk).values_list("grant_id", flat=True)
+            for grant_id in current:
+                grants.make_due(grant_id, Release.FAILED)
         except Error:
             logger.exception(
-                "A failed call's row could not be made due; it is so by itself soon.",
-                extra={"event": "row_not_made_due", "domain": row.domain},
+                "The grant of a failed call could not be made due. It becomes due by itself.",
+                extra={"event": "grant_not_made_due", "domain": token.domain},
             )
         queue.hurry("process_revocations")
         raise
 
 
-@sensitive_variables()
-def _end_unwritten(client: OAuthClient, answer: TokenAnswer, grant_id: str) -> None:
-    if _is_held(answer, client.host, grant_id):
-        # To revoke it would end what an account lives on. What it does not hold of this answer
-        # is an access token at the most, which expires.
+def _end_unwritten(client: OAuthClient, answer: TokenAnswer, *, is_refresh: bool) -> None:
+    extra = {"event": "token_unwritable", "domain": client.host}
+    if is_refresh and not answer.refresh_token:
+        # Its refresh token is the account's: to revoke the one would end the other.
         logger.critical(
-            "The database took no row for a token that Egnyte had just issued at %s, and an "
-            "account holds its grant, so it is not revoked.",
+            "The database did not take a refreshed access token of %s. Its account keeps the "
+            "refresh token, so the access token is not revoked; it expires by itself.",
             client.host,
-            extra={"event": "outbox_unwritable", "domain": client.host},
+            extra=extra,
         )
         return
     logger.critical(
-        "The database took no row for a token that Egnyte had just issued at %s; revoking it.",
+        "The database did not take a token that %s had just issued; revoking the token.",
         client.host,
-        extra={"event": "outbox_unwritable", "domain": client.host},
+        extra=extra,
     )
     try:
         client.revoke(answer.access_token)
     except EgnyteError as error:
         logger.critical(
-            "That token could not be revoked either (%s): an orphan is left at %s.",
+            "That token could not be revoked either (%s). It stays valid at %s without a record.",
             type(error).__name__,
             client.host,
             extra={"event": "orphan", "domain": client.host},
         )
-
-
-@sensitive_variables()
-def _is_held(answer: TokenAnswer, host: str, grant_id: str) -> bool:
-    """Whether a live account lives on what this answer brought; no, if nobody can say."""
-    which = Q(token_fingerprint=fingerprint(host, answer.access_token))
-    if answer.refresh_token:
-        # One that was rotated is held by nobody: the grant is lost to its account.
-        which |= Q(refresh_fingerprint=fingerprint(host, answer.refresh_token))
-    elif grant_id:
-        which |= Q(grant_id=grant_id)
-    try:
-        accounts = EgnyteAccount.objects.using(alias()).live()
-        return accounts.filter(which, domain=host).exists()
-    except Error:
-        return False

@@ -1,50 +1,46 @@
-"""Refreshing: one call at a time for each refresh token, stored for every account that holds it."""
+"""Refreshing: one call at a time for each grant, stored for every account that points into it."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from django.db import transaction
-from django.db.models import Q
 from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
-from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway, queue
-from ..choices import EventKind, Status
+from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
     DecryptionError,
     EgnyteError,
     InvalidGrantError,
     NotLinkedError,
     RateLimitedError,
-    UnauthorizedError,
+    TokenExpiredError,
 )
-from ..fields import seal
-from ..models import EgnyteAccount, PendingRevocation
-from ..oauth import TokenAnswer
+from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from ..signals import account_refreshed
-from . import agenda, history, leases, outbox, verdict
-from .obtain import Obtained, due_on_failure, obtain
-from .transactions import DatabaseNow, alias, in_short_transaction, refuse_in_transaction
+from . import agenda, grants, history, keys, leases
+from .obtain import due_on_failure, obtain
+from .transactions import after_commit, in_short_transaction, refuse_in_transaction
 
 PATIENCE: Final = 5.0
-REASON: Final = "refresh"
+REFUSED: Final = gettext_noop("Egnyte refused the refresh token: please reconnect")
 
 
 def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -> EgnyteAccount:
     """Give the account a new access token, or wait ``patience`` seconds for who is at it.
 
-    Returns the account as it is afterwards. Raises ``NotLinkedError`` if it is gone or dead or
-    has no refresh token, ``InvalidGrantError`` if Egnyte refuses that token for good (the account
-    is settled then), ``InTransactionError``, or a retryable error, which changes nothing.
+    Returns the account as it is afterwards. Raises ``NotLinkedError`` if it is gone, revoked, has
+    no refresh token or was linked with another API key; ``InvalidGrantError`` if Egnyte refuses
+    the refresh token for good; ``InTransactionError``; or a retryable error. After a failed
+    refresh nobody asks again for a while: ``TokenExpiredError``, with ``retry_after``.
     """
     refuse_in_transaction()
     try:
-        with leases.hold(account, patience=patience) as lease:
+        with leases.hold(account, LeasedFor.REFRESH, patience=patience) as lease:
             return refresh_leased(lease, actor=actor)
     except leases.Moved as moved:
         if moved.account is None:
@@ -52,171 +48,161 @@ def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -
         return moved.account
 
 
-@sensitive_variables()
+def can_refresh(token: EgnyteToken) -> bool:
+    """Whether there is a refresh token that Egnyte has not refused, of the configured key."""
+    grant = token.grant
+    return bool(
+        token.refresh_fingerprint
+        and grant.refresh_refused_at is None
+        and grant.key_digest == gateway.key_digest()
+    )
+
+
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
-    account = lease.account
-    if not account.refresh_fingerprint:
-        raise NotLinkedError("The account has no refresh token.", host=account.domain)
-    try:
-        refresh_token = account.refresh_token
-        obtained = _left_behind(account) or obtain(
-            lambda client: client.refresh(refresh_token),
-            host=account.domain,
-            user_ref=str(account.user_id),
-            reason=REASON,
-            account_ref=account.pk,
-            grant_id=account.grant_id,
-            refresh=True,
-            refreshed_from=account.refresh_fingerprint,
-        )
-    except InvalidGrantError:
-        _settle_refused(lease, actor=actor)
-        raise
-    except EgnyteError as error:
-        _postpone(account, error)
-        raise
-    with due_on_failure(obtained.row):
-        return in_short_transaction(lambda: _store(account, refresh_token, obtained, actor=actor))
+    _refuse_hopeless(lease)
+    newest = _left_behind(lease) or _ask(lease, actor)
+    with due_on_failure(newest):
+        refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
+    if refreshed is None:
+        # It was disconnected meanwhile, or linked anew.
+        refreshed = EgnyteAccount.objects.with_token().live().filter(pk=lease.account.pk).first()
+    if refreshed is None:
+        raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
+    return refreshed
 
 
-@sensitive_variables()
-def _left_behind(account: EgnyteAccount) -> Obtained | None:
-    """What an earlier refresh brought that was killed before it could store it.
+def _left_behind(lease: leases.Lease) -> EgnyteToken | None:
+    """A token that a process had stored when it was stopped, before the account pointed to it.
 
-    The refresh token that the account holds may be spent by that. The lease, which outlasts the
-    call, has come to us: nobody is at it any more. Only what that very token brought will do: any
-    other may be older than what the account holds.
+    The refresh token that the account points to may be used up by that.
     """
-    rows = PendingRevocation.objects.using(alias()).filter(
-        Q(expires_at=None) | Q(expires_at__gt=DatabaseNow()),
-        domain=account.domain,
-        grant_id=account.grant_id,
-        refreshed_from=account.refresh_fingerprint,
-    )
-    row = rows.order_by("-pk").first()
-    if row is None:
+    newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
+    if newest is None or newest.generation == lease.token.generation or newest.is_expired:
         return None
     try:
-        answer = TokenAnswer(row.access_token, row.refresh_token)
+        newest.open()
     except DecryptionError:
         return None
-    return Obtained(answer, row)
+    return newest
 
 
-@sensitive_variables()
-def _store(
-    account: EgnyteAccount, old_refresh_token: str, obtained: Obtained, *, actor: str
-) -> EgnyteAccount:
-    using = alias()
-    row, _ = outbox.own_row(obtained.row, using)
-    holding = list(leases.holders(account, using).order_by("pk").select_for_update())
-    holding = [e for e in holding if e.refresh_fingerprint == account.refresh_fingerprint]
-    if not holding:
-        raise NotLinkedError("The account left during the refresh.", host=account.domain)
-    now = timezone.now()
-    rotated = bool(obtained.answer.refresh_token)
-    plain = {
-        "access_token": obtained.answer.access_token,
-        "refresh_token": obtained.answer.refresh_token or old_refresh_token,
-    }
-    superseded = {row.fingerprint}
-    outbox.recognise(holding, using=using)
-    for each in holding:
-        ended = each.expires_at is not None and each.expires_at <= now
-        if each.token_fingerprint not in superseded and not ended:
-            outbox.put_held(each, using=using, reason=actor, grant_stays_held=True)
-            superseded.add(each.token_fingerprint)
-        values: dict[str, Any] = {
-            name: seal(text, each.seal_context(name)) for name, text in plain.items()
-        }
-        values |= {
-            "token_fingerprint": row.fingerprint,
-            "refresh_fingerprint": (
-                row.refresh_fingerprint if rotated else each.refresh_fingerprint
-            ),
-            "expires_at": row.expires_at,
-            "token_version": each.token_version + 1,
-            "status": Status.ACTIVE,
-            "status_reason": "",
-            "attempts": 0,
-            "last_validated_at": now,
-            **agenda.after_validation(now),
-            **agenda.refresh_times(row.expires_at, True, now),
-        }
-        EgnyteAccount.objects.using(using).filter(pk=each.pk).write(**values)
-        for name, value in values.items():
-            setattr(each, name, value)
-        history.record(EventKind.REFRESHED, each, using=using, actor=actor)
-        history.announce(account_refreshed, each, using=using, reason=actor)
-    PendingRevocation.objects.using(using).filter(pk=row.pk).delete()
-    return next((e for e in holding if e.pk == account.pk), holding[0])
+def _refuse_hopeless(lease: leases.Lease) -> None:
+    token, grant, host = lease.token, lease.grant, lease.account.domain
+    if not token.refresh_fingerprint:
+        raise NotLinkedError("The account has no refresh token.", host=host)
+    if grant.key_digest != gateway.key_digest():
+        raise NotLinkedError(
+            "The account was linked with another API key.",
+            host=host,
+            hint="Its user must reconnect: Egnyte refreshes a token for its own key only.",
+        )
+    if grant.refresh_refused_at is not None:
+        raise InvalidGrantError("Egnyte has refused the refresh token before.", host=host)
+    next_try = grant.next_refresh_at
+    if grant.refresh_attempts and next_try is not None and next_try > timezone.now():
+        raise TokenExpiredError(
+            "The last refresh failed, and the next try is not due yet.",
+            host=host,
+            retry_after=(next_try - timezone.now()).total_seconds(),
+        )
 
 
-@sensitive_variables()
-def _settle_refused(lease: leases.Lease, *, actor: str) -> None:
-    """The refresh token is refused for good. Is the access token dead, too?
-
-    Alive, an answer was lost after the rotation: the account works until its token expires, and
-    the user is asked to reconnect. A transient failure to find out changes nothing.
-    """
-    account = lease.account
+def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
+    account, token, asked = lease.account, lease.token, time.monotonic()
+    refresh_token = account.opened_token().refresh_token
     try:
-        gateway.oauth(account.domain).userinfo(account.access_token)
-    except UnauthorizedError:
-        verdict.pass_verdict(lease, reason=gettext_noop("Egnyte refuses both tokens"), actor=actor)
-        return
+        return obtain(
+            lambda client: client.refresh(refresh_token),
+            purpose=Purpose.REFRESH,
+            host=account.domain,
+            user_ref=token.user_ref,
+            account_ref=account.pk,
+            refreshed=token,
+        )
+    except InvalidGrantError:
+        # A refusal that blames the refresh token accepts the key.
+        keys.note_accepted(account.domain, asked=asked)
+        in_short_transaction(lambda: _note_refusal(lease, actor))
+        raise
     except EgnyteError as error:
-        _postpone(account, error)
+        _postpone(lease, error)
         raise
 
-    def drop() -> None:
-        using = alias()
-        for each in leases.holders(account, using).order_by("pk").select_for_update():
-            if each.refresh_fingerprint != account.refresh_fingerprint:
-                continue
-            EgnyteAccount.objects.using(using).filter(pk=each.pk).write(
-                refresh_token="",
-                refresh_fingerprint="",
-                next_refresh_at=None,
-                status_reason=gettext_noop("Egnyte refused the refresh token: please reconnect"),
-            )
-            history.record(
-                EventKind.REFRESH_REFUSED,
-                each,
-                using=using,
-                actor=actor,
-                reason="the access token works until it expires",
-            )
 
-    in_short_transaction(drop)
+def _point(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteAccount | None:
+    """Let every account of the grant point to its newest token; ours, or ``None`` if it left."""
+    grant = EgnyteGrant.objects.filter(pk=lease.grant.pk, lease=lease.nonce)
+    if grant.select_for_update().first() is None:
+        raise TokenExpiredError(
+            "The refresh took too long.", host=lease.account.domain, retry_after=1.0
+        )
+    accounts = grants.locked_accounts(lease.grant.pk)
+    for account in accounts:
+        EgnyteAccount.objects.write_to(
+            account,
+            token=grants.copied(token, str(account.user_id)),
+            status=Status.ACTIVE,
+            status_reason="",
+            **agenda.validated(),
+        )
+        history.announce(account_refreshed, account, reason=actor)
+    history.record_all(EventKind.REFRESHED, accounts, actor=actor)
+    grants.release(lease.grant.pk, lease.nonce, refresh_attempts=0, last_error="")
+    _forget_expired(lease.grant.pk, token.generation)
+    return next((each for each in accounts if each.pk == lease.account.pk), None)
 
 
-def _postpone(account: EgnyteAccount, error: EgnyteError) -> None:
-    """A transient failure keeps the old token; the next attempt stands in the database."""
-    pause = agenda.wait_after(account.attempts, longest=6 * 3600)
-    if isinstance(error, RateLimitedError):
-        pause = max(pause, timedelta(seconds=error.retry_after))
-    accounts = EgnyteAccount.objects.using(alias())
-    accounts.filter(pk=account.pk, token_version=account.token_version).exclude(
-        next_refresh_at=None
-    ).write(next_refresh_at=timezone.now() + pause, attempts=account.attempts + 1)
+def _forget_expired(grant_id: int, generation: int) -> None:
+    """What a refresh replaced is not revoked, which would end the grant; it is kept until then."""
+    rows = EgnyteToken.objects.filter(
+        grant_id=grant_id, generation__lt=generation, expires_at__lte=timezone.now()
+    )
+    rows._raw_delete(rows.db)
+
+
+def _note_refusal(lease: leases.Lease, actor: str) -> None:
+    """Refresh no more. A validation finds out whether the access token still works."""
+    now = timezone.now()
+    leased = EgnyteGrant.objects.filter(pk=lease.grant.pk, lease=lease.nonce)
+    if not leased.write(refresh_refused_at=now, next_refresh_at=None):
+        return
+    accounts = grants.locked_accounts(lease.grant.pk)
+    pks = [each.pk for each in accounts]
+    EgnyteAccount.objects.filter(pk__in=pks).write(status_reason=REFUSED, next_validation_at=now)
+    history.record_all(EventKind.REFRESH_REFUSED, accounts, actor=actor)
+
+
+def _postpone(lease: leases.Lease, error: EgnyteError) -> None:
+    """The next try stands in the database. Nothing was tried when the site's own limit said no."""
+    if isinstance(error, RateLimitedError) and error.status is None:
+        return
+    grant = lease.grant
+    pause = agenda.wait_after(grant.refresh_attempts, error, longest=agenda.HOUR)
+    EgnyteGrant.objects.filter(pk=grant.pk, lease=lease.nonce).write(
+        next_refresh_at=timezone.now() + pause,
+        refresh_attempts=grant.refresh_attempts + 1,
+        last_error=type(error).__name__,
+    )
 
 
 def request_refresh(account: EgnyteAccount) -> None:
     """Have the token replaced soon; for code that may make no token call itself.
 
     Where a caller's transaction is open it is written down only after that is committed: the row
-    stays free for the worker, who is hurried at once.
+    stays free for the worker, who is told at once.
     """
-    using = alias()
 
     def write_down() -> None:
-        live = EgnyteAccount.objects.using(using).live().exclude(refresh_fingerprint="")
-        mine = live.filter(pk=account.pk, token_version=account.token_version)
-        mine.update(next_refresh_at=timezone.now())
+        # A refresh that is failing keeps its own time.
+        rows = EgnyteGrant.objects.filter(tokens=account.token_id, refresh_attempts=0)
+        for pk in list(rows.values_list("pk", flat=True)):
+            rows.filter(pk=pk, next_refresh_at__gt=timezone.now()).write(
+                next_refresh_at=timezone.now()
+            )
 
-    queue.hurry("refresh_account", account.pk, account.token_version)
+    if account.token_id is not None:
+        queue.hurry("refresh_account", account.pk, account.token_id)
     # Django knows no end of a transaction that is managed by hand.
     with suppress(TransactionManagementError):
-        transaction.on_commit(write_down, using=using, robust=True)
+        after_commit(write_down)

@@ -1,4 +1,4 @@
-"""The revoker: works the outbox off at Egnyte, and never kills a token that an account holds."""
+"""The revoker: ends grants at Egnyte that no account points into, and then forgets them."""
 
 from __future__ import annotations
 
@@ -6,71 +6,72 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import chain
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.translation import gettext_noop
-from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
-from ..choices import EventKind, Flow
-from ..conf import CLAIM, REVOKE_SLICE
+from ..choices import EventKind, Flow, LeasedFor, Purpose
+from ..conf import LEASE, LONGEST_PROOF, REVOKE_SLICE, TOKEN_DEADLINE
 from ..exceptions import (
     EgnyteError,
     InvalidGrantError,
     RateLimitedError,
     ResponseError,
     UnauthorizedError,
+    UnavailableError,
 )
-from ..models import EgnyteAccount, PendingRevocation, new_id
-from ..oauth import TokenAnswer
-from . import agenda, breaker, history, hosts, outbox, verdict
+from ..models import EgnyteGrant, EgnyteToken
+from ..oauth import OAuthClient
+from ..secret import Secret
+from . import agenda, grants, history, hosts, keys
 from .obtain import obtain
-from .transactions import DatabaseNow, alias, hence, in_short_transaction, refuse_in_transaction
+from .runner import Pass
+from .transactions import DatabaseNow, hence, in_short_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.revoke")
 
 PER_DOMAIN: Final = 200
 CHUNK: Final = 100
 OVERDUE: Final = timedelta(days=1)
+# How often one grant may be refreshed in order to revoke what that brings.
+REFRESHES: Final = 3
+OTHER_KEY: Final = (
+    "The grant belongs to another API key of this site, and Egnyte refuses its access token. "
+    "If that key no longer exists, abandon the grant."
+)
 
 
 def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -> Counter[str]:
-    """One pass over what is due, for ``seconds`` at most. Returns the outcomes, counted.
+    """One pass over the grants that are due, for ``seconds`` at most. Returns outcomes, counted.
 
-    Outcomes: ``revoked``, ``expired``, ``dead`` (at Egnyte already), ``held`` (by an account after
-    all), ``waiting`` (for its grant), ``skipped`` (another worker, or in flight) and ``failed``
-    (later again). Safe to run at once in many workers, and to kill.
+    Outcomes: ``revoked``, ``expired``, ``dead`` (at Egnyte already), ``held`` (an account points
+    into it after all), ``merged`` (it was another grant), ``skipped`` (another worker is at it, or
+    more has arrived in it) and ``failed`` (later again). Safe to run at once in many workers, and
+    to kill.
     """
     refuse_in_transaction()
-    outcomes: Counter[str] = Counter()
-    ends = time.monotonic() + seconds
-    failures = hosts.Failures()
-    # Twice, since the end of a grant's last token lets go of those that were superseded in it.
-    for row in chain(_due(failures), _due(failures)):
-        outcomes[revoke_row(row, actor=actor, failures=failures)] += 1
-        failures.write()
-        if time.monotonic() >= ends:
-            break
-    return outcomes
+    this: Pass[EgnyteGrant] = Pass("revocations", seconds=seconds, put_off=_put_off)
+    return this.run(_due(this), lambda grant: revoke_grant(grant, actor=actor), host_of=_host)
 
 
-def _due(failures: hosts.Failures) -> Iterator[PendingRevocation]:
-    """Each due row once, by primary key; no more than ``PER_DOMAIN`` of one domain, and none of a
-    host that is held off or that is lost on the way."""
-    using, last, held = alias(), 0, hosts.held_off()
+def _host(grant: EgnyteGrant) -> str:
+    return grant.domain
+
+
+def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
+    """Each due grant once, by primary key; no more than ``PER_DOMAIN`` of one domain, and none of
+    a host that is held off or lost to this pass."""
+    last, held = 0, hosts.held_off()
     seen: Counter[str] = Counter()
     while True:
         full = {domain for domain, count in seen.items() if count >= PER_DOMAIN}
         rows = list(
-            PendingRevocation.objects.using(using)
-            .filter(Q(claimed_until=None) | Q(claimed_until__lte=DatabaseNow()))
-            .filter(pk__gt=last, not_before__lte=DatabaseNow())
-            .exclude(domain__in=full | held | failures.lost.keys())
+            EgnyteGrant.objects.filter(grants.free(), pk__gt=last, release_at__lte=DatabaseNow())
+            .exclude(domain__in=full | held | this.lost())
             .order_by("pk")[:CHUNK]
         )
         if not rows:
@@ -78,219 +79,215 @@ def _due(failures: hosts.Failures) -> Iterator[PendingRevocation]:
         for row in rows:
             last = row.pk
             seen[row.domain] += 1
-            if seen[row.domain] <= PER_DOMAIN and row.domain not in failures.lost:
+            if seen[row.domain] <= PER_DOMAIN:
                 yield row
 
 
-def revoke_row(row: PendingRevocation, *, actor: str, failures: hosts.Failures) -> str:
-    """Claim a row's token, end it at Egnyte, and write down how that went."""
-    using = alias()
-    nonce = new_id()
-    claimed = in_short_transaction(lambda: _claim(row, nonce, using))
-    if isinstance(claimed, str):
-        return claimed
+def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
+    """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
+    if twins := _twins(grant):
+        in_short_transaction(lambda: grants.merged(twins | {grant.pk}))
+        return "merged"
+    nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
+    if not nonce:
+        return "skipped"
     try:
-        outcome = _end_token(claimed.row)
-    except EgnyteError as error:
-        _put_off(claimed, error, using)
-        failures.note(row.domain, error)
-        return "failed"
-    failures.note(row.domain, None)
-    in_short_transaction(lambda: _finish(claimed, outcome, using, actor))
+        # The lease keeps new accounts out, so this holds until it ends.
+        if grants.in_use(grant.pk):
+            grants.release(grant.pk, nonce, release_at=None, reason="")
+            return "held"
+        ending = _Ending(EgnyteGrant.objects.get(pk=grant.pk), nonce)
+        outcome = ending.end()
+        return in_short_transaction(lambda: _forget(ending, outcome, actor))
+    except BaseException:
+        grants.release_safely(grant.pk, nonce)
+        raise
+
+
+def _twins(grant: EgnyteGrant) -> set[int]:
+    """Other grants that hold one of its tokens: all of these are one grant at Egnyte."""
+    mine = EgnyteToken.objects.filter(grant=grant)
+    rows = mine.values_list("fingerprint", "refresh_fingerprint")
+    names = {name for pair in rows for name in pair} - {""}
+    others = EgnyteToken.objects.exclude(grant=grant)
+    same = others.filter(Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names))
+    return set(same.values_list("grant_id", flat=True))
+
+
+@dataclass
+class _Ending:
+    """The calls that end one grant, under the lease ``nonce``."""
+
+    grant: EgnyteGrant
+    nonce: str
+    refused: float | None = field(default=None, init=False)
+    """When Egnyte last refused a token (``time.monotonic()``). That counts only while the API key
+    is good."""
+    tokens: list[EgnyteToken] = field(default_factory=list, init=False)
+    ends: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ends = time.monotonic() + LEASE - LONGEST_PROOF - TOKEN_DEADLINE
+
+    def end(self) -> EventKind:
+        """Have Egnyte end it, or learn that it has ended. Raises if neither is certain."""
+        tokens = EgnyteToken.objects.filter(grant=self.grant).order_by("-generation", "-pk")
+        self.tokens = list(tokens)
+        # The expiry is our clock's word, and in the implicit flow a browser's.
+        trusted = self.grant.flow != Flow.IMPLICIT
+        seen: set[str] = set()
+        ended = not self.tokens
+        for token in self.tokens:
+            if token.fingerprint in seen or (seen and token.is_expired and trusted):
+                continue
+            seen.add(token.fingerprint)
+            ended = self._end_access_token(token) or ended
+        if ended or self._use_up_refresh_token():
+            return EventKind.TOKEN_REVOKED
+        if trusted and all(token.is_expired for token in self.tokens):
+            return EventKind.TOKEN_EXPIRED
+        if self._is_of_another_key():
+            raise ResponseError(OTHER_KEY)  # nothing proves that one good
+        assert self.refused is not None
+        if not keys.proved_since(self.refused, self.grant):
+            raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
+        return EventKind.TOKEN_DEAD
+
+    def _is_of_another_key(self) -> bool:
+        return self.grant.key_digest != gateway.key_digest()
+
+    def _client(self) -> OAuthClient:
+        if time.monotonic() > self.ends:
+            raise ResponseError("Egnyte answers too slowly to end this grant in one go.")
+        client = gateway.oauth(self.grant.domain)
+        if self._is_of_another_key():
+            # The secret belongs to another key.
+            return replace(client, client_secret=Secret())
+        return client
+
+    def _end_access_token(self, token: EgnyteToken) -> bool:
+        """``True`` if Egnyte has ended it, ``False`` if Egnyte refuses it."""
+        access_token = token.open().access_token
+        try:
+            self._client().revoke(access_token)
+            return True
+        except UnauthorizedError:
+            self.refused = time.monotonic()
+        if token.is_expired:
+            return False
+        try:
+            self._client().userinfo(access_token)
+        except UnauthorizedError:
+            self.refused = time.monotonic()
+            return False
+        raise ResponseError("Egnyte refused to revoke the token but still accepts it.")
+
+    def _use_up_refresh_token(self) -> bool:
+        """A refresh token may outlive its access token, which then cannot revoke it.
+
+        It is refreshed, and what that brings is revoked: ``True`` if that succeeds. The new token
+        is stored in the grant first, so the next pass finds it if this one is stopped.
+        """
+        newest = next((each for each in self.tokens if each.refresh_fingerprint), None)
+        if newest is None or self.grant.refresh_refused_at is not None:
+            return False
+        if self._is_of_another_key():
+            raise ResponseError(OTHER_KEY)
+        if self.grant.revoke_refreshes >= REFRESHES:
+            raise ResponseError("Refreshing this grant brings no token that can be revoked.")
+        count = self.grant.revoke_refreshes + 1
+        EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count)
+        self._client()
+        asked = time.monotonic()
+        try:
+            token = self._refreshed(newest, newest.open().refresh_token)
+        except InvalidGrantError:
+            # A refusal that blames the refresh token accepts the key.
+            keys.note_accepted(self.grant.domain, asked=asked)
+            EgnyteGrant.objects.write_to(self.grant, refresh_refused_at=timezone.now())
+            return False
+        except (RateLimitedError, UnavailableError):
+            # It brought nothing, so it must not count: Egnyte's trouble may last for hours.
+            EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
+            raise
+        self.tokens.append(token)
+        if not self._end_access_token(token):
+            raise ResponseError("Egnyte refuses the token that a refresh has just brought.")
+        return True
+
+    def _refreshed(self, newest: EgnyteToken, refresh_token: Secret) -> EgnyteToken:
+        return obtain(
+            lambda client: client.refresh(refresh_token),
+            purpose=Purpose.REVOKE,
+            host=self.grant.domain,
+            user_ref=newest.user_ref,
+            account_ref=self.grant.account_ref,
+            refreshed=newest,
+        )
+
+
+def _forget(ending: _Ending, outcome: EventKind, actor: str) -> str:
+    """Delete the grant, unless a token has arrived in it since it was leased."""
+    grant = ending.grant
+    rows = EgnyteGrant.objects.filter(pk=grant.pk, lease=ending.nonce)
+    tokens = EgnyteToken.objects.filter(grant=grant)
+    if rows.select_for_update().first() is None:
+        return "skipped"
+    if tokens.exclude(pk__in=[token.pk for token in ending.tokens]).exists():
+        grants.release(grant.pk, ending.nonce)
+        return "skipped"
+    _delete(grant)
+    history.record(outcome, grant, actor=actor, reason=grant.reason)
     return outcome.value.removeprefix("token_")
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
-    """A row, and the primary keys of all that were claimed with it, and their grants' names."""
-
-    row: PendingRevocation
-    nonce: str
-    keys: tuple[int, ...]
-    grants: frozenset[str]
+def _delete(grant: EgnyteGrant) -> None:
+    tokens = EgnyteToken.objects.filter(grant=grant)
+    tokens._raw_delete(tokens.db)
+    rows = EgnyteGrant.objects.filter(pk=grant.pk)
+    rows._raw_delete(rows.db)
 
 
-def _claim(row: PendingRevocation, nonce: str, using: str) -> _Claimed | str:
-    """The row, claimed; or why it must not be revoked now."""
-    rows = list(outbox.family(row, using))
-    found = next((each for each in rows if each.pk == row.pk), None)
-    if found is None or any(each.is_claimed for each in rows):  # type: ignore[attr-defined]
-        return "skipped"
-    which = Q(token_fingerprint=found.fingerprint) | Q(grant_id__in={e.grant_id for e in rows})
-    if shared := {each.refresh_fingerprint for each in rows} - {""}:
-        which |= Q(refresh_fingerprint__in=shared)
-    # Locked, or an account could come to hold the token in between.
-    holders = list(
-        EgnyteAccount.objects.using(using)
-        .live()
-        .filter(which, domain=row.domain)
-        .order_by("pk")
-        .select_for_update()
+def _put_off(grant: EgnyteGrant, error: Exception) -> None:
+    known = error if isinstance(error, EgnyteError) else None
+    pause = agenda.wait_after(grant.revoke_attempts, known)
+    EgnyteGrant.objects.filter(pk=grant.pk).exclude(release_at=None).write(
+        revoke_attempts=F("revoke_attempts") + 1,
+        release_at=hence(pause.total_seconds()),
+        last_error=f"{type(error).__name__}: {error}"[:255] if known else type(error).__name__,
     )
-    mine = PendingRevocation.objects.using(using).filter(pk=found.pk)
-    # What waits for its grant hinders nobody: the holders say whether that is held.
-    others = [each for each in rows if each.reason != outbox.SUPERSEDED or each.pk == found.pk]
-    if not all(each.is_due for each in others):  # type: ignore[attr-defined]
-        mine.write(not_before=max(each.not_before for each in others))
-        return "skipped"
-    names = {each.grant_id for each in rows} | {each.grant_id for each in holders}
-    if holders:
-        outbox.join_grants(names, holders[0].grant_id, using=using)
-    known = {"", *(each.refresh_fingerprint for each in holders)}
-    if found.refresh_fingerprint in known and any(
-        each.token_fingerprint == found.fingerprint for each in holders
-    ):
-        # The account's own end will bring a row of its own.
-        mine.delete()
-        return "held"
-    if holders:
-        ended = found.expires_at is not None and found.expires_at <= timezone.now()
-        if ended and not found.refresh_fingerprint:
-            mine.delete()
-            return "expired"
-        mine.write(
-            reason=outbox.SUPERSEDED,
-            not_before=hence(outbox.DAY) if ended or not found.expires_at else found.expires_at,
-        )
-        return "waiting"
-    claimed = _Claimed(found, nonce, tuple(each.pk for each in rows), frozenset(names))
-    PendingRevocation.objects.using(using).filter(pk__in=claimed.keys).write(
-        claim=nonce, claimed_until=hence(CLAIM)
-    )
-    return claimed
-
-
-@sensitive_variables()
-def _end_token(row: PendingRevocation) -> EventKind:
-    """Have Egnyte end the token, or learn that it has ended. Raises if neither is certain."""
-    client = gateway.oauth(row.domain)
-    access_token, refresh_token = row.access_token, row.refresh_token
-    # By our clock, and in the implicit flow by a browser's word: Egnyte is asked all the same.
-    expired = row.expires_at is not None and row.expires_at <= timezone.now()
-    try:
-        client.revoke(access_token)
-    except UnauthorizedError:
-        pass
-    else:
-        breaker.note_alive()
-        return EventKind.TOKEN_REVOKED
-    if not expired:
-        try:
-            client.userinfo(access_token)
-        except UnauthorizedError:
-            pass
-        else:
-            raise ResponseError("Egnyte revokes the token not, and says that it lives.")
-    if refresh_token:
-        # It may still live, and an access token that is dead cannot revoke it: use it up, and
-        # revoke what it brings, which is in the outbox from here on.
-        try:
-            obtained = obtain(
-                lambda client: _keeping(client.refresh(refresh_token), refresh_token),
-                host=row.domain,
-                user_ref=row.user_ref,
-                reason="revocation",
-                account_ref=row.account_ref,
-                grant_id=row.grant_id,
-                refresh=True,
-            )
-        except InvalidGrantError:
-            pass
-        else:
-            outbox.make_due(obtained.row, using=alias())
-            return EventKind.TOKEN_DEAD
-    if expired:
-        return EventKind.TOKEN_EXPIRED
-    # A verdict has counted the one already; the other has died with its grant; and what a browser
-    # brought was perhaps never a token of this API key, whose health it says nothing about.
-    counted = row.reason in (outbox.GIVEN_UP, outbox.SUPERSEDED, Flow.IMPLICIT)
-    if breaker.is_paused() if counted else not breaker.may_pass():
-        raise ResponseError("Egnyte refuses many tokens at once: its no is not believed now.")
-    return EventKind.TOKEN_DEAD
-
-
-def _finish(claimed: _Claimed, outcome: EventKind, using: str, actor: str) -> None:
-    """The token is dead: no row needs to ask for that, and no account should trust it."""
-    row, rows = claimed.row, PendingRevocation.objects.using(using)
-    same = rows.filter(domain=row.domain, fingerprint=row.fingerprint)
-    if outcome != EventKind.TOKEN_REVOKED:
-        # Found dead, it took no refresh token with it but the one that was asked for. A row that
-        # came since may be what that one brought.
-        same = same.filter(
-            pk__in=claimed.keys, refresh_fingerprint__in={"", row.refresh_fingerprint}
-        )
-    # As named now, too: they may have turned out to mean another's grant.
-    names = {*claimed.grants, *same.values_list("grant_id", flat=True)}
-    same.delete()
-    rows.filter(pk__in=claimed.keys, claim=claimed.nonce).write(claim="", claimed_until=None)
-    outbox.release_grants(names, using=using)
-    history.record(outcome, row, using=using, actor=actor, reason=row.reason)
-    if outcome != EventKind.TOKEN_REVOKED:
-        return
-    left = EgnyteAccount.objects.using(using).live()
-    for account in left.filter(
-        Q(token_fingerprint=row.fingerprint) | Q(grant_id__in=names), domain=row.domain
-    ):
-        verdict.suspect(
-            account, reason=gettext_noop("Its grant was revoked at Egnyte"), actor=actor
-        )
-
-
-def _put_off(claimed: _Claimed, error: EgnyteError, using: str) -> None:
-    row = claimed.row
-    pause = agenda.wait_after(row.attempts)
-    if isinstance(error, RateLimitedError):
-        pause = max(pause, timedelta(seconds=error.retry_after))
-
-    def write() -> None:
-        rows = PendingRevocation.objects.using(using).filter(claim=claimed.nonce)
-        rows.filter(pk__in=claimed.keys).exclude(pk=row.pk).write(claim="", claimed_until=None)
-        rows.filter(pk=row.pk).write(
-            claim="",
-            claimed_until=None,
-            attempts=row.attempts + 1,
-            not_before=hence(pause.total_seconds()),
-            last_error=f"{type(error).__name__}: {error}"[:255],
-        )
-
-    in_short_transaction(write)
-    overdue = timezone.now() - row.created_at > OVERDUE
+    overdue = timezone.now() - grant.created_at > OVERDUE
     logger.log(
-        logging.ERROR if overdue else logging.WARNING,
-        "A token at %s could not be revoked (%s, attempt %d); it stays in the outbox.",
-        row.domain,
+        logging.ERROR if overdue and grant.revoke_attempts else logging.WARNING,
+        "A grant at %s could not be revoked (%s, attempt %d). It stays listed and is tried again.",
+        grant.domain,
         type(error).__name__,
-        row.attempts + 1,
-        extra={"event": "revocation_failed", "domain": row.domain, "account_id": row.account_ref},
+        grant.revoke_attempts + 1,
+        extra={
+            "event": "revocation_failed",
+            "domain": grant.domain,
+            "account_id": grant.account_ref,
+        },
     )
 
 
-def _keeping(answer: TokenAnswer, refresh_token: str) -> TokenAnswer:
-    """An answer without a refresh token leaves the old one alive."""
-    return replace(answer, refresh_token=answer.refresh_token or refresh_token)
+def abandon(grant: EgnyteGrant, *, actor: str) -> bool:
+    """An administrator gives a grant up, on record: its tokens may stay valid at Egnyte.
 
-
-def abandon(row: PendingRevocation, *, actor: str) -> bool:
-    """An administrator gives a row up, on record: its token may live on at Egnyte.
-
-    ``False`` for a row that is gone, that a worker is at, or that waits and never failed: it may
-    belong to a call in flight, whose user would be left without the token.
+    ``False`` for a grant that is gone, in use, at a worker's hands, or that waits and never
+    failed: its token may belong to a call in flight.
     """
 
     def work() -> bool:
-        using = alias()
         now = DatabaseNow()
-        rows = PendingRevocation.objects.using(using).filter(
-            Q(claimed_until=None) | Q(claimed_until__lte=now),
-            Q(not_before__lte=now) | Q(attempts__gt=0),
-            pk=row.pk,
-        )
+        rows = EgnyteGrant.objects.filter(
+            grants.free(), Q(release_at__lte=now) | Q(revoke_attempts__gt=0), pk=grant.pk
+        ).exclude(release_at=None)
         found = rows.select_for_update().first()
-        if found is None:
+        if found is None or grants.in_use(found.pk):
             return False
-        history.record(EventKind.ABANDONED, found, using=using, actor=actor)
-        found.delete(using=using)
-        outbox.release_grants({found.grant_id}, using=using)
+        _delete(found)
+        history.record(EventKind.ABANDONED, found, actor=actor)
         return True
 
     return in_short_transaction(work)

@@ -1,48 +1,67 @@
-"""The state of the whole, in figures: for the command, and for monitoring."""
+"""The state of the whole, in figures: for the command, the admin's health page and monitoring."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Count, Min
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Case, Count, Min, Q, When
 from django.utils import timezone
 
-from ..choices import Status
+from .. import gateway
+from ..choices import LIVE, Status
 from ..conf import conf
 from ..exceptions import DecryptionError
-from ..models import EgnyteAccount, HostState, PendingRevocation
-from . import breaker, hosts, sweep
-from .budget import HOUR, key_state
-from .outbox import SUPERSEDED
-from .transactions import ago, alias
+from ..models import EgnyteAccount, EgnyteGrant, HostState, SweepState
+from . import hosts, keys, ledger, sweep
 
 LATE: Final = timedelta(hours=1)
 STUCK: Final = timedelta(days=1)
 SAMPLE: Final = 20
+SOON: Final = timedelta(days=7)
+KEY_FIGURES: Final = (
+    "accounts_of_another_key",
+    "token_requests_this_hour",
+    "token_requests_for_links",
+    "verdicts_paused",
+)
 
 
 @dataclass
 class Overview:
     """``problems`` are for people; the site needs someone when there is one. Ages in seconds."""
 
+    key_missing: str
     accounts: dict[str, int]
+    accounts_of_another_key: int
     validations_due: int
     validations_late: int
+    validations_overdue: int
+    validations_never: int
     refreshes_due: int
+    refreshes_late: int
+    refreshes_failing: int
     refreshes_in_horizon: int
     refreshes_possible: int
+    expiring_soon: int
+    expiring_unaided: int
+    expired: int
     token_requests_this_hour: int
+    token_requests_for_links: int
     token_requests_per_hour: int
-    outbox: int
-    outbox_superseded: int
-    outbox_oldest_seconds: int
-    outbox_stuck: int
+    revocations: int
+    revocations_due: int
+    revocations_failed: int
+    revocations_oldest_seconds: int
+    revocations_stuck: int
     tokens_tried: int
     tokens_unreadable: int
     verdicts_paused: bool
+    key_held_off_at: list[dict[str, Any]]
     hosts_held_off: list[dict[str, Any]]
+    last_sweep_seconds: int | None
     problems: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -52,66 +71,154 @@ class Overview:
 def overview() -> Overview:
     """Count everything, by indexes. Only the tokens of a few accounts, the oldest, are opened."""
     now = timezone.now()
-    accounts = EgnyteAccount.objects.using(alias())
-    counted = dict(accounts.values_list("status").annotate(n=Count("*")).order_by("status"))
-    due = accounts.due_for_validation(now).order_by()
-    rows = PendingRevocation.objects.using(alias())
-    waiting = rows.exclude(reason=SUPERSEDED)
-    oldest = waiting.aggregate(oldest=Min("created_at"))["oldest"]
-    used = (
-        key_state().filter(hour_started_at__gt=ago(HOUR)).values_list("token_requests", flat=True)
-    )
     needed, possible = sweep.refresh_forecast()
-    held = HostState.objects.using(alias()).filter(host__in=hosts.held_off())
-    opened = [_opens(account) for account in accounts.live().order_by("pk")[:SAMPLE]]
+    held = HostState.objects.filter(host__in=hosts.held_off())
+    oldest = EgnyteAccount.objects.with_token().live().order_by("pk")[:SAMPLE]
+    opened = [_opens(account) for account in oldest]
     result = Overview(
-        accounts={status.value: counted.get(status.value, 0) for status in Status},
-        validations_due=due.count(),
-        validations_late=due.filter(next_attempt_at__lt=now - LATE).count(),
-        refreshes_due=accounts.live().filter(next_refresh_at__lte=now).count(),
+        **_key(),
+        **_accounts(now),
+        **_refreshes(now),
+        **_revocations(now),
         refreshes_in_horizon=needed,
         refreshes_possible=possible,
-        token_requests_this_hour=next(iter(used), 0),
         token_requests_per_hour=conf.token_requests_per_hour,
-        outbox=waiting.count(),
-        outbox_superseded=rows.filter(reason=SUPERSEDED).count(),
-        outbox_oldest_seconds=int((now - oldest).total_seconds()) if oldest else 0,
-        outbox_stuck=waiting.filter(attempts__gt=0, created_at__lt=now - STUCK).count(),
         tokens_tried=len(opened),
         tokens_unreadable=opened.count(False),
-        verdicts_paused=breaker.is_paused(),
-        hosts_held_off=[{"host": h.host, "failures": h.failures} for h in held],
+        hosts_held_off=[
+            {"host": h.host, "failures": h.failures, "until": str(h.held_off_until)} for h in held
+        ],
+        last_sweep_seconds=_since_last_sweep(now),
     )
     result.problems = _problems(result)
     return result
 
 
+def _key() -> dict[str, Any]:
+    try:
+        digest = gateway.key_digest()
+    except ImproperlyConfigured as error:
+        return {**dict.fromkeys(KEY_FIGURES, 0), "key_missing": str(error), "key_held_off_at": []}
+    used, for_links = ledger.used_this_hour()
+    live = EgnyteAccount.objects.filter(status__in=LIVE)
+    return {
+        "key_missing": "",
+        "accounts_of_another_key": live.exclude(token__grant__key_digest=digest).count(),
+        "token_requests_this_hour": used,
+        "token_requests_for_links": for_links,
+        "verdicts_paused": keys.is_doubted(),
+        "key_held_off_at": [
+            {"host": state.host, "until": str(state.held_off_until)}
+            for state in ledger.held_off_until()
+        ],
+    }
+
+
+def counted(condition: Q) -> Count:
+    """Rows that fit, as an aggregate that reads no other column than the condition's."""
+    # Of a constant: to count a column, PostgreSQL would have to read the rows.
+    return Count(Case(When(condition, then=1)))
+
+
+def _accounts(now: datetime) -> dict[str, Any]:
+    accounts = EgnyteAccount.objects
+    counts = dict(accounts.values_list("status").annotate(n=Count("*")).order_by("status"))
+    due = accounts.due_for_validation(now).order_by()
+    live = accounts.filter(status__in=LIVE)
+    return {
+        "accounts": {status.value: counts.get(status.value, 0) for status in Status},
+        "validations_due": due.count(),
+        "validations_late": due.filter(next_validation_at__lt=now - LATE).count(),
+        "validations_overdue": live.filter(
+            last_validated_at__lt=now - 2 * conf.validate_every
+        ).count(),
+        "validations_never": live.filter(last_validated_at=None).count(),
+    }
+
+
+def _refreshes(now: datetime) -> dict[str, Any]:
+    in_use = EgnyteGrant.objects.filter(release_at=None)
+    due = in_use.filter(next_refresh_at__lte=now)
+    live = EgnyteAccount.objects.filter(status__in=LIVE)
+    soon = live.filter(token__expires_at__gt=now, token__expires_at__lte=now + SOON)
+    unaided = soon.filter(token__grant__next_refresh_at=None)
+    return {
+        "refreshes_due": due.count(),
+        "refreshes_late": due.filter(next_refresh_at__lt=now - LATE).count(),
+        "refreshes_failing": in_use.filter(refresh_attempts__gt=0).count(),
+        "expiring_soon": soon.count(),
+        "expiring_unaided": unaided.count(),
+        "expired": live.filter(token__expires_at__lte=now).count(),
+    }
+
+
+def _revocations(now: datetime) -> dict[str, Any]:
+    figures = EgnyteGrant.objects.exclude(release_at=None).aggregate(
+        revocations=Count("*"),
+        revocations_due=counted(Q(release_at__lte=now)),
+        revocations_failed=counted(Q(revoke_attempts__gt=0)),
+        revocations_stuck=counted(Q(revoke_attempts__gt=0, created_at__lt=now - STUCK)),
+        oldest=Min("created_at"),
+    )
+    oldest = figures.pop("oldest")
+    figures["revocations_oldest_seconds"] = int((now - oldest).total_seconds()) if oldest else 0
+    return figures
+
+
+def _since_last_sweep(now: datetime) -> int | None:
+    """Seconds since any sweep ran; ``None`` if none ever did."""
+    ran = SweepState.objects.exclude(ran_at=None).order_by("-ran_at").first()
+    if ran is None or ran.ran_at is None:
+        return None
+    return max(0, int((now - ran.ran_at).total_seconds()))
+
+
 def _opens(account: EgnyteAccount) -> bool:
     """Whether a key is known for its token. The oldest suffer first from one that was lost."""
     try:
-        return bool(account.access_token)
+        account.opened_token()
     except DecryptionError:
         return False
+    return True
 
 
 def _problems(seen: Overview) -> list[str]:
-    found = []
-    if seen.verdicts_paused:
-        found.append("Verdicts are paused: Egnyte refuses many tokens. Is the API key suspended?")
-    if seen.validations_late:
-        found.append(
-            f"{seen.validations_late} validations are over an hour late: are the sweeps running?"
-        )
-    if seen.outbox_stuck:
-        found.append(f"{seen.outbox_stuck} tokens could not be revoked for over a day.")
-    if seen.tokens_unreadable:
-        found.append(
-            f"{seen.tokens_unreadable} of the {seen.tokens_tried} oldest accounts have tokens that "
-            "no key opens: does EGNYTE_ENCRYPTION_KEYS lack an older one?"
-        )
-    if seen.refreshes_in_horizon > seen.refreshes_possible:
-        found.append(
-            f"{seen.refreshes_in_horizon} accounts are to be refreshed in time, and the key's "
-            f"budget reaches {seen.refreshes_possible}."
-        )
-    return found
+    late = "are the sweeps running?"
+    found = [
+        (seen.key_missing, seen.key_missing),
+        (
+            seen.verdicts_paused,
+            "Egnyte refuses tokens, and nothing proves that it accepts the API key. "
+            "Is the key suspended?",
+        ),
+        (
+            sum(seen.accounts.values()) and seen.last_sweep_seconds is None,
+            "No sweep has ever run: set up Celery beat, or cron with egnyte_sweep.",
+        ),
+        (
+            (seen.last_sweep_seconds or 0) > LATE.total_seconds(),
+            f"No sweep has run for {(seen.last_sweep_seconds or 0) // 60} minutes.",
+        ),
+        (seen.validations_late, f"Validations over an hour late: {seen.validations_late}; {late}"),
+        (seen.refreshes_late, f"Refreshes over an hour late: {seen.refreshes_late}; {late}"),
+        (
+            seen.revocations_stuck,
+            f"Grants that could not be revoked for over a day: {seen.revocations_stuck}.",
+        ),
+        (
+            seen.tokens_unreadable,
+            f"No key opens the tokens of {seen.tokens_unreadable} of the {seen.tokens_tried} "
+            "oldest accounts: does EGNYTE_ENCRYPTION_KEYS lack an older key?",
+        ),
+        (
+            seen.accounts_of_another_key,
+            f"Accounts linked with another API key: {seen.accounts_of_another_key}. Their users "
+            "must reconnect.",
+        ),
+        (
+            seen.refreshes_in_horizon > seen.refreshes_possible,
+            f"{seen.refreshes_in_horizon} tokens are to be refreshed in time, and the key's limit "
+            f"allows {seen.refreshes_possible}.",
+        ),
+    ]
+    return [text for is_wrong, text in found if is_wrong]

@@ -10,17 +10,20 @@ import functools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
+from django.db.models import F, Q
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
-from ..choices import Status
+from ..choices import Release, Status
 from ..conf import SWEEP_SLICE, conf
 from ..exceptions import (
     DecryptionError,
@@ -28,12 +31,16 @@ from ..exceptions import (
     InvalidGrantError,
     NotLinkedError,
     RateLimitedError,
+    TokenExpiredError,
     UnauthorizedError,
 )
-from ..models import EgnyteAccount, SpentState
-from . import breaker, hosts, validate
+from ..models import EgnyteAccount, EgnyteGrant, SpentState, SweepState
+from ..oauth import OAuthClient
+from . import disconnect, hosts, keys, ledger, validate
+from .agenda import validated
 from .refresh import refresh
-from .transactions import alias, in_short_transaction, refuse_in_transaction
+from .runner import Pass
+from .transactions import DatabaseNow, alias, in_short_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.sweep")
 
@@ -42,11 +49,24 @@ CLAIM: Final = timedelta(minutes=15)
 CHUNK: Final = 500
 BATCH: Final = 250
 THREADS: Final = 8
-# A few at a time would cost more than the calls do: each is four queries beside busy threads.
+# Written in batches: one write costs four queries.
 FLUSH: Final = 125
 PER_DOMAIN: Final = 20_000
+# One more than elsewhere: in threads, one lost connection would cost a host the batch.
 SILENCES_OF_A_HOST: Final = 2
 IN_USE: Final = timedelta(days=7)
+FORGOTTEN_CHUNK: Final = 2000
+
+
+def note_run(name: str) -> None:
+    """Write down that this sweep has run, for those who watch over the sweeps."""
+    rows = SweepState.objects.filter(name=name)
+    if not rows.update(ran_at=DatabaseNow()):
+        SweepState.objects.bulk_create([SweepState(name=name)], ignore_conflicts=True)
+        rows.update(ran_at=DatabaseNow())
+
+
+# Validation
 
 
 def claim_due(*, seconds: float = SLICE, now_only: int | None = None) -> Iterator[list[int]]:
@@ -56,6 +76,7 @@ def claim_due(*, seconds: float = SLICE, now_only: int | None = None) -> Iterato
     domain, and none of a host that is held off. Ends after ``seconds``, or ``now_only`` accounts.
     """
     refuse_in_transaction()
+    note_run("validations")
     ends = time.monotonic() + seconds
     held, counts, claimed = hosts.held_off(), Counter[str](), 0
     for status in (Status.SUSPECT, Status.ACTIVE):
@@ -73,141 +94,156 @@ def claim_due(*, seconds: float = SLICE, now_only: int | None = None) -> Iterato
 
 
 def _claim_chunk(status: str, skip: set[str], room: int) -> list[tuple[int, str]]:
-    using = alias()
-    can_skip = connections[using].features.has_select_for_update_skip_locked
+    can_skip = connections[alias()].features.has_select_for_update_skip_locked
 
     def claim() -> list[tuple[int, str]]:
         now = timezone.now()
         # One status at a time, so that the index gives the order.
-        due = EgnyteAccount.objects.using(using).filter(status=status, next_attempt_at__lte=now)
+        due = EgnyteAccount.objects.filter(status=status, next_validation_at__lte=now)
         if skip:
             due = due.exclude(domain__in=skip)
         rows = list(
-            due.order_by("next_attempt_at")
+            due.order_by("next_validation_at")
             .select_for_update(skip_locked=can_skip)
             .values_list("pk", "domain")[:room]
         )
-        EgnyteAccount.objects.using(using).filter(pk__in=[pk for pk, _ in rows]).update(
-            next_attempt_at=now + CLAIM
+        EgnyteAccount.objects.filter(pk__in=[pk for pk, _ in rows]).update(
+            next_validation_at=now + CLAIM
         )
         return rows
 
-    return in_short_transaction(claim, using)
+    return in_short_transaction(claim)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What Egnyte said of an account: that all is well, an error, or why nobody asked.
+
+    ``asked`` and ``refused`` are the ``time.monotonic()`` of the question and of a refusal.
+    """
+
+    asked: float = 0.0
+    error: Exception | None = None
+    word: str = ""
+    refused: float | None = None
+
+    @property
+    def is_good(self) -> bool:
+        return self.error is None and not self.word
 
 
 def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) -> Counter[str]:
     """Validate these accounts, ``THREADS`` at a time; returns the outcomes, counted.
 
-    The threads only ask Egnyte; the database's work is done here, and for tokens that live it is
-    done in lots. What is not reached in ``seconds`` comes again when its claim runs out.
+    The threads only ask Egnyte. The database's work is done here, and in batches for tokens that
+    Egnyte accepts. What is not reached in ``seconds`` comes again when its claim runs out.
     """
     refuse_in_transaction()
-    outcomes: Counter[str] = Counter()
-    asked = _Asked(time.monotonic() + seconds)
-    accounts = list(EgnyteAccount.objects.using(alias()).live().filter(pk__in=ids))
-    alive: list[int] = []
+    this: Pass[EgnyteAccount] = Pass(
+        "validations", seconds=seconds, put_off=_put_off, silences=SILENCES_OF_A_HOST
+    )
+    client = functools.cache(gateway.oauth)
+    accounts = list(EgnyteAccount.objects.with_token().live().filter(pk__in=ids))
+    alive: list[tuple[EgnyteAccount, float]] = []
     with ThreadPoolExecutor(min(THREADS, max(1, len(accounts)))) as pool:
-        for account, answer in zip(accounts, pool.map(asked.ask, accounts), strict=True):
-            if answer is None and account.status == Status.ACTIVE:
-                alive.append(account.pk)
-                outcomes["alive"] += 1
+        answers = pool.map(lambda account: _ask(this, client, account), accounts)
+        for account, answer in zip(accounts, answers, strict=True):
+            if answer.is_good and account.status == Status.ACTIVE:
+                alive.append((account, answer.asked))
                 if len(alive) >= FLUSH:
-                    _write_alive(alive)
+                    _flush(this, alive)
             else:
-                outcomes[_settle(account, answer, asked, actor)] += 1
-    _write_alive(alive)
-    if outcomes["alive"]:
-        breaker.note_alive(outcomes["alive"])
-    asked.failures.write()
-    return outcomes
+                work = functools.partial(_settle, this, answer, actor)
+                this.settle(account, work, account.domain)
+    _flush(this, alive)
+    this.failures.write()
+    return this.outcomes
 
 
-class _Asked:
-    """Asks Egnyte in threads, and gives up on a host that does not answer."""
+def _ask(
+    this: Pass[EgnyteAccount], client: Callable[[str], OAuthClient], account: EgnyteAccount
+) -> _Answer:
+    host = account.domain
+    if host in this.failures.lost:
+        return _Answer(error=this.failures.lost[host])
+    if this.is_over() or this.is_lost(host):
+        return _Answer(word="unreached")
+    if validate.needs_refresh(account):
+        return _Answer(word="expired")
+    started = time.monotonic()
+    try:
+        client(host).userinfo(account.opened_token().access_token)
+    except Exception as error:
+        if isinstance(error, EgnyteError):
+            this.failures.note(host, error)
+        return _Answer(error=error, refused=time.monotonic())
+    finally:
+        # Shared among the threads, as the pass's time is.
+        this.spend(host, (time.monotonic() - started) / THREADS)
+    this.failures.note(host, None)
+    return _Answer(asked=started)
 
-    def __init__(self, ends: float) -> None:
-        self.ends = ends
-        # One more than elsewhere: in threads, one lost connection would cost a host the batch.
-        self.failures = hosts.Failures(silences=SILENCES_OF_A_HOST)
-        self.client = functools.cache(gateway.oauth)
 
-    def is_over(self) -> bool:
-        return time.monotonic() >= self.ends
-
-    @sensitive_variables()  # a thread's frames end here
-    def ask(self, account: EgnyteAccount) -> EgnyteError | str | None:
-        """``None`` if the token lives, the error, or a word for why nobody asked."""
-        host = account.domain
-        if host in self.failures.lost:
-            return self.failures.lost[host]
-        if self.is_over():
+def _settle(this: Pass[EgnyteAccount], answer: _Answer, actor: str, account: EgnyteAccount) -> str:
+    """What follows from an answer that is not just "alive"; it may take calls, as the refresh."""
+    if answer.word == "expired" or isinstance(answer.error, UnauthorizedError):
+        if this.is_over() or this.is_lost(account.domain):
             return "unreached"
-        if validate.is_expired(account) and account.refresh_fingerprint:
-            return "expired"
-        try:
-            self.client(host).userinfo(account.access_token)
-        except EgnyteError as error:
-            self.failures.note(host, error)
-            return error
-        self.failures.note(host, None)
-        return None
+        return validate.settle_refused(account, answer.refused, actor=actor)
+    if answer.word:
+        return answer.word
+    if answer.error is not None:
+        raise answer.error
+    return validate.settle_alive(account, actor=actor)
 
 
-def _settle(
-    account: EgnyteAccount, answer: EgnyteError | str | None, asked: _Asked, actor: str
-) -> str:
-    """What follows from an answer that is not just "alive"; it may take a call, the refresh."""
-    if answer is None:
-        return validate.settle_alive(account, actor=actor)
-    if answer == "unreached":
-        return "unreached"
-    if answer == "expired" or isinstance(answer, UnauthorizedError):
-        if asked.is_over():
-            return "unreached"
-        host = account.domain
-        if host in asked.failures.lost:
-            answer = asked.failures.lost[host]
-        else:
-            try:
-                outcome = validate.settle_refused(account, actor=actor)
-            except EgnyteError as error:
-                asked.failures.note(host, error)
-                answer = error
-            else:
-                if outcome != "gone":
-                    asked.failures.note(host, None)
-                return outcome
-    if isinstance(answer, EgnyteError):
-        validate.postpone(account, answer)
-    if isinstance(answer, DecryptionError):
+def _put_off(account: EgnyteAccount, error: Exception) -> None:
+    validate.postpone(account, error if isinstance(error, EgnyteError) else EgnyteError())
+    if isinstance(error, DecryptionError):
         logger.error(
-            "The token of account %s does not open with any key.",
+            "No key opens the token of account %s. Does EGNYTE_ENCRYPTION_KEYS lack an older key?",
             account.pk,
             extra={"event": "undecryptable", "account_id": account.pk},
         )
-        return "unreadable"
-    return "unknown"
+
+
+def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) -> None:
+    """Note accounts that Egnyte accepted; the API key is good then, too."""
+    if not alive:
+        return
+    accounts, alive[:] = list(alive), []
+    last, asked = max(accounts, key=lambda each: each[1])
+    try:
+        _write_alive([account.pk for account, _ in accounts])
+        keys.note_accepted(last.domain, asked=asked)
+    except Exception:
+        # They are asked about again when their claim runs out.
+        logger.exception(
+            "%d validations could not be noted.",
+            len(accounts),
+            extra={"event": "validations_not_noted"},
+        )
+        this.outcomes["failed"] += len(accounts)
+    else:
+        this.outcomes["alive"] += len(accounts)
 
 
 def _write_alive(ids: list[int]) -> None:
-    """Without a version check: a token that was replaced meanwhile was proved by that.
+    """Without comparing tokens: one that was replaced meanwhile was proved by that.
 
     Locked in the order in which all lock accounts, since an UPDATE of several rows takes them in
-    any, and so does a query by another index than the primary key. Whoever has a row locked is
-    about to write it; if not, it is asked about again when its claim runs out.
+    any. Whoever has a row locked is about to write it; if not, it is asked about again when its
+    claim runs out.
     """
-    using = alias()
-    can_skip = connections[using].features.has_select_for_update_skip_locked
+    can_skip = connections[alias()].features.has_select_for_update_skip_locked
 
     def write() -> None:
-        rows = EgnyteAccount.objects.using(using).filter(pk__in=ids).order_by("pk")
+        rows = EgnyteAccount.objects.filter(pk__in=ids).order_by("pk")
         free = rows.select_for_update(skip_locked=can_skip).values_list("pk", "status")
-        keys = [pk for pk, status in free if status == Status.ACTIVE]
-        EgnyteAccount.objects.using(using).filter(pk__in=keys).update(**validate.validated())
+        pks = [pk for pk, status in free if status == Status.ACTIVE]
+        EgnyteAccount.objects.filter(pk__in=pks).update(**validated())
 
-    if ids:
-        in_short_transaction(write, using)
-        ids.clear()
+    in_short_transaction(write)
 
 
 def validate_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
@@ -219,80 +255,77 @@ def validate_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
     return outcomes
 
 
+# Refreshing
+
+
 def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
     """Refresh what is due, accounts in use first, until the key's budget says stop.
 
-    Outcomes: ``refreshed``, ``refused``, ``gone``, ``unknown`` (later again), ``budget``.
+    Outcomes: ``refreshed``, ``refused``, ``gone``, ``skipped`` (another process is at it),
+    ``failed`` (later again), ``budget``.
     """
     refuse_in_transaction()
-    outcomes: Counter[str] = Counter()
-    ends = time.monotonic() + seconds
-    failures = hosts.Failures()
-    for account in _due_for_refresh(hosts.held_off()):
-        if time.monotonic() >= ends:
-            break
-        if account.domain in failures.lost or not _claim_refresh(account):
-            continue
-        outcome, error = _refresh_claimed(account, actor)
-        outcomes[outcome] += 1
-        failures.note(account.domain, error)
-        failures.write()
-        if outcome == "budget":
-            _put_back(account)
-            break
-    warn_of_budget()
-    return outcomes
-
-
-def _claim_refresh(account: EgnyteAccount) -> bool:
-    """Whether the account is still due, and ours: another sweep may have listed it, too.
-
-    What comes of the refresh moves its time again. If nothing does, it is due after ``CLAIM``.
-    """
-    now = timezone.now()
-    due = EgnyteAccount.objects.using(alias()).live().filter(next_refresh_at__lte=now)
-    mine = due.filter(pk=account.pk, token_version=account.token_version)
-    return bool(mine.update(next_refresh_at=now + CLAIM))
-
-
-def _put_back(account: EgnyteAccount) -> None:
-    """Nobody was asked: the account keeps its place among those that are due."""
-    rows = EgnyteAccount.objects.using(alias()).exclude(next_refresh_at=None)
-    rows.filter(pk=account.pk, token_version=account.token_version).update(
-        next_refresh_at=account.next_refresh_at, attempts=account.attempts
+    note_run("refreshes")
+    this: Pass[EgnyteAccount] = Pass("refreshes", seconds=seconds, put_off=_put_off_refresh)
+    this.run(
+        _due_for_refresh(hosts.held_off()),
+        lambda account: _refresh_one(account, actor),
+        host_of=lambda account: account.domain,
+        until="budget",
     )
+    warn_of_budget()
+    return this.outcomes
 
 
-def _refresh_claimed(account: EgnyteAccount, actor: str) -> tuple[str, EgnyteError | None]:
+def _refresh_one(account: EgnyteAccount, actor: str) -> str:
+    """The lease is the claim: where another sweep is at it, or was, nothing is asked."""
     try:
         refresh(account, actor=actor, patience=0)
-    except InvalidGrantError as error:
-        return "refused", error
-    except NotLinkedError as error:
-        return "gone", error
+    except InvalidGrantError:
+        return "refused"
+    except NotLinkedError:
+        return "gone"
+    except TokenExpiredError:
+        return "skipped"
     except RateLimitedError as error:
-        return ("budget" if error.kind == "token_endpoint" else "unknown"), error
-    except EgnyteError as error:
-        return "unknown", error
-    return "refreshed", None
+        if error.status is None:
+            return "budget"
+        raise
+    return "refreshed"
 
 
-def _due_for_refresh(skip: set[str]) -> Iterable[EgnyteAccount]:
+def _put_off_refresh(account: EgnyteAccount, error: Exception) -> None:
+    """An error of Egnyte's has moved the next refresh already; any other must not come first."""
+    grant = EgnyteGrant.objects.filter(tokens=account.token_id, next_refresh_at__lte=timezone.now())
+    for pk in list(grant.values_list("pk", flat=True)):
+        EgnyteGrant.objects.filter(pk=pk).write(
+            next_refresh_at=timezone.now() + CLAIM, refresh_attempts=F("refresh_attempts") + 1
+        )
+
+
+def _due_for_refresh(skip: set[str]) -> Iterator[EgnyteAccount]:
     now = timezone.now()
-    due = EgnyteAccount.objects.using(alias()).live().filter(next_refresh_at__lte=now)
+    due = (
+        EgnyteAccount.objects.with_token()
+        .live()
+        .filter(
+            token__grant__next_refresh_at__lte=now,
+            token__grant__release_at=None,
+            token__grant__key_digest=gateway.key_digest(),
+        )
+    )
     if skip:
         due = due.exclude(domain__in=skip)
-    due = due.order_by("next_refresh_at")
+    due = due.order_by("token__grant__next_refresh_at")
     limit = conf.token_requests_per_hour
     yield from list(due.filter(last_used_at__gte=now - IN_USE)[:limit])
-    idle = due.exclude(last_used_at__gte=now - IN_USE)
-    yield from list(idle[:limit])
+    yield from list(due.exclude(last_used_at__gte=now - IN_USE)[:limit])
 
 
 def refresh_forecast() -> tuple[int, int]:
-    """How many accounts must be refreshed within ``EGNYTE_REFRESH_BEFORE``, and how many can be."""
+    """How many grants must be refreshed within ``EGNYTE_REFRESH_BEFORE``, and how many can be."""
     horizon = timezone.now() + conf.refresh_before
-    needed = EgnyteAccount.objects.using(alias()).live().filter(next_refresh_at__lte=horizon)
+    needed = EgnyteGrant.objects.filter(release_at=None, next_refresh_at__lte=horizon)
     hours = max(conf.refresh_before, timedelta(hours=1)) / timedelta(hours=1)
     return needed.count(), int(hours * conf.token_requests_per_hour)
 
@@ -303,7 +336,7 @@ def warn_of_budget() -> bool:
     if needed <= possible:
         return False
     logger.warning(
-        "%d accounts are to be refreshed within %s, and the API key's budget reaches %d of them. "
+        "%d tokens are to be refreshed within %s, and the API key's limit allows %d of them. "
         "Ask Egnyte for a higher limit and raise EGNYTE_TOKEN_REQUESTS_PER_HOUR.",
         needed,
         conf.refresh_before,
@@ -313,7 +346,78 @@ def warn_of_budget() -> bool:
     return True
 
 
-def purge_spent_states() -> int:
-    """Forget states that could not be used any more anyway. Returns how many."""
-    rows = SpentState.objects.using(alias()).filter(expires_at__lte=timezone.now())
-    return rows.delete()[0]
+# What nothing else finds
+
+
+def release_forgotten(*, seconds: float = SLICE) -> int:
+    """Release grants in use whose accounts were deleted unnoticed. Returns how many.
+
+    Raw SQL, ``TRUNCATE`` and ``_raw_delete`` send no signal. Goes through all grants in chunks by
+    primary key, where the last run ended, and begins again after the last one.
+    """
+    refuse_in_transaction()
+    state, _ = SweepState.objects.get_or_create(name="forgotten")
+    ends, last, found = time.monotonic() + seconds, state.last_pk, 0
+    while time.monotonic() < ends:
+        rows = EgnyteGrant.objects.filter(release_at=None, pk__gt=last).order_by("pk")
+        pks = list(rows.values_list("pk", flat=True)[:FORGOTTEN_CHUNK])
+        if not pks:
+            last = 0
+            break
+        last = pks[-1]
+        found += _release_unused(pks)
+    SweepState.objects.filter(pk=state.pk).update(last_pk=last, ran_at=DatabaseNow())
+    if found:
+        logger.warning(
+            "%d accounts were deleted without a signal. Their tokens will be revoked.",
+            found,
+            extra={"event": "forgotten_grants"},
+        )
+    return found
+
+
+def _release_unused(pks: list[int]) -> int:
+    used = EgnyteAccount.objects.filter(token__grant__in=pks)
+    unused = sorted(set(pks) - set(used.values_list("token__grant", flat=True)))
+    # The revoker looks once more whether an account has come since.
+    return sum(
+        EgnyteGrant.objects.filter(pk=pk, release_at=None).write(
+            release_at=DatabaseNow(), reason=Release.FORGOTTEN
+        )
+        for pk in unused
+    )
+
+
+def revoke_inactive(*, actor: str, seconds: float = SLICE) -> int:
+    """Revoke accounts of deactivated users that were not used for
+    ``EGNYTE_REVOKE_INACTIVE_AFTER``. Returns how many; none where that is not set."""
+    after, active = conf.revoke_inactive_after, _active_users()
+    if after is None or active is None:
+        return 0
+    since, ends, revoked = timezone.now() - after, time.monotonic() + seconds, 0
+    rows = EgnyteAccount.objects.live().exclude(active).filter(connected_at__lte=since)
+    rows = rows.filter(Q(last_used_at=None) | Q(last_used_at__lte=since)).order_by("pk")
+    last = 0
+    while time.monotonic() < ends and (chunk := list(rows.filter(pk__gt=last)[:CHUNK])):
+        last = chunk[-1].pk
+        for account in chunk:
+            reason = "The user was deactivated"
+            revoked += disconnect.revoke(account, actor=actor, reason=reason)
+    return revoked
+
+
+def _active_users() -> Q | None:
+    """``None`` for a user model that cannot be deactivated."""
+    users: Any = get_user_model()
+    try:
+        users._meta.get_field("is_active")
+    except FieldDoesNotExist:
+        return None
+    return Q(user__is_active=True)
+
+
+def purge() -> int:
+    """Forget states that could not be used any more, and charges no limit counts. Returns how
+    many."""
+    states = SpentState.objects.filter(expires_at__lte=timezone.now()).delete()[0]
+    return states + ledger.purge()

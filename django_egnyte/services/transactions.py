@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -17,65 +20,86 @@ from ..models import EgnyteAccount
 
 _T = TypeVar("_T")
 
-TRIES = 4
+TRIES: Final = 6
+# Seconds.
+FIRST_PAUSE: Final = 0.01
+LONGEST_PAUSE: Final = 1.0
 
 
 def alias() -> str:
-    """The database that all of this app's tables are written to."""
+    """The database that all of this app's tables are on."""
     return router.db_for_write(EgnyteAccount)
 
 
-def in_callers_transaction(using: str | None = None) -> bool:
+def in_callers_transaction() -> bool:
     """Whether somebody else's transaction is open, which could roll back what is written now."""
-    connection = connections[using or alias()]
+    connection = connections[alias()]
     blocks = connection.atomic_blocks
     if blocks:
         return not blocks[-1]._from_testcase  # type: ignore[attr-defined]
     return connection.in_atomic_block or not connection.get_autocommit()
 
 
-def refuse_in_transaction(using: str | None = None) -> None:
+def refuse_in_transaction() -> None:
     """``InTransactionError`` if a token written now might not be there afterwards."""
-    if in_callers_transaction(using):
+    if in_callers_transaction():
         raise InTransactionError(
             "A token call inside a transaction: a rollback would lose the token it brings."
         )
 
 
 @contextmanager
-def _short(using: str) -> Iterator[None]:
-    connection: Any = connections[using]
+def locking_transaction(*, durable: bool = False) -> Iterator[None]:
+    """A transaction that takes the write lock at its start where the database locks no rows."""
+    connection: Any = connections[alias()]
     # SQLite's transaction mode is known to a connection only once it is made.
     connection.ensure_connection()
     if connection.vendor != "sqlite" or connection.in_atomic_block:
-        with transaction.atomic(using=using, durable=True):
+        with transaction.atomic(using=alias(), durable=durable):
             yield
         return
-    # SQLite locks no rows: the whole transaction takes the write lock when it begins.
     mode, connection.transaction_mode = connection.transaction_mode, "IMMEDIATE"
     try:
-        with transaction.atomic(using=using, durable=True):
+        with transaction.atomic(using=alias(), durable=durable):
             yield
     finally:
         connection.transaction_mode = mode
 
 
-def in_short_transaction(work: Callable[[], _T], using: str | None = None) -> _T:
-    """Run ``work`` in a durable transaction of its own, again after a deadlock, a busy lock or a
-    connection that was lost since it was last used.
+def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T:
+    """Run ``work`` in a durable transaction of its own, and again after a deadlock, a conflict of
+    two transactions, a busy lock or a lost connection.
 
-    ``work`` must do nothing but database work. ``RuntimeError`` inside another transaction.
+    There are ``TRIES`` tries, and more until ``patience`` seconds have passed, with a growing and
+    jittered pause before each. ``work`` must do nothing but database work. ``RuntimeError`` inside
+    another transaction.
     """
-    using = using or alias()
-    for tried in range(1, TRIES + 1):
+    until = time.monotonic() + patience
+    for tried in itertools.count(1):
         try:
-            with _short(using):
+            with locking_transaction(durable=True):
                 return work()
         except (InterfaceError, OperationalError):
-            if tried == TRIES or connections[using].in_atomic_block:
+            over = tried >= TRIES and time.monotonic() >= until
+            if over or connections[alias()].in_atomic_block:
                 raise
-            connections[using].close_if_unusable_or_obsolete()
+            connections[alias()].close_if_unusable_or_obsolete()
+        time.sleep(random.uniform(0.3, 1.0) * min(FIRST_PAUSE * 2.0**tried, LONGEST_PAUSE))  # noqa: S311
     raise AssertionError("unreachable")
+
+
+def take_write_lock() -> None:
+    """In a transaction that others began on SQLite: take the write lock before anything is read.
+
+    SQLite refuses a write that follows a read when another connection has written in between.
+    """
+    if connections[alias()].vendor == "sqlite":
+        EgnyteAccount.objects.filter(pk=0).write(status_reason="")
+
+
+def after_commit(work: Callable[[], object]) -> None:
+    """Run ``work`` after the commit of the open transaction, or now. What it raises is logged."""
+    transaction.on_commit(work, using=alias(), robust=True)
 
 
 class DatabaseNow(Func):

@@ -1,66 +1,61 @@
-"""Does the token live? Asked by tasks, the sweep, the admin and the command."""
+"""Does Egnyte still accept the token? Asked by tasks, the sweep, the admin and the command."""
 
 from __future__ import annotations
 
 import logging
+import time
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from django.db import connections, transaction
+from django.db import Error, connections
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop
-from django.views.decorators.debug import sensitive_variables
 
 from .. import gateway
-from ..choices import LIVE, Status
-from ..exceptions import (
-    EgnyteError,
-    InvalidGrantError,
-    RateLimitedError,
-    UnauthorizedError,
-)
+from ..choices import LIVE, LeasedFor, Status
+from ..exceptions import EgnyteError, InvalidGrantError, UnauthorizedError
 from ..models import EgnyteAccount
-from . import agenda, breaker, leases, verdict
-from .refresh import refresh_leased
-from .transactions import alias, in_callers_transaction, refuse_in_transaction
+from . import agenda, keys, leases, verdict
+from .refresh import can_refresh, refresh_leased
+from .transactions import after_commit, alias, in_callers_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.validate")
 
 Outcome = Literal["gone", "alive", "refreshed", "dead", "paused", "unknown"]
-"""gone: no such live account with this token; paused: dead, but verdicts are paused;
+"""gone: no such live account with this token; paused: refused, but the API key is in doubt;
 unknown: Egnyte gave no answer, another attempt is due later."""
 
 WRITE_EVERY: Final = timedelta(hours=1)
+OTHER_KEY: Final = gettext_noop("Linked with another API key of this site: please reconnect")
 
 
-def validate(account_id: int, token_version: int | None = None, *, actor: str) -> Outcome:
-    """Ask Egnyte whether an account's token lives, and draw the conclusion.
+def validate(account_id: int, token_id: int | None = None, *, actor: str) -> Outcome:
+    """Ask Egnyte whether it accepts an account's token, and draw the conclusion.
 
-    ``token_version`` is the token that somebody had doubts about; when it was replaced since,
+    ``token_id`` is the token that somebody had doubts about; when it was replaced since,
     nothing is asked. Raises no ``EgnyteError``: what went wrong is in the outcome, the log and
     the account's next attempt. ``InTransactionError`` inside a transaction.
     """
     refuse_in_transaction()
-    account = EgnyteAccount.objects.using(alias()).live().filter(pk=account_id).first()
-    if account is None or token_version not in (None, account.token_version):
+    account = EgnyteAccount.objects.with_token().live().filter(pk=account_id).first()
+    if account is None or token_id not in (None, account.token_id):
         return "gone"
     return validate_loaded(account, actor=actor)
 
 
-@sensitive_variables()
 def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
-    """As ``validate``, for a row that was read just now."""
+    """As ``validate``, for a row that was read with its token just now."""
+    refused: float | None = None
     try:
-        if not (is_expired(account) and account.refresh_fingerprint):
+        if not needs_refresh(account):
             try:
-                gateway.oauth(account.domain).userinfo(account.access_token)
+                gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
             except UnauthorizedError:
-                pass
+                refused = time.monotonic()
             else:
-                breaker.note_alive()
                 return settle_alive(account, actor=actor)
-        return settle_refused(account, actor=actor)
+        return settle_refused(account, refused, actor=actor)
     except EgnyteError as error:
         postpone(account, error)
         logger.warning(
@@ -72,91 +67,104 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
         return "unknown"
 
 
-def is_expired(account: EgnyteAccount) -> bool:
-    """Whether the access token has run out by its own word."""
-    return account.expires_at is not None and account.expires_at <= timezone.now()
+def needs_refresh(account: EgnyteAccount) -> bool:
+    """Whether the access token has expired and can be replaced, so that asking makes no sense."""
+    token = account.token
+    return token is not None and token.is_expired and can_refresh(token)
 
 
 def settle_alive(account: EgnyteAccount, *, actor: str) -> Outcome:
-    """Egnyte knows the token: note it, and end a suspicion."""
-    return "alive" if verdict.clear(account, actor=actor, **validated()) else "gone"
+    """Egnyte accepts the token: note it, and end a suspicion."""
+    return "alive" if verdict.clear(account, actor=actor, **agenda.validated()) else "gone"
 
 
-def settle_refused(account: EgnyteAccount, *, actor: str) -> Outcome:
-    """The access token is refused or has expired: the rest is decided under the lease.
+def settle_refused(account: EgnyteAccount, refused: float | None, *, actor: str) -> Outcome:
+    """The access token was refused at ``refused`` (``time.monotonic()``), or has expired (None).
 
-    Where there is a refresh token, only its definitive refusal counts. Raises what a refresh
-    raises when that is not certain.
+    Under the lease it is refreshed where that is possible. Otherwise only userinfo's refusal
+    counts, and only while the API key is known to be good. Raises what the calls raise.
     """
     try:
-        with leases.hold(account, patience=0) as lease:
-            if not lease.account.refresh_fingerprint:
-                verdict.pass_verdict(
-                    lease, reason=gettext_noop("Egnyte refuses the token"), actor=actor
-                )
-                return _outcome(account)
-            try:
-                refresh_leased(lease, actor=actor)
-            except InvalidGrantError:
-                return _outcome(account)
-            return "refreshed"
+        with leases.hold(account, LeasedFor.VERDICT, patience=0) as lease:
+            if can_refresh(lease.token):
+                try:
+                    refresh_leased(lease, actor=actor)
+                    return "refreshed"
+                except InvalidGrantError:
+                    pass
+            return _judge(lease, refused, actor)
     except leases.Moved:
         return "gone"
 
 
-def _outcome(account: EgnyteAccount) -> Outcome:
-    """What became of an account that Egnyte refused for good."""
-    accounts = EgnyteAccount.objects.using(alias()).filter(pk=account.pk)
-    status = accounts.values_list("status", flat=True).first()
-    outcomes: dict[str | None, Outcome] = {
-        Status.REVOKED: "dead",
-        Status.SUSPECT: "paused",
-        Status.ACTIVE: "alive",
-    }
-    return outcomes.get(status, "gone")
+def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
+    account = lease.account
+    if lease.grant.key_digest != gateway.key_digest():
+        verdict.wait_for_proof(account, actor=actor, reason=OTHER_KEY)
+        return "paused"
+    if refused is None:
+        try:
+            gateway.oauth(account.domain).userinfo(account.opened_token().access_token)
+        except UnauthorizedError:
+            refused = time.monotonic()
+        else:
+            return settle_alive(account, actor=actor)
+    if not keys.proved_since(refused, lease.grant):
+        verdict.wait_for_proof(account, actor=actor)
+        return "paused"
+    reason = (
+        gettext_noop("Egnyte refuses both tokens")
+        if lease.token.refresh_fingerprint
+        else gettext_noop("Egnyte refuses the token")
+    )
+    return "dead" if verdict.pass_verdict(lease, reason=reason, actor=actor) else "gone"
 
 
 def note_use(account: EgnyteAccount, *, actor: str = "client") -> None:
     """A call succeeded: that is a validation, too. One write an hour and account at the most.
 
-    Inside a caller's transaction it is written after the commit: the row would stay locked until
-    then, and two requests that use two accounts could lock each other out.
+    Best effort: Egnyte has carried out the call, so no trouble of the database may fail it. Inside
+    a caller's transaction it is written after the commit: the row would stay locked until then.
     """
     now = timezone.now()
     recent = account.last_used_at is not None and now - account.last_used_at < WRITE_EVERY
     if recent and account.status == Status.ACTIVE:
         return
     account.last_used_at = now
-    using, values = alias(), {"last_used_at": now, **validated()}
 
     def write() -> None:
-        if account.last_used_at != now:
-            return  # a later use writes
-        if account.status == Status.SUSPECT:
-            verdict.clear(account, actor=actor, **values)
-            return
-        # Not a suspect: the suspicion may be younger than this use, and must stay due.
-        EgnyteAccount.objects.using(using).filter(
-            pk=account.pk, token_version=account.token_version, status=Status.ACTIVE
-        ).write(**values)
+        if account.last_used_at == now:  # otherwise a later use writes
+            _write_use(account, actor)
 
-    if in_callers_transaction(using) and connections[using].in_atomic_block:
-        transaction.on_commit(write, using=using, robust=True)
+    if in_callers_transaction() and connections[alias()].in_atomic_block:
+        after_commit(write)
     else:
         write()
 
 
-def validated() -> dict[str, Any]:
-    """The columns of a validation that went well just now."""
-    now = timezone.now()
-    return {"last_validated_at": now, "attempts": 0, **agenda.after_validation(now)}
+def _write_use(account: EgnyteAccount, actor: str) -> None:
+    values = {"last_used_at": account.last_used_at, **agenda.validated()}
+    try:
+        if account.status == Status.SUSPECT:
+            verdict.clear(account, actor=actor, **values)
+            return
+        # Not a suspect: the suspicion may be younger than this use, and must stay due.
+        EgnyteAccount.objects.filter(
+            pk=account.pk, token=account.token_id, status=Status.ACTIVE
+        ).write(**values)
+    except Error:
+        logger.warning(
+            "A use of account %s could not be noted. The call itself succeeded.",
+            account.pk,
+            exc_info=True,
+            extra={"event": "use_not_noted", "account_id": account.pk},
+        )
 
 
 def postpone(account: EgnyteAccount, error: EgnyteError) -> None:
     """Egnyte gave no answer: nothing is marked, and the next attempt stands in the database."""
-    pause = agenda.wait_after(account.attempts)
-    if isinstance(error, RateLimitedError):
-        pause = max(pause, timedelta(seconds=error.retry_after))
-    EgnyteAccount.objects.using(alias()).filter(
-        pk=account.pk, token_version=account.token_version, status__in=LIVE
-    ).write(next_attempt_at=timezone.now() + pause, attempts=F("attempts") + 1)
+    pause = agenda.wait_after(account.validation_attempts, error)
+    EgnyteAccount.objects.filter(pk=account.pk, token=account.token_id, status__in=LIVE).write(
+        next_validation_at=timezone.now() + pause,
+        validation_attempts=F("validation_attempts") + 1,
+    )

@@ -19,7 +19,7 @@ from ..conf import conf
 from ..exceptions import EgnyteError
 from ..forms import DomainForm, domain_form
 from ..models import EgnyteAccount
-from ..services import budget
+from ..services import ledger
 from .pages import asked_scopes, egnyte_page, error_page, refusal, safe_next
 from .reasons import label_of, why
 
@@ -86,7 +86,7 @@ def _begin(request: HttpRequest, wish: Wish, host: str) -> HttpResponse:
     user = str(request.user.pk)
     if conf.flow == Flow.IMPLICIT:
         # Egnyte issues that token whether it is taken afterwards or not.
-        budget.refuse_without_attempts(user)
+        ledger.refuse_without_allowance(user)
     given = state.new()
     response = HttpResponseRedirect(
         gateway.authorization_url(

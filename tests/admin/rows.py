@@ -30,7 +30,7 @@ def make(user: Any, number: int, **values: Any) -> EgnyteAccount:
         "refresh_token": TOKENS[1],
         "token_fingerprint": f"access{number}" * 4,
         "refresh_fingerprint": f"refresh{number}" * 4,
-        "next_attempt_at": timezone.now() + timedelta(hours=9),
+        "next_validation_at": timezone.now() + timedelta(hours=9),
     } | values
     return EgnyteAccount.objects.create(user=user, egnyte_user_id=number, **values)
 

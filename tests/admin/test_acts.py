@@ -138,7 +138,7 @@ def test_an_act_on_an_account_is_done_and_recorded(
     found = EgnyteAccount.objects.get()
     now = timezone.now()
     if act == "validate":
-        assert found.next_attempt_at <= now
+        assert found.next_validation_at <= now
     elif act == "refresh":
         assert found.next_refresh_at is not None
         assert found.next_refresh_at <= now
@@ -146,7 +146,7 @@ def test_an_act_on_an_account_is_done_and_recorded(
         assert found.status_reason == RECONNECT_REASON
         assert found.status == Status.ACTIVE
     else:
-        assert (found.status, found.access_token) == (Status.REVOKED, "")
+        assert (found.status, found.open_token()) == (Status.REVOKED, "")
         assert PendingRevocation.objects.get().access_token == TOKENS[0]
 
 

@@ -43,6 +43,7 @@ class Client:
             (3, self.delete_instance),
             (2, self.delete_queryset),
             (2, self.delete_user),
+            (2, self.delete_unnoticed),
             (3, self.revoke),
             (18, self.refresh),
             (30, self.call),
@@ -90,7 +91,7 @@ class Client:
             scopes=SCOPES,
             relink=relink.pk if relink is not None else None,
         )
-        return "created" if account.token_version == 1 else "replaced"
+        return "created" if account.created_at == account.connected_at else "linked"
 
     def reconnect(self) -> str | None:
         account = self.account(live=False)
@@ -151,6 +152,17 @@ class Client:
         except IntegrityError:
             return "linked meanwhile"  # Django's own: a row came after its collector had looked
         return None
+
+    def delete_unnoticed(self) -> str | None:
+        """As raw SQL does: no signal, no event."""
+        from django_egnyte.models import EgnyteAccount
+
+        account = self.account(live=False)
+        if account is None:
+            return "none"
+        self.write({"op": "delete_unnoticed", "result": "begun", "account": account.pk})
+        rows = EgnyteAccount.objects.filter(pk=account.pk)
+        return str(rows._raw_delete(rows.db))
 
     def revoke(self) -> str | None:
         from django_egnyte.services.disconnect import revoke

@@ -1,4 +1,4 @@
-"""What PostgreSQL saw: each token that reached the outbox, and who held what, from when to when.
+"""What PostgreSQL saw: each token that was written down, and who held what, from when to when.
 
 Triggers write it, so that no killed process can forget.
 """
@@ -23,14 +23,14 @@ CREATE FUNCTION ledger_hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP = 'DELETE' THEN
     INSERT INTO ledger_held (account, status, access, refresh) VALUES (OLD.id, 'gone', '', '');
   ELSIF TG_OP = 'INSERT' OR NEW.status <> OLD.status
-    OR (NEW.token_fingerprint, NEW.refresh_fingerprint)
-       <> (OLD.token_fingerprint, OLD.refresh_fingerprint) THEN
+    OR NEW.token_id IS DISTINCT FROM OLD.token_id THEN
     INSERT INTO ledger_held (account, status, access, refresh)
-    VALUES (NEW.id, NEW.status, NEW.token_fingerprint, NEW.refresh_fingerprint);
+    SELECT NEW.id, NEW.status, coalesce(t.fingerprint, ''), coalesce(t.refresh_fingerprint, '')
+    FROM (SELECT 1) AS one LEFT JOIN django_egnyte_egnytetoken t ON t.id = NEW.token_id;
   END IF;
   RETURN NULL;
 END $$;
-CREATE TRIGGER ledger_write AFTER INSERT ON django_egnyte_pendingrevocation
+CREATE TRIGGER ledger_write AFTER INSERT ON django_egnyte_egnytetoken
   FOR EACH ROW EXECUTE FUNCTION ledger_write();
 CREATE TRIGGER ledger_hold AFTER INSERT OR UPDATE OR DELETE ON django_egnyte_egnyteaccount
   FOR EACH ROW EXECUTE FUNCTION ledger_hold();
@@ -55,7 +55,7 @@ def install() -> None:
 
 
 def written() -> set[str]:
-    """The fingerprints of all tokens that were ever in the outbox."""
+    """The fingerprints of all tokens that were ever written down."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT fingerprint FROM ledger_written")
         return {name for (name,) in cursor.fetchall()}

@@ -20,6 +20,7 @@ from django_egnyte.exceptions import (
     ResponseError,
     UnavailableError,
 )
+from django_egnyte.secret import Secret
 from tests.rawserver import Visitor, always, answer, serving
 
 TOKEN = "tokentokentoken12345"
@@ -44,7 +45,9 @@ def test_an_answer_comes_back_whatever_its_status() -> None:
 
 def test_the_token_is_sent_and_then_gone_from_the_answer() -> None:
     with serving(always(answer())) as server:
-        response = http.send("POST", server.url, bearer=TOKEN, data={"client_secret": "s3cret"})
+        response = http.send(
+            "POST", server.url, bearer=Secret(TOKEN), data={"client_secret": "s3cret"}
+        )
     assert f"Authorization: Bearer {TOKEN}\r\n".encode() in server.requests[0]
     assert server.requests[0].endswith(b"client_secret=s3cret")
     assert "Authorization" not in response.request.headers
@@ -83,7 +86,7 @@ def test_a_redirect_is_returned_and_never_followed() -> None:
         serving(always(answer())) as elsewhere,
         serving(always(answer("302 Found", b"", Location=f"{elsewhere.url}/x"))) as server,
     ):
-        response = http.send("GET", server.url, bearer=TOKEN)
+        response = http.send("GET", server.url, bearer=Secret(TOKEN))
     assert response.status_code == 302
     assert elsewhere.requests == []
 
@@ -114,7 +117,7 @@ def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(always(refused)) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         with pytest.raises(UnavailableError, match="proxy") as caught:
-            http.send("GET", "https://acme.egnyte.com/", bearer=TOKEN)
+            http.send("GET", "https://acme.egnyte.com/", bearer=Secret(TOKEN))
     assert "HTTPS_PROXY" in caught.value.hint
     assert not caught.value.sent
     assert TOKEN.encode() not in b"".join(proxy.requests)
@@ -124,7 +127,7 @@ def test_a_refused_connection_was_surely_not_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(UnavailableError, match="refused") as caught:
-        http.send("GET", f"http://127.0.0.1:{port}/secretpath", bearer=TOKEN)
+        http.send("GET", f"http://127.0.0.1:{port}/secretpath", bearer=Secret(TOKEN))
     assert caught.value.sent is False
     assert caught.value.retryable
     assert caught.value.host == f"127.0.0.1:{port}"
@@ -143,7 +146,7 @@ def test_a_reset_before_the_answer_may_have_been_sent(deadline: float | None) ->
         visitor.reset()
 
     with serving(script) as server, pytest.raises(UnavailableError) as caught:
-        http.send("POST", server.url, bearer=TOKEN, json={"a": "b"}, deadline=deadline)
+        http.send("POST", server.url, bearer=Secret(TOKEN), json={"a": "b"}, deadline=deadline)
     assert caught.value.sent is True
 
 
@@ -210,7 +213,7 @@ def test_no_exception_holds_a_secret() -> None:
                 http.send(
                     "POST",
                     f"{server.url}/?state=querysecret",
-                    bearer=TOKEN,
+                    bearer=Secret(TOKEN),
                     headers={"X-Egnyte-Act-As": "headersecret"},
                     data={"password": "bodysecret"},
                     timeout=(1, 0.3),
@@ -258,11 +261,11 @@ def test_a_bad_certificate_is_refused_with_a_hint(
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     with serving(always(answer()), certified) as server:
         with pytest.raises(UnavailableError, match="certificate") as caught:
-            http.send("GET", server.url, bearer=TOKEN)
+            http.send("GET", server.url, bearer=Secret(TOKEN))
         assert "REQUESTS_CA_BUNDLE" in caught.value.hint
         assert server.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
-        assert http.send("GET", server.url, bearer=TOKEN, deadline=5).content == b"{}"
+        assert http.send("GET", server.url, bearer=Secret(TOKEN), deadline=5).content == b"{}"
 
 
 class Odd:
@@ -285,7 +288,7 @@ def test_a_callers_mistake_shows_no_token(
     given: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words) as caught:
-        http.send("POST", "http://127.0.0.1:9/", bearer=TOKEN, **given)
+        http.send("POST", "http://127.0.0.1:9/", bearer=Secret(TOKEN), **given)
     assert TOKEN not in everything_in(caught.value)
 
 
@@ -301,7 +304,7 @@ def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
         serving(lambda visitor: visitor.request() and None) as server,
         pytest.raises(ZeroDivisionError) as caught,
     ):
-        http.send("POST", server.url, bearer=TOKEN, data=rows())
+        http.send("POST", server.url, bearer=Secret(TOKEN), data=rows())
     assert TOKEN not in everything_in(caught.value)
     assert isinstance(caught.value.__cause__, KeyError)
     for error in (caught.value, caught.value.__cause__):
@@ -322,7 +325,7 @@ def test_what_ends_a_call_over_tls_shows_no_token(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
     monkeypatch.setattr(ssl.SSLSocket, "send", out_of_time)
     with serving(always(answer()), certified) as server, pytest.raises(TimeLimit) as caught:
-        http.send("GET", server.url, bearer=TOKEN)
+        http.send("GET", server.url, bearer=Secret(TOKEN))
     assert TOKEN not in everything_in(caught.value)
 
 
@@ -333,4 +336,4 @@ def test_an_error_that_is_its_own_cause_ends_the_call() -> None:
             raise error from error
 
     with pytest.raises(RuntimeError, match="around"):
-        http.send("GET", "http://127.0.0.1:9/", bearer=TOKEN, params={"a": Circular()})
+        http.send("GET", "http://127.0.0.1:9/", bearer=Secret(TOKEN), params={"a": Circular()})

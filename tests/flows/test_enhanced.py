@@ -55,7 +55,7 @@ def test_enhanced_learns_the_domain_from_the_referer(
     account = EgnyteAccount.objects.get()
     assert (account.domain, account.username) == (f"{domain}.egnyte.com", user)
     assert account.flow == "enhanced"
-    assert enhanced.is_alive(account.access_token)
+    assert enhanced.is_alive(account.open_token())
 
 
 @pytest.mark.parametrize("domain", ["EGNYTE_DOMAIN", None])

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from django_egnyte.models import EgnyteAccount, PendingRevocation, SpentState
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, SpentState
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import breaker
 from django_egnyte.services.revoke import process_revocations
@@ -54,8 +54,8 @@ def test_the_fragment_page_posts_with_a_csrf_token(
     assert response["Location"] == ACCOUNTS
     account = EgnyteAccount.objects.get()
     assert (account.user, account.username, account.flow) == (egnyte_user, "jsmith", "implicit")
-    assert account.access_token == fragment["access_token"]
-    assert account.refresh_token == ""
+    assert account.open_token() == fragment["access_token"]
+    assert account.opened_token().refresh_token.reveal() == ""
     assert account.expires_at is not None
     assert account.client.userinfo()["username"] == "jsmith"
     assert walk.orphans(implicit) == []
@@ -98,14 +98,14 @@ def test_an_anonymous_token_is_not_taken(client: Client, implicit: Any, db: None
     response = posted(client, {"access_token": issued.access_token, "state": "x"})
     assert response.status_code == 302
     assert issued.access_token not in response["Location"]
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
 
 
 @pytest.mark.parametrize("given", ["", "guessed"])
 def test_a_token_without_its_state_is_not_taken(browser: Client, implicit: Any, given: str) -> None:
     fragment = granted(browser, implicit)
     assert_page(posted(browser, fragment, state=given), 400, "This browser did not start it")
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert implicit.counts["userinfo"] == 0
 
 
@@ -113,7 +113,7 @@ def test_a_token_comes_once(browser: Client, implicit: Any) -> None:
     fragment = granted(browser, implicit)
     assert posted(browser, fragment).status_code == 302
     assert_page(posted(browser, fragment), 400, "already used")
-    assert EgnyteAccount.objects.get().token_version == 1
+    assert EgnyteAccount.objects.get().token_id == 1
     assert implicit.is_alive(fragment["access_token"])
     assert walk.orphans(implicit) == []
 
@@ -145,10 +145,10 @@ def test_a_late_token_is_revoked(
     posted(browser, fragment)
     process_revocations()
     assert implicit.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     # It was taken once, and its state is spent.
     assert_page(posted(browser, fragment), 400, "already used")
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
 
 
 def test_what_is_brought_late_uses_up_the_attempts(
@@ -163,7 +163,7 @@ def test_what_is_brought_late_uses_up_the_attempts(
     late = [garbage(), garbage()]
     later(monkeypatch)
     assert [posted(browser, each).status_code for each in late] == [400, 429]
-    assert PendingRevocation.objects.count() == 5
+    assert EgnyteGrant.objects.exclude(release_at=None).count() == 5
 
 
 def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
@@ -194,7 +194,7 @@ def test_what_nobody_vouches_for_does_not_fill_the_outbox(
         assert posted(browser, garbage()).status_code != 429
     begun = [garbage(), garbage()]
     assert [posted(browser, each).status_code == 429 for each in begun] == [False, True]
-    assert PendingRevocation.objects.count() == 5
+    assert EgnyteGrant.objects.exclude(release_at=None).count() == 5
 
 
 def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implicit: Any) -> None:
@@ -205,7 +205,7 @@ def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implici
             posted(browser, {"access_token": f"garbage-{hour}-{number}", "state": state})
         process_revocations()
         SpentState.objects.all().delete()  # an hour has passed
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert not breaker.is_paused()
 
 
@@ -218,7 +218,7 @@ def test_what_is_no_token_is_a_400_page_and_no_call(
     fragment = granted(browser, implicit)
     response = posted(browser, fragment, access_token=token)
     assert_page(response, 400, "Egnyte was not connected")
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert implicit.counts["userinfo"] == 0
 
 
@@ -257,7 +257,7 @@ def test_a_token_of_another_host_is_neither_kept_nor_sent_there(
     assert_page(response, 400, "Egnyte was not connected")
     assert not EgnyteAccount.objects.exists()
     walk.orphans(implicit)
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert {each.domain for each in implicit.requests_log} == {"acme"}
     assert implicit.is_alive(foreign.access_token)
 
@@ -270,10 +270,10 @@ def test_a_token_of_another_egnyte_user_than_the_one_to_relink_is_not_kept(
     fragment = granted(browser, implicit, "bdoe", account=account.pk)
     assert_page(posted(browser, fragment), 409, "signed in at Egnyte as somebody else")
     stored = EgnyteAccount.objects.get()
-    assert (stored.username, stored.access_token) == ("jsmith", account.access_token)
+    assert (stored.username, stored.open_token()) == ("jsmith", account.open_token())
     assert walk.orphans(implicit) == []
     assert not implicit.is_alive(fragment["access_token"])
-    assert implicit.is_alive(stored.access_token)
+    assert implicit.is_alive(stored.open_token())
 
 
 def test_a_relink_replaces_an_implicit_token(browser: Client, implicit: Any) -> None:
@@ -282,9 +282,9 @@ def test_a_relink_replaces_an_implicit_token(browser: Client, implicit: Any) -> 
     response = posted(browser, granted(browser, implicit, account=first.pk))
     assert response.status_code == 302
     second = EgnyteAccount.objects.get()
-    assert (second.pk, second.token_version) == (first.pk, 2)
+    assert (second.pk, second.token_id) == (first.pk, 2)
     assert walk.orphans(implicit) == []
-    assert not implicit.is_alive(first.access_token)
+    assert not implicit.is_alive(first.open_token())
 
 
 @pytest.mark.parametrize("relink", [False, True])
@@ -297,11 +297,11 @@ def test_an_implicit_token_never_replaces_one_of_another_flow(
     fragment = granted(browser, implicit, **data)
     assert_page(posted(browser, fragment), 400, "disconnect the account and connect it again")
     stored = EgnyteAccount.objects.get()
-    assert (stored.flow, stored.access_token, stored.token_version) == (
-        "authorization_code", account.access_token, 1,
+    assert (stored.flow, stored.open_token(), stored.token_id) == (
+        "authorization_code", account.open_token(), 1,
     )  # fmt: skip
     assert walk.orphans(implicit) == []
-    assert implicit.is_alive(account.access_token)
+    assert implicit.is_alive(account.open_token())
     assert not implicit.is_alive(fragment["access_token"])
 
 
@@ -320,7 +320,7 @@ def test_posting_a_token_that_is_held_already_does_not_end_it(
     assert_page(response, 409)
     walk.orphans(implicit)
     assert implicit.is_alive(held.access_token)
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
 
 
 def test_a_token_posted_for_an_attempt_of_another_flow_is_not_taken(
@@ -330,7 +330,7 @@ def test_a_token_posted_for_an_attempt_of_another_flow_is_not_taken(
     issued = egnyte_sandbox.issue("acme", "jsmith")
     response = posted(browser, {"access_token": issued.access_token, "state": given})
     assert_page(response, 400)
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert egnyte_sandbox.counts["userinfo"] == 0
 
 
@@ -400,7 +400,7 @@ def test_a_posted_token_is_in_no_log_and_on_no_page(
     implicit.faults.add(path="/userinfo", status=500)
     pages = [posted(browser, fragment), posted(browser, fragment)]
     pages.append(posted(browser, granted(browser, implicit)))
-    token = EgnyteAccount.objects.get().access_token
+    token = EgnyteAccount.objects.get().open_token()
     pages.append(browser.get(ACCOUNTS))
     for secret in (fragment["access_token"], token):
         assert not [each for each in pages if secret in each.content.decode()]

@@ -51,7 +51,7 @@ def test_a_username_and_a_password_link_the_account(
     assert (account.user, account.domain) == (egnyte_user, "acme.egnyte.com")
     assert (account.username, account.egnyte_user_id) == ("jsmith", 121)
     assert (account.flow, account.scopes) == ("password", ["Egnyte.filesystem"])
-    assert internal.is_alive(account.access_token)
+    assert internal.is_alive(account.open_token())
     assert walk.orphans(internal) == []
     assert "Connected to acme.egnyte.com." in browser.get(ACCOUNTS).content.decode()
 
@@ -169,7 +169,7 @@ def test_wrong_passwords_count_against_the_egnyte_user_whoever_tries(
 def test_right_passwords_are_no_failures(browser: Client, internal: Any) -> None:
     for _ in range(conf.FAILURES_PER_HOUR + 2):
         assert log_in(browser).status_code == 302
-    assert EgnyteAccount.objects.get().token_version == conf.FAILURES_PER_HOUR + 2
+    assert EgnyteAccount.objects.get().token_id == conf.FAILURES_PER_HOUR + 2
     assert walk.orphans(internal) == []
 
 
@@ -284,6 +284,6 @@ def test_a_relink_is_filled_in_and_replaces_the_token(browser: Client, internal:
     assert 'value="acme.egnyte.com"' in page
     assert log_in(browser, "a newer password", domain="acme.egnyte.com").status_code == 302
     second = EgnyteAccount.objects.get()
-    assert (second.pk, second.token_version) == (first.pk, 2)
-    assert internal.is_alive(second.access_token)
+    assert (second.pk, second.token_id) == (first.pk, 2)
+    assert internal.is_alive(second.open_token())
     assert walk.orphans(internal) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.services.revoke import process_revocations
 
 SECRET = " c0rrect <horse> & ünïcödé "
@@ -45,7 +45,7 @@ def test_a_password_from_standard_input_links_the_user(
     account = EgnyteAccount.objects.get()
     assert (account.user, account.flow) == (user, "password")
     assert account.scopes == ["Egnyte.filesystem", "Egnyte.link"]
-    assert internal.is_alive(account.access_token)
+    assert internal.is_alive(account.open_token())
     assert AccountEvent.objects.get(kind="connected").actor == "command"
 
 
@@ -173,7 +173,7 @@ def test_egnytes_trouble_is_an_error_and_leaves_no_token(
     assert link(run, user, stdin).error.startswith(f"{error}: ")
     assert not EgnyteAccount.objects.exists()
     process_revocations()
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert internal.live_tokens() == []
 
 
@@ -191,7 +191,7 @@ def test_an_existing_account_gets_a_new_token(run, internal, user, stdin) -> Non
     first = EgnyteAccount.objects.get()
     link(run, user, stdin)
     second = EgnyteAccount.objects.get()
-    assert (second.pk, second.token_version) == (first.pk, 2)
+    assert (second.pk, second.token_id) == (first.pk, 2)
     process_revocations()
-    assert not internal.is_alive(first.access_token)
-    assert internal.is_alive(second.access_token)
+    assert not internal.is_alive(first.open_token())
+    assert internal.is_alive(second.open_token())

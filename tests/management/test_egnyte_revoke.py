@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, HostState, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, HostState
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import revoke as revoker
 
@@ -44,7 +44,7 @@ def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
     found = dict(EgnyteAccount.objects.values_list("username", "status"))
     assert found == {"jsmith": "revoked", "bdoe": "revoked", "mmiller": "active"}
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
 
 
 @pytest.mark.parametrize("text", ["", "y", "no", "YES", None])
@@ -53,7 +53,7 @@ def test_anything_but_yes_changes_nothing(run, accounts, egnyte_sandbox, answer,
     ran = run("egnyte_revoke", "--all")
     assert (ran.code, ran.error) == (1, "Nothing was done.")
     assert EgnyteAccount.objects.live().count() == 3
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert egnyte_sandbox.counts["revoke"] == 0
 
 
@@ -123,7 +123,7 @@ def test_tokens_that_egnyte_would_not_end_stay_in_the_outbox(
     assert "1 tokens wait in the outbox" in ran.error
     assert "'revoked': 2, 'failed': 1" in ran.out
     assert not EgnyteAccount.objects.live().exists()
-    assert PendingRevocation.objects.get().domain == "globex.egnyte.com"
+    assert EgnyteGrant.objects.exclude(release_at=None).get().domain == "globex.egnyte.com"
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
 
 
@@ -151,7 +151,7 @@ def test_a_large_domain_takes_more_than_one_pass(
 def test_what_waited_for_other_accounts_is_no_failure(run, accounts, egnyte_sandbox) -> None:
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, status=503)
     run("egnyte_revoke", "--domain", "globex", "--no-input")
-    assert PendingRevocation.objects.count() == 1
+    assert EgnyteGrant.objects.exclude(release_at=None).count() == 1
     assert run("egnyte_revoke", "--domain", "acme", "--no-input").code == 0
 
 
@@ -159,7 +159,7 @@ def test_no_token_is_written_to_the_terminal(run, accounts, egnyte_sandbox) -> N
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, status=503)
     ran = run("egnyte_revoke", "--all", "--no-input")
     for account in accounts:
-        for token in (account.access_token, account.refresh_token):
+        for token in (account.open_token(), account.opened_token().refresh_token.reveal()):
             assert token not in ran.out + ran.err + ran.error
 
 

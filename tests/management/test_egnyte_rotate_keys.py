@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from django_egnyte.fields import Sealed
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.services.disconnect import disconnect
 
 OLD = "an old key of thirty-two characters or more"
@@ -32,7 +32,7 @@ def test_everything_is_sealed_anew(run, rows, settings) -> None:
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     for account in EgnyteAccount.objects.all():
         assert account.client.userinfo()["username"] == account.username
-    assert PendingRevocation.objects.get().access_token
+    assert EgnyteGrant.objects.exclude(release_at=None).get().access_token
     assert run("egnyte_rotate_keys").out.startswith("3 rows: 0 values sealed anew")
 
 
@@ -43,14 +43,14 @@ def test_a_dry_run_only_counts(run, rows, settings) -> None:
         0, "3 rows: 6 values to seal anew, 0 replaced meanwhile, 0 unreadable.\n",
     )  # fmt: skip
     settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
-    assert all(account.access_token for account in EgnyteAccount.objects.all())
+    assert all(account.open_token() for account in EgnyteAccount.objects.all())
 
 
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
 def test_what_no_key_opens_is_named_and_a_failure(run, rows, settings, arguments) -> None:
-    account, pending = rows[0], PendingRevocation.objects.get()
+    account, pending = rows[0], EgnyteGrant.objects.exclude(release_at=None).get()
     EgnyteAccount.objects.filter(pk=account.pk).write(refresh_token=Sealed("nonsense"))
-    PendingRevocation.objects.write(access_token=Sealed("nonsense"))
+    EgnyteGrant.objects.exclude(release_at=None).write(access_token=Sealed("nonsense"))
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     ran = run("egnyte_rotate_keys", *arguments)
     assert ran.code == 1

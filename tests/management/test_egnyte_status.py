@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_egnyte import gateway
 from django_egnyte.fields import seal
-from django_egnyte.models import EgnyteAccount, HostState, KeyState, PendingRevocation
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, HostState, KeyState
 from django_egnyte.services.disconnect import disconnect
 
 
@@ -70,13 +70,15 @@ def test_json_holds_the_same_and_no_secret(run, accounts, seen) -> None:
     assert found["verdicts_paused"] is False
     assert found["hosts_held_off"] == []
     assert found["problems"] == []
-    assert accounts[0].access_token not in run("egnyte_status", "--json").out
+    assert accounts[0].open_token() not in run("egnyte_status", "--json").out
 
 
 def test_what_is_due_and_late_is_told(run, accounts, seen) -> None:
     now = timezone.now()
-    EgnyteAccount.objects.filter(pk=accounts[0].pk).update(next_attempt_at=now - timedelta(hours=2))
-    EgnyteAccount.objects.filter(pk=accounts[1].pk).update(next_attempt_at=now)
+    EgnyteAccount.objects.filter(pk=accounts[0].pk).update(
+        next_validation_at=now - timedelta(hours=2)
+    )
+    EgnyteAccount.objects.filter(pk=accounts[1].pk).update(next_validation_at=now)
     EgnyteAccount.objects.filter(pk=accounts[2].pk).update(next_refresh_at=now)
     found = seen()
     assert (found["validations_due"], found["validations_late"]) == (2, 1)
@@ -99,10 +101,10 @@ def test_paused_verdicts_need_someone(run, accounts, seen) -> None:
 def test_tokens_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> None:
     disconnect(accounts[0].pk, actor="test")
     long_ago = timezone.now() - timedelta(hours=30)
-    PendingRevocation.objects.update(created_at=long_ago)
+    EgnyteGrant.objects.exclude(release_at=None).update(created_at=long_ago)
     # It was not tried yet: nothing is wrong with it but the sweeps.
     assert run("egnyte_status").code == 0
-    PendingRevocation.objects.update(attempts=4)
+    EgnyteGrant.objects.exclude(release_at=None).update(attempts=4)
     ran = run("egnyte_status")
     assert ran.code == 1
     assert "1 tokens could not be revoked for over a day" in ran.error
@@ -112,7 +114,7 @@ def test_tokens_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> N
 
 def test_superseded_tokens_that_wait_for_their_grant_are_no_trouble(run, accounts, seen) -> None:
     disconnect(accounts[0].pk, actor="test")
-    PendingRevocation.objects.update(
+    EgnyteGrant.objects.exclude(release_at=None).update(
         reason="superseded", attempts=1, created_at=timezone.now() - timedelta(days=9)
     )
     assert run("egnyte_status").code == 0

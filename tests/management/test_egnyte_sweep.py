@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation, SpentState
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, SpentState
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.link import spend_state
 
@@ -24,16 +24,16 @@ def test_one_pass_does_everything_that_is_due(run, accounts, egnyte_sandbox) -> 
     now = timezone.now()
     EgnyteAccount.objects.filter(pk=accounts[0].pk).update(next_refresh_at=now)
     EgnyteAccount.objects.filter(pk=accounts[1].pk).update(
-        next_attempt_at=now, last_validated_at=None
+        next_validation_at=now, last_validated_at=None
     )
     disconnect(accounts[2].pk, actor="test")
     ran = run("egnyte_sweep")
     assert ran.out.splitlines() == [
         "refreshes: 1 refreshed", "validations: 1 alive", "revocations: 1 revoked",
     ]  # fmt: skip
-    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id == 2
     assert EgnyteAccount.objects.get(pk=accounts[1].pk).last_validated_at is not None
-    assert not PendingRevocation.objects.exclude(reason="superseded").exists()
+    assert not EgnyteGrant.objects.exclude(release_at=None).exclude(reason="superseded").exists()
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"acme"}
     assert AccountEvent.objects.filter(kind="refreshed").get().actor == "command"
 
@@ -41,16 +41,16 @@ def test_one_pass_does_everything_that_is_due(run, accounts, egnyte_sandbox) -> 
 def test_an_expired_token_is_refreshed_before_it_is_validated(
     run, accounts, egnyte_sandbox
 ) -> None:
-    egnyte_sandbox.expire_token(accounts[0].access_token)
+    egnyte_sandbox.expire_token(accounts[0].open_token())
     past = timezone.now() - timedelta(seconds=1)
     EgnyteAccount.objects.filter(pk=accounts[0].pk).write(
-        expires_at=past, next_refresh_at=past, next_attempt_at=past
+        expires_at=past, next_refresh_at=past, next_validation_at=past
     )
     ran = run("egnyte_sweep")
     assert ran.out.startswith("refreshes: 1 refreshed\n")
     account = EgnyteAccount.objects.get(pk=accounts[0].pk)
-    assert (account.status, account.token_version) == ("active", 2)
-    assert egnyte_sandbox.is_alive(account.access_token)
+    assert (account.status, account.token_id) == ("active", 2)
+    assert egnyte_sandbox.is_alive(account.open_token())
 
 
 def test_states_that_could_not_be_used_any_more_are_forgotten(run, accounts) -> None:
@@ -65,7 +65,7 @@ def test_a_host_in_trouble_is_told_and_no_failure_of_the_pass(
     run, accounts, egnyte_sandbox
 ) -> None:
     egnyte_sandbox.faults.add(domain="globex", times=None, status=503)
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now())
+    EgnyteAccount.objects.update(next_validation_at=timezone.now())
     ran = run("egnyte_sweep")
     assert ran.code == 0
     assert "validations: 2 alive, 1 unknown" in ran.out

@@ -42,10 +42,10 @@ def test_a_dead_token_is_a_verdict_and_no_failure(run, accounts, egnyte_sandbox)
 
 
 def test_an_expired_token_is_refreshed(run, accounts, egnyte_sandbox) -> None:
-    egnyte_sandbox.expire_token(accounts[0].access_token)
+    egnyte_sandbox.expire_token(accounts[0].open_token())
     ran = run("egnyte_validate", "--account", str(accounts[0].pk))
     assert (ran.code, ran.out) == (0, "1 refreshed\n")
-    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id == 2
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"malformed": True}])

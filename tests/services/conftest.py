@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_egnyte import queue
-from django_egnyte.models import EgnyteAccount, PendingRevocation
+from django_egnyte import gateway, queue
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
+from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
+from django_egnyte.secret import Secret
+from django_egnyte.services import link as linking
+from django_egnyte.services.obtain import keep
 from django_egnyte.services.transactions import DatabaseNow
 
 HOST = "acme.egnyte.com"
@@ -60,6 +64,31 @@ def many(make_user: Callable[[str], Any], link: Callable[..., EgnyteAccount]) ->
 
 
 @pytest.fixture
+def bring(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EgnyteAccount]:
+    """Link a user with these tokens, of which Egnyte says that they are jsmith's."""
+    monkeypatch.setattr(OAuthClient, "userinfo", lambda client, token: UserInfo(121, "jsmith"))
+
+    def store(user: Any, access: str, refresh: str = "", **options: Any) -> EgnyteAccount:
+        return store_token(user, arrive(user, access, refresh), **options)
+
+    return store
+
+
+def arrive(user: Any, access: str, refresh: str = "") -> EgnyteToken:
+    """A token that the token endpoint has answered, and nothing more."""
+    answer = TokenAnswer(Secret(access), Secret(refresh), 3600)
+    return keep(answer, client=gateway.oauth(HOST), user_ref=str(user.pk))
+
+
+def store_token(
+    user: Any, token: EgnyteToken, flow: str = "authorization_code", relink: int | None = None
+) -> EgnyteAccount:
+    """The rest of a link: ask whose token it is, and let the account point to it."""
+    request = linking.Request(user, HOST, (), flow, relink, actor=f"user:{user.pk}")
+    return linking.prove_and_store(request, token)
+
+
+@pytest.fixture
 def legacy(
     egnyte_sandbox: Sandbox, egnyte_user: Any, link: Callable[..., EgnyteAccount]
 ) -> EgnyteAccount:
@@ -70,18 +99,34 @@ def legacy(
 
 def due_now() -> None:
     """Let all accounts be due for a validation."""
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
 
 
 def all_due() -> None:
-    """As if every wait in the outbox were over."""
-    PendingRevocation.objects.write(not_before=DatabaseNow(), claimed_until=None, claim="")
+    """As if every wait for a revocation were over."""
+    EgnyteGrant.objects.exclude(release_at=None).write(
+        release_at=DatabaseNow(), lease="", leased_until=None, leased_for=""
+    )
+
+
+def pending() -> list[EgnyteGrant]:
+    """The grants that are to be revoked, the oldest first."""
+    return list(EgnyteGrant.objects.exclude(release_at=None).order_by("pk"))
+
+
+def grant_of(account: EgnyteAccount) -> EgnyteGrant:
+    """As it is now."""
+    return EgnyteGrant.objects.get(tokens__accounts=account.pk)
+
+
+def refresh_token_of(account: EgnyteAccount) -> str:
+    return account.opened_token().refresh_token.reveal()
 
 
 def orphans(sandbox: Sandbox) -> set[str]:
     """Grants alive at Egnyte that no live account holds."""
     held = set()
-    for account in EgnyteAccount.objects.live():
-        held |= {account.access_token, account.refresh_token}
+    for account in EgnyteAccount.objects.with_token().live():
+        held |= {secret.reveal() for secret in account.opened_token()}
     grants = {token.grant_id for token in sandbox.live_tokens() if token.value in held}
     return {token.grant_id for token in sandbox.live_tokens()} - grants

@@ -27,7 +27,7 @@ def is_now(moment):
     [
         (
             administer.request_validation,
-            "next_attempt_at",
+            "next_validation_at",
             "validate_account",
             EventKind.VALIDATION_ASKED,
         ),

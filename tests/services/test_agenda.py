@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from django_egnyte.exceptions import RateLimitedError, UnavailableError
 from django_egnyte.services import agenda
 
 pytestmark = pytest.mark.django_db
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
@@ -20,10 +21,16 @@ def jitter(request, monkeypatch):
     return request.param
 
 
+def about(moment, expected):
+    return abs(moment - timezone.now() - expected) < timedelta(seconds=5)
+
+
 def test_a_validation_comes_within_the_last_tenth(jitter, settings):
     settings.EGNYTE_VALIDATE_EVERY = 10 * DAY
-    expected = {"earliest": 9 * DAY, "latest": 10 * DAY}[jitter]
-    assert agenda.after_validation(NOW) == {"next_attempt_at": NOW + expected}
+    found = agenda.validated()
+    assert about(found["next_validation_at"], {"earliest": 9 * DAY, "latest": 10 * DAY}[jitter])
+    assert about(found["last_validated_at"], timedelta(0))
+    assert found["validation_attempts"] == 0
 
 
 @pytest.mark.parametrize(
@@ -35,13 +42,21 @@ def test_a_refresh_comes_before_the_end_and_no_sooner_than_in_the_last_quarter(
     settings.EGNYTE_REFRESH_BEFORE = 10 * DAY
     # The share of the margin that is picked last is the one that is used up first.
     share = {"earliest": 0.8, "latest": 1.0}[jitter]
-    expected = NOW + life - margin * share
-    assert agenda.refresh_times(NOW + life, True, NOW) == {"next_refresh_at": expected}
+    found = agenda.next_refresh(timezone.now() + life, can_refresh=True)
+    assert about(found, life - margin * share)
 
 
-@pytest.mark.parametrize(("expires_at", "can_refresh"), [(None, True), (NOW + DAY, False)])
-def test_what_does_not_end_or_cannot_be_refreshed_is_not_due(expires_at, can_refresh):
-    assert agenda.refresh_times(expires_at, can_refresh, NOW) == {"next_refresh_at": None}
+@pytest.mark.parametrize(("life", "can_refresh"), [(None, True), (DAY, False)])
+def test_what_does_not_end_or_cannot_be_refreshed_is_not_due(life, can_refresh):
+    expires_at = timezone.now() + life if life else None
+    assert agenda.next_refresh(expires_at, can_refresh) is None
+
+
+def test_a_pause_is_as_long_as_egnyte_asks_for(jitter):
+    slower = RateLimitedError("Slower.", retry_after=500, kind="qps")
+    assert agenda.wait_after(0, slower) == timedelta(seconds=500)
+    assert agenda.wait_after(10, slower) > timedelta(seconds=500)
+    assert agenda.wait_after(0, UnavailableError("No answer.")) <= timedelta(seconds=60)
 
 
 @pytest.mark.parametrize(

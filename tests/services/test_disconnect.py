@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.test.utils import CaptureQueriesContext
 
 from django_egnyte.choices import EventKind
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
+from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect, make_default, revoke
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.signals import account_disconnected
+
+from .conftest import grant_of, pending
 
 
 class SiteAccount(EgnyteAccount):
@@ -40,10 +46,10 @@ def as_in_a_migration(model):
         "a migration's cascade",
     ],
 )
-def test_however_an_account_goes_its_token_dies(
+def test_however_an_account_goes_its_grant_is_revoked(
     egnyte_sandbox, egnyte_account, egnyte_user, hurried, how
 ):
-    token, pk = egnyte_account.access_token, egnyte_account.pk
+    token, pk = egnyte_account.open_token(), egnyte_account.pk
     if how == "service":
         assert disconnect(pk, actor="user:1", user=egnyte_user)
     elif how == "instance":
@@ -62,29 +68,31 @@ def test_however_an_account_goes_its_token_dies(
         egnyte_user.delete()
     assert not EgnyteAccount.objects.exists()
     assert hurried == [("process_revocations",)]
-    row = PendingRevocation.objects.get()
-    assert (row.account_ref, row.username, row.domain) == (pk, "jsmith", "acme.egnyte.com")
-    assert row.access_token == token
+    (grant,) = pending()
+    assert (grant.reason, grant.domain) == ("disconnected", "acme.egnyte.com")
+    assert [kept.open().access_token.reveal() for kept in grant.tokens.all()] == [token]
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
-    kinds = list(AccountEvent.objects.order_by("pk").values_list("kind", flat=True))
+    events = AccountEvent.objects.order_by("pk")
+    kinds = list(events.values_list("kind", flat=True))
     assert kinds == [EventKind.CONNECTED, EventKind.DISCONNECTED, EventKind.TOKEN_REVOKED]
+    assert [event.account_ref for event in events][:2] == [pk, pk]
 
 
-def test_a_stale_instance_queues_the_token_of_now(
+def test_a_stale_instance_releases_the_grant_of_now(
     egnyte_sandbox, egnyte_account, egnyte_user, link
 ):
     stale = EgnyteAccount.objects.get()
     link(egnyte_user)
     process_revocations()
-    current = EgnyteAccount.objects.get().access_token
+    current = grant_of(stale)
     stale.delete()
-    assert PendingRevocation.objects.get().access_token == current
+    assert pending() == [current]
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
 
 
-def test_a_deletion_that_is_rolled_back_queues_nothing(egnyte_sandbox, egnyte_account, hurried):
+def test_a_deletion_that_is_rolled_back_releases_nothing(egnyte_sandbox, egnyte_account, hurried):
     def delete_and_fail() -> None:
         with transaction.atomic():
             egnyte_account.delete()
@@ -93,7 +101,7 @@ def test_a_deletion_that_is_rolled_back_queues_nothing(egnyte_sandbox, egnyte_ac
     with pytest.raises(ZeroDivisionError):
         delete_and_fail()
     assert EgnyteAccount.objects.exists()
-    assert not PendingRevocation.objects.exists()
+    assert pending() == []
     assert hurried == []
 
 
@@ -101,8 +109,8 @@ def test_a_row_that_no_key_opens_can_be_deleted(egnyte_account, settings):
     settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
     EgnyteAccount.objects.get().delete()
     assert process_revocations() == {"failed": 1}
-    row = PendingRevocation.objects.get()
-    assert row.attempts == 1 and row.last_error.startswith("DecryptionError")
+    (grant,) = pending()
+    assert grant.revoke_attempts == 1 and grant.last_error.startswith("DecryptionError")
 
 
 def test_nobody_disconnects_what_is_not_theirs(egnyte_account, make_user):
@@ -110,20 +118,18 @@ def test_nobody_disconnects_what_is_not_theirs(egnyte_account, make_user):
     assert EgnyteAccount.objects.exists()
 
 
-def test_the_signal_comes_after_the_commit_and_without_tokens(egnyte_account):
-    seen = []
+def test_the_signal_comes_after_the_commit_and_names_the_account(egnyte_account):
+    seen, pk = [], egnyte_account.pk
 
     def receiver(account, reason, **kwargs):
-        seen.append(
-            (EgnyteAccount.objects.exists(), account.access_token, account.username, reason)
-        )
+        seen.append((EgnyteAccount.objects.exists(), account.pk == pk, account.username, reason))
 
     account_disconnected.connect(receiver)
     try:
         disconnect(egnyte_account.pk, actor="user:7")
     finally:
         account_disconnected.disconnect(receiver)
-    assert seen == [(False, "", "jsmith", "user:7")]
+    assert seen == [(False, True, "jsmith", "user:7")]
 
 
 def test_a_receiver_that_raises_breaks_nothing(egnyte_account, caplog):
@@ -139,11 +145,11 @@ def test_a_receiver_that_raises_breaks_nothing(egnyte_account, caplog):
     assert "A receiver of an Egnyte signal failed" in caplog.text
 
 
-def test_a_revoked_account_that_is_deleted_queues_nothing(egnyte_sandbox, egnyte_account):
+def test_a_revoked_account_that_is_deleted_releases_nothing(egnyte_sandbox, egnyte_account):
     revoke(egnyte_account, actor="admin:1", reason="left the company")
     process_revocations()
     EgnyteAccount.objects.get().delete()
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists()
 
 
 def test_one_account_is_the_default(egnyte_account, egnyte_user, link):
@@ -153,30 +159,92 @@ def test_one_account_is_the_default(egnyte_account, egnyte_user, link):
     assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
 
 
-def test_an_account_that_other_code_made_is_revoked_by_its_own_name(
-    egnyte_sandbox, egnyte_user, make_user
+def test_a_deletion_that_comes_second_is_not_in_the_history(egnyte_account, monkeypatch):
+    """Two requests that delete one account at once, of which one waits for the other's row."""
+    delete = EgnyteAccount.delete
+
+    def late(self, **options):
+        EgnyteAccount.objects.filter(pk=self.pk)._raw_delete("default")
+        return delete(self, **options)
+
+    monkeypatch.setattr(EgnyteAccount, "delete", late)
+    assert not disconnect(egnyte_account.pk, actor="user:1")
+    assert not AccountEvent.objects.filter(kind=EventKind.DISCONNECTED).exists()
+
+
+@pytest.mark.parametrize("how", ["raw SQL", "_raw_delete"])
+def test_a_deletion_without_a_signal_is_found_by_the_slow_sweep(
+    egnyte_sandbox, egnyte_account, make_user, link, how
 ):
-    """Sites and fixtures create rows too; two of them must not be taken for one token."""
-    tokens = []
-    for user in (egnyte_user, make_user("other")):
-        issued = egnyte_sandbox.issue("acme", "jsmith")
-        tokens.append(issued.access_token)
-        EgnyteAccount.objects.create(
-            user=user, domain="acme.egnyte.com", egnyte_user_id=121, access_token=tokens[-1]
-        )
-    bulk = egnyte_sandbox.issue("acme", "bdoe")
-    EgnyteAccount.objects.bulk_create(
-        [
-            EgnyteAccount(
-                user=egnyte_user,
-                domain="acme.egnyte.com",
-                egnyte_user_id=122,
-                access_token=bulk.access_token,
-                refresh_token=bulk.refresh_token,
+    kept = link(make_user("another"), username="bdoe")
+    rows = EgnyteAccount.objects.filter(pk=egnyte_account.pk)
+    if how == "raw SQL":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "DELETE FROM django_egnyte_egnyteaccount WHERE id = %s", [egnyte_account.pk]
             )
-        ]
-    )
-    EgnyteAccount.objects.all().delete()
-    assert PendingRevocation.objects.values("fingerprint").distinct().count() == 3
-    assert process_revocations() == {"revoked": 3}
-    assert not any(egnyte_sandbox.is_alive(token) for token in [*tokens, bulk.access_token])
+    else:
+        rows._raw_delete(rows.db)
+    assert process_revocations() == {}
+    assert sweep.release_forgotten() == 1
+    assert process_revocations() == {"revoked": 1}
+    assert sweep.release_forgotten() == 0
+    assert {token.username for token in egnyte_sandbox.live_tokens()} == {kept.username}
+
+
+def test_the_slow_sweep_goes_on_where_it_ended(many, monkeypatch):
+    accounts = many(5)
+    EgnyteAccount.objects.all()._raw_delete("default")
+    monkeypatch.setattr(sweep, "FORGOTTEN_CHUNK", 2)
+    looks = iter([0.0, 0.0, 1000.0, *[2000.0] * 5])
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    assert sweep.release_forgotten(seconds=10) == 2
+    assert sweep.release_forgotten(seconds=10) == 3
+    assert len(pending()) == len(accounts)
+
+
+@pytest.mark.parametrize("how", ["users", "accounts"])
+def test_deleting_many_takes_no_more_queries_than_deleting_few(make_user, egnyte_user, how):
+    """But for Django's own, which deletes in batches."""
+
+    def delete(count: int, name: str) -> int:
+        users = [make_user(f"{name}{number}") for number in range(count)]
+        for number, user in enumerate(users):
+            grant = EgnyteGrant.objects.create(
+                domain="acme.egnyte.com", fingerprint=f"{name}{number}", user_ref=str(user.pk)
+            )
+            token = grant.tokens.create(
+                domain=grant.domain, user_ref=str(user.pk), fingerprint=grant.fingerprint
+            )
+            EgnyteAccount.objects.create(
+                user=user, domain=grant.domain, egnyte_user_id=number, token=token
+            )
+        keys = [user.pk for user in users]
+        with CaptureQueriesContext(connection) as queries:
+            if how == "users":
+                type(egnyte_user)._default_manager.filter(pk__in=keys).delete()
+            else:
+                EgnyteAccount.objects.filter(user__in=keys).delete()
+        return len(queries)
+
+    few, many = delete(10, "few"), delete(100, "many")
+    assert many <= few + 6
+    assert len(pending()) == 110
+    disconnected = AccountEvent.objects.filter(kind=EventKind.DISCONNECTED)
+    assert disconnected.count() == 110
+
+
+def test_a_deletion_that_is_tried_again_releases_all_again(many):
+    many(3)
+    rows = EgnyteAccount.objects.all()
+
+    def delete_and_fail() -> None:
+        with transaction.atomic():
+            rows.delete()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        delete_and_fail()
+    assert pending() == []
+    rows.delete()
+    assert len(pending()) == 3

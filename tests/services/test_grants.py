@@ -1,28 +1,32 @@
-"""One grant known under several names, and what waits for it: found by ``tests.conservation``."""
+"""How tokens arrive and which grant they belong to; two names of one grant become one."""
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db.models import Q
 from django.utils import timezone
 
+from django_egnyte import gateway
+from django_egnyte.choices import LeasedFor, Purpose
+from django_egnyte.conf import IN_FLIGHT, LEASE
 from django_egnyte.exceptions import UnavailableError
-from django_egnyte.fields import as_stored
-from django_egnyte.managers import EgnyteAccountQuerySet
-from django_egnyte.models import EgnyteAccount, PendingRevocation
-from django_egnyte.oauth import fingerprint
-from django_egnyte.services import leases
+from django_egnyte.managers import GuardedQuerySet
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
+from django_egnyte.oauth import TokenAnswer, fingerprint
+from django_egnyte.secret import Secret
+from django_egnyte.services import grants
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
-from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import abandon, process_revocations
+from django_egnyte.services.transactions import ago, hence
 
-from .conftest import HOST
+from .conftest import HOST, all_due, arrive, grant_of, orphans, pending, refresh_token_of
 
 
 def work_off() -> None:
@@ -31,12 +35,213 @@ def work_off() -> None:
         process_revocations()
 
 
-def copy_of(row: PendingRevocation, **values: Any) -> PendingRevocation:
-    with as_stored():
-        stored = {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields}
-    made = PendingRevocation(**stored | {"id": None} | values)
-    made.save()
-    return made
+def answer(access: str, refresh: str = "", **options: Any) -> TokenAnswer:
+    return TokenAnswer(Secret(access), Secret(refresh), 3600, **options)
+
+
+# A token arrives
+
+
+def test_a_new_token_begins_a_grant_that_nobody_uses_yet(egnyte_user):
+    token = arrive(egnyte_user, "access", "refresh")
+    (grant,) = pending()
+    assert token.grant == grant
+    assert (grant.domain, grant.user_ref) == (HOST, str(egnyte_user.pk))
+    assert (grant.fingerprint, grant.key_digest) == (token.fingerprint, gateway.key_digest())
+    assert (token.generation, grant.generation, token.refreshed_from) == (1, 1, "")
+    assert token.fingerprint == fingerprint(HOST, Secret("access"))
+    assert token.refresh_fingerprint == fingerprint(HOST, Secret("refresh"))
+    waits = (grant.release_at - timezone.now()).total_seconds()
+    assert IN_FLIGHT - 60 < waits <= IN_FLIGHT + 1
+    assert timedelta(minutes=59) < token.expires_at - timezone.now() <= timedelta(hours=1)
+    assert grant.next_refresh_at < token.expires_at
+
+
+def test_a_token_that_never_expires_is_never_refreshed(egnyte_user):
+    given = TokenAnswer(Secret("access"), Secret("refresh"))
+    token = grants.write_down(given, host=HOST, user_ref="7")
+    assert (token.expires_at, token.grant.next_refresh_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("access", "refresh"),
+    [("access", "other"), ("other", "refresh"), ("access", "refresh"), ("access", "")],
+)
+def test_a_token_that_is_known_by_either_name_is_of_that_grant(egnyte_user, access, refresh):
+    first = arrive(egnyte_user, "access", "refresh")
+    second = arrive(egnyte_user, access, refresh)
+    assert second.grant_id == first.grant_id
+    assert EgnyteGrant.objects.count() == 1
+
+
+def test_tokens_with_nothing_in_common_are_of_two_grants(egnyte_user):
+    assert arrive(egnyte_user, "one").grant_id != arrive(egnyte_user, "two").grant_id
+
+
+def test_the_same_token_of_another_host_is_another(egnyte_user):
+    for host in (HOST, "globex.egnyte.com"):
+        grants.write_down(answer("access"), host=host, user_ref="7")
+    assert EgnyteGrant.objects.count() == 2
+
+
+def test_an_answer_that_says_nothing_new_is_not_stored_again(egnyte_user):
+    first = arrive(egnyte_user, "access", "refresh")
+    assert arrive(egnyte_user, "access", "refresh") == first
+    assert arrive(egnyte_user, "access") == first
+    assert EgnyteToken.objects.count() == 1
+
+
+def test_another_user_gets_a_copy_that_is_sealed_for_them(egnyte_user, make_user):
+    other = make_user("other")
+    first, second = arrive(egnyte_user, "access", "refresh"), arrive(other, "access")
+    assert (second.grant_id, second.generation) == (first.grant_id, first.generation)
+    assert second.user_ref == str(other.pk)
+    assert second.seal_id != first.seal_id
+    assert second.open() == first.open()
+    assert arrive(other, "access") == second
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_incomplete_token_is_due_at_once_and_never_the_newest(egnyte_user, complete):
+    token = grants.write_down(answer("access", complete=complete), host=HOST, user_ref="7")
+    assert token.generation == int(complete)
+    due = EgnyteGrant.objects.filter(release_at__lte=hence(1)).exists()
+    assert due is not complete
+
+
+def test_an_incomplete_token_of_a_grant_in_use_is_kept_and_not_used(egnyte_account):
+    token = refresh_token_of(egnyte_account)
+    grants.write_down(answer("cut", token, complete=False), host=HOST, user_ref="7")
+    assert EgnyteToken.objects.count() == 2
+    newest = grants.newest_of(egnyte_account.token.grant_id, str(egnyte_account.user_id))
+    assert newest == egnyte_account.token
+    assert grant_of(egnyte_account).release_at is None
+
+
+def test_the_same_token_that_arrives_twice_at_once_begins_one_grant(egnyte_user, make_user):
+    users = [egnyte_user, make_user("two"), make_user("three"), make_user("four")]
+    barrier = threading.Barrier(len(users))
+    failures: list[Exception] = []
+
+    def run(user: Any) -> None:
+        barrier.wait()
+        try:
+            arrive(user, "access", "refresh")
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(user,)) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert EgnyteGrant.objects.count() == 1
+    assert EgnyteToken.objects.values("user_ref").distinct().count() == 4
+
+
+def test_a_refresh_token_that_was_used_up_meanwhile_does_not_become_the_newest(egnyte_user):
+    """A callback's answer may be stored after that of a refresh which came later at Egnyte."""
+    old = arrive(egnyte_user, "old", "shared")
+    new = grants.write_down(
+        answer("new", "rotated"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
+    )
+    late = arrive(egnyte_user, "late", "shared")
+    assert late == new == grants.newest_of(old.grant_id, str(egnyte_user.pk))
+    stored = EgnyteToken.objects.get(fingerprint=fingerprint(HOST, Secret("late")))
+    assert (stored.grant_id, stored.generation) == (old.grant_id, 0)
+
+
+# Two grants turn out to be one
+
+
+def test_a_token_of_two_grants_makes_them_one(egnyte_user):
+    one, two = arrive(egnyte_user, "one", "first"), arrive(egnyte_user, "two", "second")
+    both = arrive(egnyte_user, "one", "second")
+    grant = EgnyteGrant.objects.get()
+    assert both.grant_id == grant.pk == one.grant_id
+    assert set(grant.tokens.all()) == {one, two, both}
+    generations = sorted(grant.tokens.values_list("generation", flat=True))
+    assert generations == [1, 2, 3]
+    assert (grant.generation, both.generation) == (3, 3)
+
+
+def test_accounts_follow_their_tokens_into_the_other_grant(egnyte_user, make_user, bring):
+    one, two = bring(egnyte_user, "one", "first"), bring(make_user("two"), "two", "second")
+    bring(make_user("three"), "one", "second")
+    assert grant_of(one) == grant_of(two) == EgnyteGrant.objects.get()
+    assert EgnyteGrant.objects.get().release_at is None
+
+
+@pytest.mark.parametrize("busy", ["one", "two"])
+def test_a_grant_that_is_leased_stays(egnyte_user, busy):
+    tokens = {"one": arrive(egnyte_user, "one", "1"), "two": arrive(egnyte_user, "two", "2")}
+    assert grants.lease(tokens[busy].grant_id, LeasedFor.REFRESH)
+    assert arrive(egnyte_user, "one", "2").grant_id == tokens[busy].grant_id
+    assert EgnyteGrant.objects.count() == 1
+
+
+def test_nothing_moves_into_or_out_of_a_grant_that_is_being_revoked(egnyte_user, make_user, bring):
+    used = bring(make_user("user"), "used", "shared")
+    doomed = arrive(egnyte_user, "doomed", "other")
+    assert grants.lease(doomed.grant_id, LeasedFor.REVOKE)
+    token = arrive(egnyte_user, "doomed", "shared")
+    assert token.grant_id == grant_of(used).pk
+    assert EgnyteGrant.objects.count() == 2
+
+
+def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
+    """As where the same token was stored twice before either could be seen."""
+    token = egnyte_account.token
+    twin = arrive(egnyte_user, "twin")
+    EgnyteToken.objects.filter(pk=twin.pk).write(fingerprint=token.fingerprint)
+    all_due()
+    assert process_revocations() == {"merged": 1}
+    assert EgnyteGrant.objects.get() == grant_of(egnyte_account)
+    assert EgnyteGrant.objects.get().release_at is None
+
+
+# The lease
+
+
+def test_a_lease_is_for_one_at_a_time_and_ends_by_the_databases_clock(egnyte_account):
+    grant = grant_of(egnyte_account)
+    nonce = grants.lease(grant.pk, LeasedFor.REFRESH)
+    assert nonce and not grants.lease(grant.pk, LeasedFor.REVOKE)
+    grant.refresh_from_db()
+    left = (grant.leased_until - timezone.now()).total_seconds()
+    assert (grant.lease, grant.leased_for) == (nonce, "refresh")
+    assert LEASE - 10 < left <= LEASE + 1
+    assert not grants.release(grant.pk, "another's")
+    EgnyteGrant.objects.write(leased_until=ago(1))
+    assert grants.lease(grant.pk, LeasedFor.VERDICT)
+    assert not grants.release(grant.pk, nonce)
+
+
+def test_a_lease_is_refused_where_the_grant_does_not_fit(egnyte_account):
+    grant = grant_of(egnyte_account)
+    assert not grants.lease(grant.pk, LeasedFor.REFRESH, Q(generation=2))
+    assert not grants.lease(0, LeasedFor.REFRESH)
+    assert grants.lease(grant.pk, LeasedFor.REFRESH, Q(generation=1))
+
+
+def test_a_lease_that_cannot_be_given_back_is_told_of(egnyte_account, monkeypatch, caplog):
+    grant = grant_of(egnyte_account)
+    nonce = grants.lease(grant.pk, LeasedFor.REFRESH)
+
+    def fail(self: Any, **values: Any) -> int:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GuardedQuerySet, "write", fail)
+        grants.release_safely(grant.pk, nonce)
+    assert [record.event for record in caplog.records] == ["lease_not_released"]
+    assert grant_of(egnyte_account).lease == nonce
+
+
+# What tests.conservation has found
 
 
 @pytest.fixture
@@ -46,221 +251,119 @@ def failed_twin(egnyte_sandbox, egnyte_account, link, make_user):
     egnyte_sandbox.faults.add(path="/userinfo", status=503)
     with pytest.raises(UnavailableError):
         link(make_user("twin"))
-    row = PendingRevocation.objects.get()
-    assert row.fingerprint == egnyte_account.token_fingerprint
-    assert row.grant_id != egnyte_account.grant_id
-    return row
+    return EgnyteToken.objects.order_by("pk").last()
 
 
-def test_a_relink_releases_what_was_superseded_in_the_old_grant(
-    egnyte_sandbox, egnyte_account, egnyte_user, link
-):
-    refresh(egnyte_account, actor="task")
-    assert PendingRevocation.objects.get().reason == SUPERSEDED
-    again = link(egnyte_user)
-    work_off()
-    assert not PendingRevocation.objects.exists()
-    assert {token.value for token in egnyte_sandbox.live_tokens()} == {
-        again.access_token, again.refresh_token
-    }  # fmt: skip
+def test_a_failed_twin_ends_no_grant_in_use(egnyte_sandbox, egnyte_account, failed_twin):
+    assert failed_twin.grant_id == egnyte_account.token.grant_id
+    assert process_revocations() == {"held": 1}
+    assert pending() == []
+    assert egnyte_sandbox.is_alive(egnyte_account.open_token())
 
 
 @pytest.mark.parametrize("rotates", [False, True])
-def test_a_failed_twin_of_a_token_that_was_refreshed_meanwhile_kills_no_grant(
+def test_a_failed_twin_of_a_token_that_was_refreshed_meanwhile_ends_no_grant(
     egnyte_sandbox, egnyte_account, failed_twin, rotates
 ):
     egnyte_sandbox.policy.refresh_rotates = rotates
     new = refresh(egnyte_account, actor="task")
     work_off()
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert egnyte_sandbox.is_alive(new.open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(new))
     disconnect(new.pk, actor="user:1")
     work_off()
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists()
 
 
-def test_names_of_one_grant_are_joined_for_all_rows(egnyte_sandbox, egnyte_account, failed_twin):
-    older = copy_of(
-        failed_twin, fingerprint="older", refresh_fingerprint="", refresh_token="",
-        reason=SUPERSEDED, not_before=timezone.now() + timedelta(days=20),
-    )  # fmt: skip
-    assert process_revocations() == {"held": 1}
-    older.refresh_from_db()
-    assert older.grant_id == egnyte_account.grant_id
+def test_a_relink_ends_what_was_superseded_in_the_old_grant(
+    egnyte_sandbox, egnyte_account, egnyte_user, link
+):
+    refresh(egnyte_account, actor="task")
+    again = link(egnyte_user)
+    work_off()
+    assert EgnyteGrant.objects.get() == grant_of(again)
+    assert {token.value for token in egnyte_sandbox.live_tokens()} == {
+        again.open_token(), refresh_token_of(again)
+    }  # fmt: skip
 
 
 def test_a_relink_with_what_a_killed_refresh_brought_is_the_same_grant(
     egnyte_sandbox, egnyte_account, egnyte_user, link
 ):
     egnyte_sandbox.policy.refresh_rotates = egnyte_sandbox.policy.same_token = True
-    old = egnyte_account.refresh_token
+    old = egnyte_account.opened_token().refresh_token
     obtain(
         lambda client: client.refresh(old),
+        purpose=Purpose.REFRESH,
         host=HOST,
         user_ref=str(egnyte_user.pk),
-        reason="refresh",
-        account_ref=egnyte_account.pk,
-        grant_id=egnyte_account.grant_id,
-        refresh=True,
+        refreshed=egnyte_account.token,
     )  # and here the worker was killed
     again = link(egnyte_user)
-    assert again.grant_id == egnyte_account.grant_id
+    assert EgnyteGrant.objects.get() == grant_of(again)
     work_off()
-    assert egnyte_sandbox.is_alive(again.access_token)
-    assert egnyte_sandbox.is_alive(again.refresh_token)
+    assert egnyte_sandbox.is_alive(again.open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(again))
 
 
-def test_what_waits_for_its_grant_does_not_hold_up_the_same_token(egnyte_sandbox, egnyte_account):
-    egnyte_account.delete()
-    copy_of(
-        PendingRevocation.objects.get(), grant_id="another", refresh_fingerprint="",
-        refresh_token="", reason=SUPERSEDED, not_before=timezone.now() + timedelta(days=20),
-    )  # fmt: skip
-    assert process_revocations()["revoked"] == 1
-    assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
-
-
-def test_all_names_of_a_grant_that_ends_are_released(egnyte_sandbox, egnyte_account, failed_twin):
-    """The twin's end is that of the account's token, too, and of what waits under either name."""
-    other = failed_twin.grant_id
-    for name, grant_id in (("older", other), ("oldest", egnyte_account.grant_id)):
-        copy_of(
-            failed_twin, fingerprint=name, refresh_fingerprint="", refresh_token="",
-            grant_id=grant_id, reason=SUPERSEDED, not_before=timezone.now() + timedelta(days=20),
-        )  # fmt: skip
-    egnyte_account.delete()
-    work_off()
-    assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
-
-
-def two_accounts_of_one_grant(egnyte_sandbox, account, link, make_user):
-    """Each knows the grant by a name of its own, as after a lost answer."""
+def test_the_first_of_two_accounts_to_leave_ends_nothing_and_the_last_ends_all(
+    egnyte_sandbox, egnyte_account, link, make_user
+):
     egnyte_sandbox.policy.same_token = True
     other = link(make_user("other"))
-    assert other.grant_id == account.grant_id
-    EgnyteAccount.objects.filter(pk=other.pk).write(grant_id="another")
-    other.refresh_from_db()
-    return other
-
-
-@pytest.mark.parametrize("how", ["link", "refresh", "revoker"])
-def test_accounts_of_one_grant_come_to_know_it_by_one_name(
-    egnyte_sandbox, egnyte_account, link, make_user, how
-):
-    other = two_accounts_of_one_grant(egnyte_sandbox, egnyte_account, link, make_user)
-    if how == "link":
-        other = link(other.user)
-    elif how == "refresh":
-        refresh(other, actor="task")
-    else:
-        twin = link(make_user("third"))
-        EgnyteAccount.objects.filter(pk=other.pk).write(grant_id="another")
-        twin.delete()
-        work_off()
-    assert len(set(EgnyteAccount.objects.values_list("grant_id", flat=True))) == 1
-    # The first to leave ends nothing, the last ends all of it, with what was superseded.
+    assert grant_of(other) == grant_of(egnyte_account)
     refresh(EgnyteAccount.objects.get(pk=other.pk), actor="task")
     egnyte_account.refresh_from_db()
     egnyte_account.delete()
     work_off()
     held = EgnyteAccount.objects.get()
-    assert egnyte_sandbox.is_alive(held.access_token)
-    assert egnyte_sandbox.is_alive(held.refresh_token)
+    assert egnyte_sandbox.is_alive(held.open_token())
+    assert egnyte_sandbox.is_alive(refresh_token_of(held))
     held.delete()
     work_off()
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists()
 
 
-def test_a_row_that_was_given_up_holds_up_nothing_of_its_grant(egnyte_sandbox, egnyte_account):
+def test_a_grant_that_was_given_up_is_forgotten_with_all_its_tokens(egnyte_sandbox, egnyte_account):
     refresh(egnyte_account, actor="task")
+    grant = grant_of(egnyte_account)
+    assert not abandon(grant, actor="admin:1")  # in use
     disconnect(egnyte_account.pk, actor="user:1")
-    last = PendingRevocation.objects.exclude(reason=SUPERSEDED).get()
-    assert abandon(last, actor="admin:1")
-    assert process_revocations()["revoked"] == 1
-    assert not PendingRevocation.objects.exists()
-
-
-def test_a_refresh_token_that_no_account_holds_is_not_forgotten_with_a_held_access_token(
-    egnyte_sandbox, egnyte_account, egnyte_user
-):
-    other = egnyte_sandbox.issue("acme", "jsmith")
-    row = PendingRevocation(
-        user_ref=str(egnyte_user.pk),
-        domain=HOST,
-        seal_id=egnyte_account.seal_id,
-        access_token=egnyte_account.access_token,
-        refresh_token=other.refresh_token,
-        fingerprint=egnyte_account.token_fingerprint,
-        refresh_fingerprint=fingerprint(HOST, other.refresh_token),
-        grant_id=egnyte_account.grant_id,
-        expires_at=egnyte_account.expires_at,
-    )
-    row.save()
-    assert process_revocations() == {"waiting": 1}
-    for dead in (egnyte_account.access_token, egnyte_account.refresh_token, other.access_token):
-        egnyte_sandbox.expire_token(dead)
-    disconnect(egnyte_account.pk, actor="user:1")
-    work_off()
-    assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
-
-
-def test_a_refresh_token_beside_an_expired_token_of_a_held_grant_is_kept(
-    egnyte_sandbox, egnyte_account, egnyte_user
-):
-    issued = egnyte_sandbox.issue("acme", "jsmith")
-    row = PendingRevocation(
-        user_ref=str(egnyte_user.pk),
-        domain=HOST,
-        seal_id="s",
-        access_token=issued.access_token,
-        refresh_token=issued.refresh_token,
-        fingerprint=fingerprint(HOST, issued.access_token),
-        refresh_fingerprint=fingerprint(HOST, issued.refresh_token),
-        grant_id=egnyte_account.grant_id,
-        expires_at=timezone.now() - timedelta(hours=1),
-        reason="refresh",
-    )
-    row.save()
-    assert process_revocations() == {"waiting": 1}
+    assert abandon(grant, actor="admin:1")
+    assert not EgnyteGrant.objects.exists() and not EgnyteToken.objects.exists()
     assert process_revocations() == {}
-    disconnect(egnyte_account.pk, actor="user:1")
-    work_off()
-    assert not egnyte_sandbox.is_alive(issued.refresh_token)
-    assert not PendingRevocation.objects.exists()
 
 
-def test_twins_that_are_refreshed_leave_one_row(egnyte_sandbox, egnyte_account, link, make_user):
-    egnyte_sandbox.policy.same_token = True
-    link(make_user("twin"))
-    refresh(egnyte_account, actor="task")
-    assert PendingRevocation.objects.count() == 1
-    assert set(EgnyteAccount.objects.values_list("token_version", flat=True)) == {2}
-
-
-def test_a_lease_is_given_back_after_a_deadlock_and_without_reading_the_whole_table(
-    egnyte_account, monkeypatch
+def test_twins_that_are_refreshed_point_to_a_token_of_their_own(
+    egnyte_sandbox, egnyte_account, link, make_user
 ):
-    write, failures = EgnyteAccountQuerySet.write, []
+    egnyte_sandbox.policy.same_token = True
+    twin = link(make_user("twin"))
+    refresh(egnyte_account, actor="task")
+    one, two = EgnyteAccount.objects.with_token().order_by("pk")
+    assert one.open_token() == two.open_token() != egnyte_account.open_token()
+    assert one.token_id != two.token_id and two.token.user_ref == str(twin.user_id)
+    assert orphans(egnyte_sandbox) == set()
+
+
+def test_a_deadlock_gives_the_lease_back_at_the_second_try(egnyte_account, monkeypatch):
+    write, failures = GuardedQuerySet.write, []
+    nonce = grants.lease(egnyte_account.token.grant_id, LeasedFor.REFRESH)
 
     def deadlocked(self: Any, **values: Any) -> int:
-        if values.get("lease") == "" and not failures:
+        if not failures:
             failures.append(1)
             raise OperationalError("deadlock detected")
         return write(self, **values)
 
-    monkeypatch.setattr(EgnyteAccountQuerySet, "write", deadlocked)
-    with leases.hold(egnyte_account, patience=0):
-        pass
+    monkeypatch.setattr(GuardedQuerySet, "write", deadlocked)
+    grants.release_safely(egnyte_account.token.grant_id, nonce)
     assert failures
-    assert EgnyteAccount.objects.get().lease == ""
-    with leases.hold(egnyte_account, patience=0):
-        queries = CaptureQueriesContext(connection)
-        queries.__enter__()
-    queries.__exit__(None, None, None)
-    touching = [q["sql"] for q in queries if "lease" in q["sql"]]
-    assert touching and all(f"{connection.ops.quote_name('id')} IN" in sql for sql in touching)
+    assert grant_of(egnyte_account).lease == ""
+
+
+def test_a_leases_end_is_written_by_the_databases_clock(egnyte_account):
+    EgnyteGrant.objects.write(leased_until=hence(60))
+    assert not grants.lease(egnyte_account.token.grant_id, LeasedFor.REFRESH)

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import logging
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import transaction
 from django.dispatch import Signal
 
 from django_egnyte.choices import EventKind
-from django_egnyte.models import AccountEvent, PendingRevocation
+from django_egnyte.models import AccountEvent, EgnyteGrant
 from django_egnyte.services import history
 
 LONG = "x" * 300
 
 
 def test_what_happened_is_logged_with_its_reason_if_it_has_one(egnyte_account, caplog):
-    options = {"using": DEFAULT_DB_ALIAS, "actor": "test"}
+    options = {"actor": "test"}
     with caplog.at_level(logging.INFO, logger="django_egnyte"):
         history.record(EventKind.CLEARED, egnyte_account, **options)
         history.record(EventKind.CLEARED, egnyte_account, reason="why", **options)
@@ -37,7 +37,7 @@ def test_a_signal_is_sent_after_the_commit_and_a_receiver_that_raises_stops_no_o
     signal.connect(broken)
     signal.connect(sound)
     with transaction.atomic():
-        history.announce(signal, egnyte_account, using=DEFAULT_DB_ALIAS, reason="why")
+        history.announce(signal, egnyte_account, reason="why")
         assert seen == []
     assert seen == ["broken", "why"]
     ours = [record for record in caplog.records if record.name == "django_egnyte"]
@@ -47,12 +47,11 @@ def test_a_signal_is_sent_after_the_commit_and_a_receiver_that_raises_stops_no_o
 
 def test_an_event_names_whom_it_is_about(egnyte_account):
     account, user = egnyte_account.pk, str(egnyte_account.user_id)
-    history.record(
-        EventKind.CLEARED, egnyte_account, using=DEFAULT_DB_ALIAS, actor="a", reason=LONG
-    )
+    history.record(EventKind.CLEARED, egnyte_account, actor="a", reason=LONG)
     egnyte_account.delete()
-    row = PendingRevocation.objects.get()
-    history.record(EventKind.TOKEN_DEAD, row, using=DEFAULT_DB_ALIAS, actor="b")
+    grant = EgnyteGrant.objects.get()
+    grant.account_ref, grant.username = account, "jsmith"
+    history.record(EventKind.TOKEN_DEAD, grant, actor="b")
     for kind, actor, reason in (
         (EventKind.CLEARED, "a", LONG[:255]),
         (EventKind.TOKEN_DEAD, "b", ""),
@@ -61,3 +60,11 @@ def test_an_event_names_whom_it_is_about(egnyte_account):
         assert (event.account_ref, event.user_ref) == (account, user)
         assert (event.domain, event.username) == ("acme.egnyte.com", "jsmith")
         assert (event.actor, event.reason) == (actor, reason)
+
+
+def test_many_events_are_one_statement(many, django_assert_num_queries):
+    accounts = many(3)
+    with django_assert_num_queries(1):
+        history.record_all(EventKind.CLEARED, accounts, actor="test", reason="why")
+    events = AccountEvent.objects.filter(kind=EventKind.CLEARED)
+    assert set(events.values_list("account_ref", flat=True)) == {each.pk for each in accounts}

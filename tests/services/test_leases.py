@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from django_egnyte.choices import Status
+from django_egnyte.choices import LeasedFor, Status
 from django_egnyte.conf import LEASE
 from django_egnyte.exceptions import TokenExpiredError
-from django_egnyte.models import EgnyteAccount
-from django_egnyte.services import leases
+from django_egnyte.models import EgnyteAccount, EgnyteGrant
+from django_egnyte.services import grants, leases
 from django_egnyte.services.transactions import ago, hence
 from tests.values import assert_stays_as_made
 
@@ -28,26 +28,30 @@ def clock(monkeypatch):
 
 
 def leased(until=None):
-    EgnyteAccount.objects.write(lease="somebody's", leased_until=until or hence(60))
+    EgnyteGrant.objects.write(lease="somebody's", leased_until=until or hence(60))
 
 
 def test_a_lease_stays_what_it_was_made_as():
     assert_stays_as_made(leases.Lease)
 
 
-def test_a_lease_stands_on_the_account_for_as_long_as_a_task_may_run(egnyte_account):
-    with leases.hold(egnyte_account, patience=0) as lease:
-        stored = EgnyteAccount.objects.get()
-        assert (stored.lease, lease.rows) == (lease.nonce, (stored.pk,))
-        left = (stored.leased_until - timezone.now()).total_seconds()
+def test_a_lease_stands_on_the_grant_for_as_long_as_a_task_may_run(egnyte_account):
+    with leases.hold(egnyte_account, LeasedFor.VERDICT, patience=0) as lease:
+        grant = EgnyteGrant.objects.get()
+        assert (grant.lease, grant.leased_for) == (lease.nonce, "verdict")
+        assert (lease.account, lease.token) == (egnyte_account, egnyte_account.token)
+        left = (grant.leased_until - timezone.now()).total_seconds()
         assert LEASE - 10 < left <= LEASE + 1
-    stored = EgnyteAccount.objects.get()
-    assert (stored.lease, stored.leased_until) == ("", None)
+    grant = EgnyteGrant.objects.get()
+    assert (grant.lease, grant.leased_until, grant.leased_for) == ("", None, "")
 
 
 def test_without_patience_nobody_waits(egnyte_account, clock):
     leased()
-    with pytest.raises(TokenExpiredError) as caught, leases.hold(egnyte_account, patience=0):
+    with (
+        pytest.raises(TokenExpiredError) as caught,
+        leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0),
+    ):
         pass
     assert caught.value.retryable
     assert caught.value.host == egnyte_account.domain
@@ -56,7 +60,10 @@ def test_without_patience_nobody_waits(egnyte_account, clock):
 
 def test_the_owner_is_waited_for_in_short_steps(egnyte_account, clock):
     leased()
-    with pytest.raises(TokenExpiredError), leases.hold(egnyte_account, patience=3):
+    with (
+        pytest.raises(TokenExpiredError),
+        leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3),
+    ):
         pass
     assert 2.99 < sum(clock) < 3.3
     assert max(clock) < 0.3
@@ -64,7 +71,7 @@ def test_the_owner_is_waited_for_in_short_steps(egnyte_account, clock):
 
 def test_a_lease_that_ran_out_is_taken_without_waiting(egnyte_account, clock):
     leased(ago(1))
-    with leases.hold(egnyte_account, patience=3):
+    with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3):
         pass
     assert clock == []
 
@@ -74,62 +81,63 @@ def test_the_lease_comes_free_while_somebody_waits(egnyte_account, clock, monkey
 
     def sleep(seconds):
         clock.append(seconds)
-        EgnyteAccount.objects.write(leased_until=ago(1))
+        EgnyteGrant.objects.write(leased_until=ago(1))
 
     monkeypatch.setattr(leases.time, "sleep", sleep)
-    with leases.hold(egnyte_account, patience=3):
+    with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3):
         pass
     assert len(clock) == 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "left"),
-    [({"token_version": 2}, True), ({"status": Status.REVOKED}, False)],
-)
-def test_who_moved_is_not_leased(egnyte_account, changes, left):
-    EgnyteAccount.objects.write(**changes)
-    with pytest.raises(leases.Moved) as caught, leases.hold(egnyte_account, patience=0):
+@pytest.mark.parametrize("how", ["another token", "revoked", "gone"])
+def test_who_moved_is_not_leased(egnyte_account, how):
+    if how == "another token":
+        newer = grants.copied(egnyte_account.token, "another")
+        EgnyteAccount.objects.write(token=newer)
+    elif how == "revoked":
+        EgnyteAccount.objects.write(status=Status.REVOKED)
+    else:
+        EgnyteAccount.objects.all()._raw_delete("default")
+    with (
+        pytest.raises(leases.Moved) as caught,
+        leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0),
+    ):
         pass
-    assert (caught.value.account == egnyte_account) is left
-    assert EgnyteAccount.objects.get().lease == ""
+    assert (caught.value.account == egnyte_account) is (how == "another token")
+    assert EgnyteGrant.objects.get().lease == ""
 
 
-def test_all_who_hold_the_refresh_token_are_leased_at_once(egnyte_account, make_user, link):
-    twin = link(make_user("twin"))
-    other = link(make_user("other"), username="bdoe")
-    abroad = link(make_user("abroad"), domain="globex", username="mmiller")
-    dead = link(make_user("dead"))
-    same = egnyte_account.refresh_fingerprint
-    for account in (twin, abroad, dead):
-        EgnyteAccount.objects.filter(pk=account.pk).write(refresh_fingerprint=same)
-    EgnyteAccount.objects.filter(pk=dead.pk).write(status=Status.REVOKED)
-    with leases.hold(egnyte_account, patience=0) as lease:
-        assert lease.rows == tuple(sorted((egnyte_account.pk, twin.pk)))
-        held = EgnyteAccount.objects.exclude(lease="").values_list("lease", flat=True)
-        assert list(held) == [lease.nonce] * 2
+def test_all_who_use_the_grant_are_leased_at_once(egnyte_sandbox, egnyte_account, make_user, link):
+    egnyte_sandbox.policy.same_token = True
+    twin, other = link(make_user("twin")), link(make_user("other"), username="bdoe")
+    with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0):
         # Whoever of them comes second waits; nobody else does.
-        twin.refresh_from_db()
-        with pytest.raises(TokenExpiredError), leases.hold(twin, patience=0):
+        with (
+            pytest.raises(TokenExpiredError),
+            leases.hold(twin, LeasedFor.REFRESH, patience=0),
+        ):
             pass
-        with leases.hold(other, patience=0) as second:
-            assert second.rows == (other.pk,)
-    assert not EgnyteAccount.objects.exclude(lease="").exists()
+        with leases.hold(other, LeasedFor.REFRESH, patience=0):
+            pass
+    assert not EgnyteGrant.objects.exclude(lease="").exists()
 
 
-def test_accounts_without_a_refresh_token_have_nothing_in_common(egnyte_account, make_user, link):
-    other = link(make_user("other"), username="bdoe")
-    EgnyteAccount.objects.write(refresh_fingerprint="")
-    egnyte_account.refresh_from_db()
-    with leases.hold(egnyte_account, patience=0) as lease:
-        assert lease.rows == (egnyte_account.pk,)
-        other.refresh_from_db()
-        with leases.hold(other, patience=0):
-            pass
+def test_what_was_tried_meanwhile_is_seen_first(egnyte_account, clock, monkeypatch):
+    """A hundred waiting pages must not try one after the other what has just failed."""
+    leased()
+
+    def sleep(seconds):
+        clock.append(seconds)
+        EgnyteGrant.objects.write(lease="", leased_until=None, refresh_attempts=1)
+
+    monkeypatch.setattr(leases.time, "sleep", sleep)
+    with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3) as lease:
+        assert lease.grant.refresh_attempts == 1
 
 
 def test_what_the_new_owner_took_is_not_given_back(egnyte_account):
-    with leases.hold(egnyte_account, patience=0):
-        EgnyteAccount.objects.write(lease="the new owner's")
-    stored = EgnyteAccount.objects.get()
-    assert stored.lease == "the new owner's"
-    assert stored.leased_until - timezone.now() > timedelta(seconds=60)
+    with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0):
+        EgnyteGrant.objects.write(lease="the new owner's")
+    grant = EgnyteGrant.objects.get()
+    assert grant.lease == "the new owner's"
+    assert grant.leased_until - timezone.now() > timedelta(seconds=60)

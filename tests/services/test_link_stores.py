@@ -1,29 +1,22 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from django_egnyte import gateway
-from django_egnyte.choices import EventKind, Status
-from django_egnyte.exceptions import (
-    InvalidGrantError,
-    OAuthError,
-)
-from django_egnyte.models import (
-    AccountEvent,
-    EgnyteAccount,
-    PendingRevocation,
-)
-from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
+from django_egnyte.choices import EventKind, Release, Status
+from django_egnyte.exceptions import InvalidGrantError, OAuthError
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
+from django_egnyte.oauth import OAuthClient, UserInfo
 from django_egnyte.services import link as linking
-from django_egnyte.services import outbox
-from django_egnyte.services.obtain import keep
-from django_egnyte.services.transactions import hence
+from django_egnyte.services.disconnect import revoke
+from django_egnyte.services.refresh import refresh
 
-from .conftest import HOST
+from .conftest import HOST, arrive, grant_of, pending, refresh_token_of, store_token
 from .test_link import code_for, link_by_code
 
 
@@ -55,129 +48,170 @@ def test_all_that_a_link_writes(egnyte_sandbox, egnyte_user, settings, known):
         EgnyteAccount.objects.write(
             status=Status.SUSPECT,
             status_reason="why",
-            attempts=5,
-            is_default=False,
-            lease="somebody's",
-            leased_until=hence(60),
+            validation_attempts=5,
             last_validated_at=None,
         )
     returned = link_by_code(egnyte_user, code_for(egnyte_sandbox))
     stored = EgnyteAccount.objects.get()
     now = timezone.now()
     for account in (returned, stored):
-        assert (account.status, account.status_reason, account.attempts) == ("active", "", 0)
-        assert (account.lease, account.leased_until) == ("", None)
-        assert (account.token_version, account.is_default) == ((2, False) if known else (1, True))
+        assert (account.status, account.status_reason) == ("active", "")
+        assert account.validation_attempts == 0
+        assert (account.is_default, account.default_of) == (True, str(egnyte_user.pk))
         assert (account.flow, account.scopes) == ("authorization_code", ["Egnyte.filesystem"])
         for moment in (account.connected_at, account.last_validated_at):
             assert now - moment < timedelta(minutes=1)
-        assert timedelta(hours=21) < account.next_attempt_at - now <= timedelta(days=1)
-        before = account.expires_at - account.next_refresh_at
+        assert timedelta(hours=21) < account.next_validation_at - now <= timedelta(days=1)
+        before = account.expires_at - grant_of(account).next_refresh_at
         assert timedelta(days=1.6) <= before <= timedelta(days=2)
-        assert egnyte_sandbox.is_alive(account.access_token)
-    assert returned.refresh_token == stored.refresh_token
-
-
-@pytest.fixture
-def bring(monkeypatch):
-    """Store a token that Egnyte says is jsmith's; it came in under this name of a grant."""
-    monkeypatch.setattr(OAuthClient, "userinfo", lambda client, token: UserInfo(121, "jsmith"))
-
-    def store(user: Any, access: str, refresh: str = "", grant: str = "new") -> EgnyteAccount:
-        obtained = keep(
-            TokenAnswer(access, refresh, 3600),
-            client=gateway.oauth(HOST),
-            user_ref=str(user.pk),
-            reason="authorization_code",
-            grant_id=grant,
-        )
-        return linking.prove_and_store(
-            user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
-        )
-
-    return store
+        assert egnyte_sandbox.is_alive(account.open_token())
+    assert refresh_token_of(returned) == refresh_token_of(stored)
 
 
 def test_the_very_same_tokens_again_are_no_others(egnyte_account, egnyte_user, bring):
-    stored = bring(egnyte_user, egnyte_account.access_token, egnyte_account.refresh_token)
-    assert stored.grant_id == egnyte_account.grant_id
-    assert not PendingRevocation.objects.exists()
+    access, refresh_token = egnyte_account.open_token(), refresh_token_of(egnyte_account)
+    stored = bring(egnyte_user, access, refresh_token)
+    assert stored.token_id == egnyte_account.token_id
+    assert pending() == []
 
 
 def test_a_new_token_of_the_same_grant_supersedes_the_old_one(egnyte_account, egnyte_user, bring):
-    stored = bring(egnyte_user, "new", egnyte_account.refresh_token)
-    assert stored.grant_id == egnyte_account.grant_id
-    row = PendingRevocation.objects.get()
-    assert (row.reason, row.refresh_token) == (outbox.SUPERSEDED, "")
-    assert row.grant_id == egnyte_account.grant_id
+    stored = bring(egnyte_user, "new", refresh_token_of(egnyte_account))
+    assert grant_of(stored) == EgnyteGrant.objects.get()
+    assert stored.token_id != egnyte_account.token_id
+    assert pending() == []
 
 
-def test_a_new_token_of_a_new_grant_sends_the_old_one_away(egnyte_account, egnyte_user, bring):
-    stored = bring(egnyte_user, "new", "newer")
-    assert stored.grant_id == "new"
-    row = PendingRevocation.objects.get()
-    assert (row.reason, row.refresh_token) == ("relinked", egnyte_account.refresh_token)
-    assert row.grant_id == egnyte_account.grant_id
+@pytest.mark.parametrize("refresh_token", ["", "newer"])
+def test_a_token_of_a_new_grant_releases_the_old_one(
+    egnyte_account, egnyte_user, bring, refresh_token
+):
+    old = grant_of(egnyte_account)
+    stored = bring(egnyte_user, "new", refresh_token)
+    assert grant_of(stored) != old
+    (released,) = pending()
+    assert (released, released.reason) == (old, Release.RELINKED)
 
 
 def test_whoever_shares_a_refresh_token_shares_the_grant(
     egnyte_account, egnyte_user, make_user, bring
 ):
-    first = make_user("first")
-    stored = bring(first, "another", egnyte_account.refresh_token)
-    assert stored.grant_id == egnyte_account.grant_id
-    assert not PendingRevocation.objects.exists()
+    stored = bring(make_user("first"), "another", refresh_token_of(egnyte_account))
+    assert grant_of(stored) == grant_of(egnyte_account)
+    assert pending() == []
 
 
 def test_accounts_without_refresh_tokens_share_nothing(egnyte_user, make_user, bring):
-    one, two = bring(egnyte_user, "one", grant="first"), bring(make_user("two"), "two")
-    assert (one.grant_id, two.grant_id) == ("first", "new")
-
-
-def test_all_names_of_a_grant_become_one_at_a_relink(egnyte_user, make_user, bring):
-    """Two users hold one grant under two names, and a third name stands in the outbox."""
-    older = bring(make_user("older"), "old", "shared", grant="first")
-    own = bring(egnyte_user, "own", "its own", grant="second")
-    EgnyteAccount.objects.filter(pk=own.pk).write(refresh_fingerprint=older.refresh_fingerprint)
-    waits = keep(
-        TokenAnswer("new"),
-        client=gateway.oauth(HOST),
-        user_ref="7",
-        reason="authorization_code",
-        grant_id="third",
-    )
-    PendingRevocation.objects.write(reason=outbox.SUPERSEDED)
-    stored = bring(egnyte_user, "new", "shared", grant="fourth")
-    assert stored.grant_id == "first"
-    assert set(EgnyteAccount.objects.values_list("grant_id", flat=True)) == {"first"}
-    rows = {row.pk: row for row in PendingRevocation.objects.all()}
-    assert {row.grant_id for row in rows.values()} == {"first"}
-    # The old access token alone is superseded; its grant goes on.
-    del rows[waits.row.pk]
-    (superseded,) = rows.values()
-    assert (superseded.reason, superseded.refresh_token) == (outbox.SUPERSEDED, "")
+    one, two = bring(egnyte_user, "one"), bring(make_user("two"), "two")
+    assert grant_of(one) != grant_of(two)
 
 
 @pytest.mark.parametrize(
-    ("access", "refresh", "goes_on"),
+    ("access", "refresh_token", "goes_on"),
     [
         (None, None, True),  # the same tokens
         (None, "", True),  # the same token, and its refresh token stays with the account
         ("new", None, True),  # the same refresh token
         ("new", "", False),
         ("new", "newer", False),
-        (None, "newer", False),
+        (None, "newer", True),  # the same grant all the same
     ],
 )
-def test_a_refresh_goes_on_if_its_token_is_still_the_accounts(
-    egnyte_account, egnyte_user, bring, access, refresh, goes_on
+def test_a_refresh_in_progress_keeps_its_lease(
+    egnyte_account, egnyte_user, bring, access, refresh_token, goes_on
 ):
-    EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
+    EgnyteGrant.objects.write(lease="somebody's", leased_for="refresh")
     stored = bring(
         egnyte_user,
-        egnyte_account.access_token if access is None else access,
-        egnyte_account.refresh_token if refresh is None else refresh,
+        egnyte_account.open_token() if access is None else access,
+        refresh_token_of(egnyte_account) if refresh_token is None else refresh_token,
     )
-    for account in (stored, EgnyteAccount.objects.get()):
-        assert (account.lease == "somebody's") is goes_on
-        assert (account.leased_until is not None) is goes_on
+    assert (grant_of(stored).lease == "somebody's") is goes_on
+
+
+# What others do while Egnyte is asked whose a token is
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Let something happen while userinfo is asked."""
+
+    def set_up(happens: Any) -> None:
+        def userinfo(client: Any, token: Any) -> UserInfo:
+            monkeypatch.undo()
+            happens()
+            return UserInfo(121, "jsmith")
+
+        monkeypatch.setattr(OAuthClient, "userinfo", userinfo)
+
+    return set_up
+
+
+def test_a_link_points_to_what_a_refresh_has_brought_meanwhile(
+    egnyte_sandbox, egnyte_account, make_user, meanwhile
+):
+    """Two users of one Egnyte identity: the token that the callback brought is used up."""
+    egnyte_sandbox.policy.refresh_rotates = egnyte_sandbox.policy.refresh_kills_access = True
+    other = make_user("other")
+    token = arrive(other, egnyte_account.open_token(), refresh_token_of(egnyte_account))
+    meanwhile(lambda: refresh(egnyte_account, actor="task"))
+    stored = store_token(other, token)
+    for account in (stored, EgnyteAccount.objects.get(pk=egnyte_account.pk)):
+        assert egnyte_sandbox.is_alive(account.open_token())
+        assert egnyte_sandbox.is_alive(refresh_token_of(account))
+        assert account.token.user_ref == str(account.user_id)
+    assert grant_of(stored).release_at is None
+
+
+def test_a_token_that_was_put_into_another_grant_meanwhile_is_followed(
+    egnyte_user, make_user, meanwhile, bring
+):
+    used = bring(make_user("user"), "used", "shared")
+    token = arrive(egnyte_user, "new", "other")
+    meanwhile(lambda: arrive(make_user("third"), "new", "shared"))
+    stored = store_token(egnyte_user, token)
+    assert grant_of(stored) == grant_of(used) == EgnyteGrant.objects.get()
+    assert EgnyteGrant.objects.get().release_at is None
+
+
+def test_two_first_links_at_once_leave_one_default(egnyte_sandbox, egnyte_user):
+    codes = [code_for(egnyte_sandbox, name) for name in ("jsmith", "bdoe", "jsmith", "bdoe")]
+    barrier = threading.Barrier(len(codes))
+    failures: list[Exception] = []
+
+    def run(code: str) -> None:
+        barrier.wait()
+        try:
+            link_by_code(egnyte_user, code)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(code,)) for code in codes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert EgnyteAccount.objects.count() == 2
+    assert EgnyteAccount.objects.filter(is_default=True).count() == 1
+
+
+def test_what_is_linked_becomes_the_default_where_that_is_dead(egnyte_account, egnyte_user, link):
+    """Or connecting another account would lead to the connect page again, for ever."""
+    revoke(egnyte_account, actor="admin:1", reason="a test")
+    other = link(egnyte_user, username="bdoe")
+    assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
+    again = link(egnyte_user)
+    assert not again.is_default
+
+
+def test_the_user_of_a_link_may_be_deleted_meanwhile(egnyte_sandbox, make_user, meanwhile):
+    user = make_user("gone")
+    token = arrive(user, "access")
+    meanwhile(type(user).objects.get(pk=user.pk).delete)
+    with pytest.raises(linking.LinkError):
+        store_token(user, token)
+    assert [grant.reason for grant in pending()] == [Release.FAILED]
+    assert not AccountEvent.objects.filter(kind=EventKind.CONNECTED, domain=HOST).exists()

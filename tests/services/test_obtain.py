@@ -1,81 +1,83 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import Error, transaction
+from django.db import Error, OperationalError, transaction
 from django.utils import timezone
 
 from django_egnyte import gateway
+from django_egnyte.choices import Purpose, Release
 from django_egnyte.exceptions import RateLimitedError, ResponseError, UnavailableError
-from django_egnyte.models import EgnyteAccount, KeyState, PendingRevocation
+from django_egnyte.models import EgnyteGrant, EgnyteToken, KeyState, TokenRequest
 from django_egnyte.oauth import OAuthClient, TokenAnswer, fingerprint
-from django_egnyte.services import obtain as obtaining
-from django_egnyte.services import outbox
-from django_egnyte.services.obtain import Obtained, due_on_failure, keep, obtain
-from tests.values import assert_stays_as_made
+from django_egnyte.secret import NO_SECRET, Secret
+from django_egnyte.services import grants, transactions
+from django_egnyte.services.obtain import due_on_failure, keep, obtain
 
-from .conftest import HOST
+from .conftest import HOST, pending, refresh_token_of
 
-ANSWER = TokenAnswer("abc", "def")
-
-
-def test_what_was_obtained_stays_what_it_was_made_as():
-    assert_stays_as_made(Obtained)
+ANSWER = TokenAnswer(Secret("abc"), Secret("def"))
 
 
-def get(answer=ANSWER, reason="test", **options):
+def get(answer=ANSWER, purpose=Purpose.LINK, **options):
     def call(client):
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    return obtain(call, host=HOST, user_ref="7", reason=reason, **options)
+    return obtain(call, purpose=purpose, host=HOST, user_ref="7", **options)
 
 
-def test_a_token_stands_in_the_outbox_before_anybody_has_it(egnyte_sandbox):
-    obtained = get()
-    row = PendingRevocation.objects.get()
-    assert obtained == Obtained(ANSWER, row)
-    assert (row.user_ref, row.account_ref, row.reason) == ("7", None, "test")
-    assert (row.access_token, row.refreshed_from, len(row.grant_id)) == ("abc", "", 32)
-    assert "abc" not in repr(obtained)
+def test_a_token_is_written_down_before_anybody_has_it(egnyte_sandbox):
+    token = get(flow="authorization_code", account_ref=5)
+    assert token == EgnyteToken.objects.get()
+    (grant,) = pending()
+    assert (grant.user_ref, grant.account_ref, grant.reason) == ("7", 5, Release.ARRIVED)
+    assert grant.flow == "authorization_code"
+    assert token.open() == (Secret("abc"), Secret("def"))
+    assert "abc" not in repr(token)
 
 
-@pytest.mark.parametrize(("options", "links"), [({}, 1), ({"refresh": True}, 0)])
-def test_a_token_call_is_drawn_from_the_budget(egnyte_sandbox, options, links):
-    get(**options)
-    state = KeyState.objects.get()
-    assert (state.token_requests, state.link_requests) == (1, links)
+def test_a_token_call_is_charged_before_it_is_made(egnyte_sandbox):
+    def call(client):
+        row = TokenRequest.objects.get()
+        assert (row.purpose, row.host, row.user_ref) == ("link", HOST, "7")
+        return ANSWER
+
+    obtain(call, purpose=Purpose.LINK, host=HOST, user_ref="7")
+    row = TokenRequest.objects.get()
+    assert (row.failed, row.refused) == (False, False)
 
 
-@pytest.mark.parametrize("options", [{}, {"refresh": True}])
-def test_a_call_that_never_left_is_given_back(egnyte_sandbox, options):
-    get(**options)
-    before = KeyState.objects.values_list("token_requests", "link_requests").get()
+def test_a_call_that_never_left_is_charged_all_the_same(egnyte_sandbox):
     error = UnavailableError("No such host.")
     error.sent = False
     with pytest.raises(UnavailableError):
-        get(error, **options)
-    assert KeyState.objects.values_list("token_requests", "link_requests").get() == before
-    with pytest.raises(UnavailableError):
-        get(UnavailableError("It may have been counted."), **options)
-    assert KeyState.objects.get().token_requests == 2
+        get(error)
+    row = TokenRequest.objects.get()
+    assert (row.failed, row.refused) == (True, False)
 
 
-@pytest.mark.parametrize(("reason", "held"), [("password", False), ("authorization_code", True)])
-def test_a_throttle_holds_the_key_off_unless_it_is_the_users_own(egnyte_sandbox, reason, held):
+@pytest.mark.parametrize(("username", "held"), [("jsmith", False), ("", True)])
+def test_a_throttle_holds_the_host_off_unless_it_is_the_egnyte_users_own(
+    egnyte_sandbox, username, held
+):
     with pytest.raises(RateLimitedError):
-        get(RateLimitedError("Slower.", retry_after=60, kind="token_endpoint"), reason)
-    assert (KeyState.objects.get().held_off_until is not None) is held
+        get(
+            RateLimitedError("Slower.", retry_after=60, kind="token_endpoint", status=409),
+            username=username,
+        )
+    assert KeyState.objects.filter(host=HOST).exclude(held_off_until=None).exists() is held
 
 
-def test_a_token_that_must_not_be_used_is_hurried_away(egnyte_sandbox, hurried):
+def test_a_token_that_must_not_be_used_is_revoked_soon(egnyte_sandbox, hurried):
     with pytest.raises(ResponseError, match="cut off") as caught:
-        get(TokenAnswer("abc", complete=False))
+        get(TokenAnswer(Secret("abc"), complete=False))
     assert caught.value.host == HOST
-    assert PendingRevocation.objects.get().fingerprint == fingerprint(HOST, "abc")
+    assert EgnyteToken.objects.get().fingerprint == fingerprint(HOST, Secret("abc"))
+    assert EgnyteGrant.objects.filter(release_at__lte=timezone.now()).exists()
     assert hurried == [("process_revocations",)]
 
 
@@ -83,48 +85,67 @@ def test_a_token_that_must_not_be_used_is_hurried_away(egnyte_sandbox, hurried):
 def ended(monkeypatch):
     """The tokens that were revoked at once."""
     tokens: list[str] = []
-    monkeypatch.setattr(OAuthClient, "revoke", lambda client, token: tokens.append(token))
+    monkeypatch.setattr(OAuthClient, "revoke", lambda client, token: tokens.append(token.reveal()))
     return tokens
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(grants, "WRITE_PATIENCE", 0.0)
+    monkeypatch.setattr(transactions, "FIRST_PAUSE", 0.0001)
+
+
 def writes(monkeypatch, *failures):
-    """Let the writes into the outbox end like this, one after the other."""
-    put, left = outbox.put_answer, list(failures)
+    """Let the writes end like this, one after the other."""
+    put, left = grants._grants_with, list(failures)
 
     def write(*args, **options):
-        failure = left.pop(0)
+        failure = left.pop(0) if left else None
         if failure is not None:
             raise failure
         return put(*args, **options)
 
-    monkeypatch.setattr(outbox, "put_answer", write)
+    monkeypatch.setattr(grants, "_grants_with", write)
     return left
 
 
-def test_a_write_that_fails_once_is_made_again(egnyte_sandbox, monkeypatch, ended):
-    left = writes(monkeypatch, Error("lost"), None)
+@pytest.mark.parametrize("times", [1, 3, 5])
+def test_a_write_that_fails_is_made_again(egnyte_sandbox, monkeypatch, ended, impatient, times):
+    left = writes(monkeypatch, *[OperationalError("lost")] * times)
     get()
-    assert (PendingRevocation.objects.count(), ended, left) == (1, [], [])
+    assert (EgnyteToken.objects.count(), ended, left) == (1, [], [])
 
 
-def test_a_write_that_fails_twice_ends_the_token(egnyte_sandbox, monkeypatch, ended, caplog):
-    left = writes(monkeypatch, Error("lost"), Error("lost again"))
-    with pytest.raises(Error, match="lost again"):
+def test_a_write_that_goes_on_failing_ends_the_token(
+    egnyte_sandbox, monkeypatch, ended, caplog, impatient
+):
+    writes(monkeypatch, *[OperationalError("lost")] * 1000)
+    with pytest.raises(OperationalError, match="lost"):
         get()
-    assert (PendingRevocation.objects.count(), ended, left) == (0, ["abc"], [])
-    assert [record.event for record in caplog.records] == ["outbox_unwritable"]
+    assert (EgnyteToken.objects.count(), ended) == (0, ["abc"])
+    events = [getattr(record, "event", None) for record in caplog.records]
+    assert events == ["token_unwritable"]
 
 
-def test_a_transaction_that_is_broken_is_not_written_into_again(egnyte_sandbox, monkeypatch, ended):
-    left = writes(monkeypatch, Error("broken"), None)
+def test_a_write_is_tried_again_for_some_seconds(egnyte_sandbox, monkeypatch, ended, impatient):
+    clock = iter(range(1000))
+    clock_of_ours = SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda _: None)
+    monkeypatch.setattr(transactions, "time", clock_of_ours)
+    monkeypatch.setattr(grants, "WRITE_PATIENCE", 20.0)
+    left = writes(monkeypatch, *[OperationalError("lost")] * 15)
+    get()
+    assert (ended, left) == ([], [])
+
+
+def test_a_transaction_that_is_broken_is_not_written_into_again(egnyte_sandbox, ended):
     client = gateway.oauth(HOST)
-    with pytest.raises(Error), transaction.atomic():
-        keep(ANSWER, client=client, user_ref="7", reason="test")
-    assert (ended, len(left)) == (["abc"], 1)
+    with pytest.raises((Error, RuntimeError)), transaction.atomic():
+        keep(ANSWER, client=client, user_ref="7")
+    assert ended == ["abc"]
 
 
-def test_an_orphan_is_told(egnyte_sandbox, monkeypatch, caplog):
-    writes(monkeypatch, Error("lost"), Error("lost"))
+def test_an_orphan_is_told_of(egnyte_sandbox, monkeypatch, caplog, impatient):
+    writes(monkeypatch, *[OperationalError("lost")] * 1000)
 
     def fail(client, token):
         raise UnavailableError("No answer.")
@@ -132,90 +153,67 @@ def test_an_orphan_is_told(egnyte_sandbox, monkeypatch, caplog):
     monkeypatch.setattr(OAuthClient, "revoke", fail)
     with caplog.at_level(logging.CRITICAL, logger="django_egnyte"), pytest.raises(Error):
         get()
-    assert [record.event for record in caplog.records] == ["outbox_unwritable", "orphan"]
+    assert [record.event for record in caplog.records] == ["token_unwritable", "orphan"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "held"),
+    ("refresh_token", "ends"),
     [
-        (lambda account: TokenAnswer(account.access_token), True),
-        (lambda account: TokenAnswer("new", account.refresh_token), True),
-        # It was rotated: the account's own grant has gone over to this answer, and is lost.
-        (lambda account: TokenAnswer("new", "newer"), False),
-        (lambda account: TokenAnswer("new"), True),
+        (NO_SECRET, False),
+        # The account's own grant has gone over to this answer, and is lost with it.
+        (Secret("newer"), True),
     ],
 )
 def test_a_token_that_an_account_lives_on_is_not_ended(
-    egnyte_account, monkeypatch, ended, answer, held
+    egnyte_account, monkeypatch, ended, impatient, refresh_token, ends
 ):
-    writes(monkeypatch, Error("lost"), Error("lost"))
-    given = answer(egnyte_account)
+    """No query is needed to know that, so a database that is away cannot make it wrong."""
+    writes(monkeypatch, *[OperationalError("lost")] * 1000)
     with pytest.raises(Error):
-        get(given, grant_id=egnyte_account.grant_id)
-    assert ended == ([] if held else [given.access_token])
+        get(
+            TokenAnswer(Secret("new"), refresh_token),
+            purpose=Purpose.REFRESH,
+            refreshed=egnyte_account.token,
+        )
+    assert ended == (["new"] if ends else [])
 
 
-@pytest.mark.parametrize("changes", [{"domain": "globex.egnyte.com"}, {"status": "revoked"}])
-def test_what_another_host_or_a_dead_account_holds_is_ended(
-    egnyte_account, monkeypatch, ended, changes
-):
-    writes(monkeypatch, Error("lost"), Error("lost"))
-    given = TokenAnswer(egnyte_account.access_token)
-    EgnyteAccount.objects.write(**changes)
-    with pytest.raises(Error):
-        get(given)
-    assert ended == [given.access_token]
+def test_a_refresh_that_brings_no_refresh_token_keeps_the_old_one(egnyte_account):
+    token = get(TokenAnswer(Secret("new")), purpose=Purpose.REFRESH, refreshed=egnyte_account.token)
+    assert token.open().refresh_token.reveal() == refresh_token_of(egnyte_account)
+    assert token.grant_id == egnyte_account.token.grant_id
+    assert token.refreshed_from == egnyte_account.token.refresh_fingerprint
 
 
-def test_accounts_without_a_grants_name_hold_nothing_by_it(egnyte_account, monkeypatch, ended):
-    EgnyteAccount.objects.write(grant_id="")
-    writes(monkeypatch, Error("lost"), Error("lost"))
-    with pytest.raises(Error):
-        get(TokenAnswer("new"))
-    assert ended == ["new"]
-
-
-def test_a_database_that_cannot_say_who_holds_it_ends_the_token(egnyte_account, monkeypatch, ended):
-    writes(monkeypatch, Error("lost"), Error("lost"))
-
-    def fail(*args, **options):
-        raise Error("lost")
-
-    given = TokenAnswer(egnyte_account.access_token)
-    monkeypatch.setattr(obtaining.EgnyteAccount.objects, "using", fail)
-    with pytest.raises(Error):
-        get(given)
-    assert ended == [given.access_token]
-
-
-def test_what_goes_wrong_afterwards_makes_the_token_due(egnyte_sandbox, hurried):
-    row = get().row
-    with pytest.raises(ZeroDivisionError), due_on_failure(row):
+def test_what_goes_wrong_afterwards_makes_the_grant_due(egnyte_sandbox, hurried):
+    token = get()
+    with pytest.raises(ZeroDivisionError), due_on_failure(token):
         raise ZeroDivisionError
-    row.refresh_from_db()
-    assert row.not_before - timezone.now() < timedelta(seconds=5)
+    (grant,) = pending()
+    assert (grant.release_at - timezone.now()).total_seconds() < 5
+    assert grant.reason == Release.FAILED
     assert hurried == [("process_revocations",)]
 
 
 def test_what_goes_well_afterwards_leaves_it_alone(egnyte_sandbox, hurried):
-    row = get().row
-    with due_on_failure(row):
+    token = get()
+    with due_on_failure(token):
         pass
-    row.refresh_from_db()
-    assert row.not_before - timezone.now() > timedelta(minutes=14)
+    (grant,) = pending()
+    assert (grant.release_at - timezone.now()).total_seconds() > 14 * 60
     assert hurried == []
 
 
-def test_a_database_that_is_gone_hides_not_what_went_wrong(
+def test_a_database_that_is_gone_does_not_hide_what_went_wrong(
     egnyte_sandbox, monkeypatch, hurried, caplog
 ):
-    row = get().row
+    token = get()
 
     def fail(*args, **options):
         raise Error("lost")
 
-    monkeypatch.setattr(outbox, "make_due", fail)
-    with pytest.raises(ZeroDivisionError), due_on_failure(row):
+    monkeypatch.setattr(grants, "make_due", fail)
+    with pytest.raises(ZeroDivisionError), due_on_failure(token):
         raise ZeroDivisionError
     assert "could not be made due" in caplog.text
     assert hurried == [("process_revocations",)]

@@ -4,13 +4,14 @@ import threading
 from contextlib import nullcontext
 from datetime import timedelta
 from itertools import product
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from django_egnyte.choices import EventKind
+from django_egnyte.choices import EventKind, LeasedFor
 from django_egnyte.exceptions import (
     DecryptionError,
     EgnyteError,
@@ -21,23 +22,26 @@ from django_egnyte.exceptions import (
     TokenExpiredError,
     UnavailableError,
 )
-from django_egnyte.models import (
-    AccountEvent,
-    EgnyteAccount,
-    KeyState,
-    PendingRevocation,
-    new_id,
-)
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.oauth import OAuthClient, TokenAnswer
-from django_egnyte.services import budget, leases, sweep
+from django_egnyte.secret import Secret
+from django_egnyte.services import grants, sweep
 from django_egnyte.services import refresh as refreshing
 from django_egnyte.services.disconnect import disconnect
-from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
+from django_egnyte.services.validate import validate
 
-from .conftest import all_due, orphans
+from .conftest import all_due, arrive, grant_of, orphans, pending, refresh_token_of
+
+
+def stored() -> EgnyteAccount:
+    return EgnyteAccount.objects.with_token().get()
+
+
+def is_well(sandbox: Any, account: EgnyteAccount) -> bool:
+    return all(sandbox.is_alive(secret.reveal()) for secret in account.opened_token())
 
 
 @pytest.mark.parametrize(
@@ -50,61 +54,44 @@ def test_every_way_in_which_egnyte_may_refresh(
     policy.refresh_rotates, policy.refresh_kills_access = rotates, kills
     policy.refresh_repeats, policy.expires_in_as_string = repeats, as_string
     account = link(egnyte_user)
-    old_access, old_refresh = account.access_token, account.refresh_token
+    old_access, old_refresh = account.open_token(), refresh_token_of(account)
     new = refresh(account, actor="task")
-    stored = EgnyteAccount.objects.get()
-    assert new == stored and stored.token_version == 2
-    assert stored.access_token != old_access
-    assert (stored.refresh_token != old_refresh) is rotates
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
-    assert timedelta(days=29) < stored.expires_at - timezone.now() <= timedelta(days=30)
-    # The old token waits: to revoke it would kill the grant.
-    row = PendingRevocation.objects.get()
-    assert (row.reason, row.grant_id, row.refresh_token) == ("superseded", stored.grant_id, "")
-    all_due()
-    assert process_revocations() == {"waiting": 1}
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    disconnect(stored.pk, actor="user:1")
-    assert sum(process_revocations().values()) == 2
+    assert new == stored() and stored().token_id != account.token_id
+    assert stored().open_token() != old_access
+    assert (refresh_token_of(new) != old_refresh) is rotates
+    assert is_well(egnyte_sandbox, stored())
+    assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
+    # The old token stays in the grant: to revoke it would end the grant.
+    assert EgnyteToken.objects.filter(grant=grant_of(new)).count() == 2
+    assert pending() == []
+    disconnect(new.pk, actor="user:1")
+    assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteToken.objects.exists()
 
 
-def test_a_superseded_token_goes_when_it_expires(egnyte_sandbox, egnyte_account):
-    refresh(egnyte_account, actor="task")
-    PendingRevocation.objects.write(expires_at=timezone.now() - timedelta(seconds=1))
-    all_due()
-    assert process_revocations() == {"expired": 1}
-    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().access_token)
+def test_a_superseded_token_goes_when_it_has_expired(egnyte_sandbox, egnyte_account):
+    first = refresh(egnyte_account, actor="task")
+    EgnyteToken.objects.exclude(pk=first.token_id).write(expires_at=timezone.now())
+    second = refresh(first, actor="task")
+    assert set(EgnyteToken.objects.values_list("pk", flat=True)) == {
+        first.token_id, second.token_id
+    }  # fmt: skip
+    assert is_well(egnyte_sandbox, stored())
 
 
-def test_all_who_hold_the_refresh_token_get_the_new_one(egnyte_sandbox, egnyte_account, make_user):
-    twin = EgnyteAccount(
-        user=make_user("twin"),
-        domain=egnyte_account.domain,
-        egnyte_user_id=121,
-        username="jsmith",
-        access_token=egnyte_account.access_token,
-        refresh_token=egnyte_account.refresh_token,
-        token_fingerprint=egnyte_account.token_fingerprint,
-        refresh_fingerprint=egnyte_account.refresh_fingerprint,
-        grant_id=egnyte_account.grant_id,
-        expires_at=egnyte_account.expires_at,
-    )
-    twin.save()
-    egnyte_sandbox.policy.refresh_rotates = True
+def test_all_who_use_the_grant_get_the_new_token(egnyte_sandbox, egnyte_account, make_user, link):
+    egnyte_sandbox.policy.same_token = egnyte_sandbox.policy.refresh_rotates = True
+    twin = link(make_user("twin"))
     assert refresh(egnyte_account, actor="task") == egnyte_account
-    one, two = EgnyteAccount.objects.order_by("pk")
-    assert one.access_token == two.access_token
-    assert one.refresh_token == two.refresh_token
-    assert egnyte_sandbox.is_alive(two.refresh_token)
+    one, two = EgnyteAccount.objects.with_token().order_by("pk")
+    assert one.opened_token() == two.opened_token()
+    assert two.token_id != twin.token_id
     assert refresh(two, actor="task") == two
-    one, two = EgnyteAccount.objects.order_by("pk")
+    one, two = EgnyteAccount.objects.with_token().order_by("pk")
     one.delete()
-    all_due()
     process_revocations()
-    assert egnyte_sandbox.is_alive(two.access_token)
+    assert is_well(egnyte_sandbox, two)
     two.delete()
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
@@ -119,7 +106,7 @@ def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
     def run() -> None:
         barrier.wait()
         try:
-            tokens.append(refresh(egnyte_account, actor="client").access_token)
+            tokens.append(refresh(egnyte_account, actor="client").open_token())
         finally:
             connection.close()
 
@@ -141,16 +128,63 @@ def test_ten_threads_make_one_refresh(egnyte_sandbox, egnyte_account):
     ],
 )
 def test_a_transient_failure_keeps_the_token(egnyte_sandbox, egnyte_account, fault, error):
-    token = egnyte_account.access_token
     egnyte_sandbox.faults.add(grant_type="refresh_token", **fault)
-    before = egnyte_account.next_refresh_at
-    EgnyteAccount.objects.write(next_refresh_at=timezone.now())
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
     with pytest.raises(error):
-        refresh(EgnyteAccount.objects.get(), actor="task")
-    stored = EgnyteAccount.objects.get()
-    assert (stored.access_token, stored.status, stored.token_version) == (token, "active", 1)
-    assert timezone.now() < stored.next_refresh_at < before
-    assert (stored.lease, stored.leased_until) == ("", None)
+        refresh(egnyte_account, actor="task")
+    assert (stored().token, stored().status) == (egnyte_account.token, "active")
+    grant = grant_of(egnyte_account)
+    assert timezone.now() < grant.next_refresh_at < timezone.now() + timedelta(hours=1)
+    assert (grant.lease, grant.leased_until, grant.refresh_attempts) == ("", None, 1)
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"html": True}])
+def test_a_failing_refresh_is_asked_for_once(egnyte_sandbox, egnyte_account, fault):
+    """A hundred page views of one user must not use up the key's hour for everybody."""
+    egnyte_sandbox.faults.add(grant_type="refresh_token", times=None, **fault)
+    EgnyteToken.objects.write(expires_at=timezone.now())
+    with pytest.raises(EgnyteError):
+        stored().client.userinfo()
+    for _ in range(100):
+        with pytest.raises(TokenExpiredError) as caught:
+            stored().client.userinfo()
+        assert 0 < caught.value.retry_after <= 60
+    assert egnyte_sandbox.counts["token"] == 1
+    assert (grant_of(egnyte_account).next_refresh_at - timezone.now()) < timedelta(minutes=1)
+
+
+def test_many_pages_at_once_ask_once_when_the_refresh_fails(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.faults.add(grant_type="refresh_token", status=503, delay=0.3, times=None)
+    barrier, errors = threading.Barrier(8), []
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            refresh(egnyte_account, actor="client")
+        except EgnyteError as error:
+            errors.append(type(error))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert egnyte_sandbox.counts["token"] == 1
+    assert sorted(error.__name__ for error in errors) == (
+        ["TokenExpiredError"] * 7 + ["UnavailableError"]
+    )
+
+
+def test_a_failing_refresh_is_tried_again_when_its_time_has_come(egnyte_sandbox, egnyte_account):
+    egnyte_sandbox.faults.add(grant_type="refresh_token", status=503)
+    with pytest.raises(UnavailableError):
+        refresh(egnyte_account, actor="task")
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
+    assert sweep.refresh_due(actor="task") == {"refreshed": 1}
+    grant = grant_of(egnyte_account)
+    assert (grant.refresh_attempts, grant.last_error) == (0, "")
 
 
 def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_expires(
@@ -160,91 +194,73 @@ def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_exp
     egnyte_sandbox.faults.add(grant_type="refresh_token", acted=True, reset=True)
     with pytest.raises(UnavailableError):
         refresh(egnyte_account, actor="task")
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
     with pytest.raises(InvalidGrantError):
-        refresh(EgnyteAccount.objects.get(), actor="task")
-    stored = EgnyteAccount.objects.get()
-    assert stored.status == "active" and stored.refresh_token == ""
-    assert "reconnect" in stored.status_reason
-    assert stored.next_refresh_at is None
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert AccountEvent.objects.filter(kind=EventKind.REFRESH_REFUSED).exists()
-    disconnect(stored.pk, actor="user:1")
+        refresh(stored(), actor="task")
+    assert validate(egnyte_account.pk, actor="task") == "alive"
+    assert stored().status == "active"
+    assert "reconnect" in stored().status_reason
+    grant = grant_of(egnyte_account)
+    assert grant.next_refresh_at is None and grant.refresh_refused_at is not None
+    assert egnyte_sandbox.is_alive(stored().open_token())
+    assert AccountEvent.objects.filter(kind=EventKind.REFRESH_REFUSED).count() == 1
+    disconnect(egnyte_account.pk, actor="user:1")
     process_revocations()
-    assert not egnyte_sandbox.is_alive(stored.access_token)
+    assert not egnyte_sandbox.is_alive(egnyte_account.open_token())
 
 
-def killed_before_it_stored(account, monkeypatch):
-    """A refresh whose process died with its answer in the outbox."""
+def killed_before_it_pointed(account, monkeypatch):
+    """A refresh whose process was stopped when its answer had been written down."""
     with monkeypatch.context() as patch:
-        patch.setattr(refreshing, "due_on_failure", lambda row: nullcontext())
-        patch.setattr(refreshing, "_store", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(refreshing, "due_on_failure", lambda token: nullcontext())
+        patch.setattr(refreshing, "_point", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             refresh(account, actor="task")
+    return EgnyteToken.objects.order_by("pk").last()
 
 
+@pytest.mark.parametrize("revoker_first", [False, True])
 @pytest.mark.parametrize("rotates", [False, True])
-def test_a_refresh_that_was_killed_before_it_stored_is_finished_by_the_next(
-    egnyte_sandbox, egnyte_account, monkeypatch, rotates
+def test_a_refresh_that_was_killed_is_finished_by_the_next(
+    egnyte_sandbox, egnyte_account, monkeypatch, rotates, revoker_first
 ):
     policy = egnyte_sandbox.policy
     policy.refresh_rotates = policy.refresh_kills_access = rotates
-    killed_before_it_stored(egnyte_account, monkeypatch)
-    brought = PendingRevocation.objects.get().fingerprint
+    brought = killed_before_it_pointed(egnyte_account, monkeypatch)
+    if revoker_first:
+        all_due()
+        assert process_revocations() == {}
     new = refresh(egnyte_account, actor="task")
-    assert new.token_fingerprint == brought
+    assert new.token_id == brought.pk
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    assert is_well(egnyte_sandbox, new)
     assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
-    assert refresh(new, actor="task").token_fingerprint != brought
+    assert refresh(new, actor="task").token_id != brought.pk
     disconnect(new.pk, actor="user:1")
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteToken.objects.exists()
 
 
-def test_what_a_killed_refresh_brought_is_found_even_after_the_revoker_came_by(
+@pytest.mark.parametrize(("seconds", "of_use"), [(-60, False), (60, True), (None, True)])
+def test_what_a_killed_refresh_brought_is_of_use_until_it_expires(
+    egnyte_sandbox, egnyte_account, monkeypatch, seconds, of_use
+):
+    egnyte_sandbox.policy.refresh_rotates = False
+    brought = killed_before_it_pointed(egnyte_account, monkeypatch)
+    ends = None if seconds is None else timezone.now() + timedelta(seconds=seconds)
+    EgnyteToken.objects.filter(pk=brought.pk).write(expires_at=ends)
+    assert (refresh(egnyte_account, actor="task").token_id == brought.pk) is of_use
+
+
+def test_what_a_killed_refresh_brought_is_left_where_no_key_opens_it(
     egnyte_sandbox, egnyte_account, monkeypatch
 ):
-    egnyte_sandbox.policy.refresh_rotates = True
-    killed_before_it_stored(egnyte_account, monkeypatch)
-    brought = PendingRevocation.objects.get().fingerprint
-    all_due()
-    assert process_revocations() == {"waiting": 1}
-    assert refresh(EgnyteAccount.objects.get(), actor="task").token_fingerprint == brought
-    stored = EgnyteAccount.objects.get()
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
-    assert egnyte_sandbox.counts["token:refresh_token"] == 1
-
-
-def test_a_superseded_token_is_not_taken_for_what_a_killed_refresh_brought(
-    egnyte_sandbox, egnyte_account
-):
-    """A relink's own answer may outlive its process, too; what the account holds is newer."""
-    egnyte_sandbox.policy.refresh_rotates = True
-    old = EgnyteAccount.objects.get()
-    stale = PendingRevocation.objects.create(
-        domain=old.domain,
-        user_ref=str(old.user_id),
-        account_ref=old.pk,
-        seal_id=new_id(),
-        access_token=old.access_token,
-        refresh_token=old.refresh_token,
-        fingerprint=old.token_fingerprint,
-        refresh_fingerprint=old.refresh_fingerprint,
-        grant_id=old.grant_id,
-        expires_at=old.expires_at,
-        reason="connect",
-    )
-    held = refresh(old, actor="task")
-    all_due()
-    assert process_revocations()["waiting"] == 2
-    assert PendingRevocation.objects.get(pk=stale.pk).reason == SUPERSEDED
-    new = refresh(held, actor="task")
-    assert new.token_fingerprint not in (old.token_fingerprint, held.token_fingerprint)
-    assert egnyte_sandbox.is_alive(new.access_token)
-    assert egnyte_sandbox.is_alive(new.refresh_token)
+    egnyte_sandbox.policy.refresh_rotates = False
+    brought = killed_before_it_pointed(egnyte_account, monkeypatch)
+    EgnyteToken.objects.filter(pk=brought.pk).write(seal_id="0" * 32)
+    assert refresh(egnyte_account, actor="task").token_id != brought.pk
+    assert EgnyteToken.objects.filter(pk=brought.pk).exists()
 
 
 def lose_connection() -> None:
@@ -276,72 +292,147 @@ def test_a_connection_that_is_lost_during_the_call_costs_no_token(
     egnyte_sandbox.policy.refresh_rotates = rotates
     real = OAuthClient.refresh
 
-    def losing(self: OAuthClient, refresh_token: str) -> TokenAnswer:
+    def losing(self: OAuthClient, refresh_token: Secret) -> TokenAnswer:
         answer = real(self, refresh_token)
         lose_connection()
         return answer
 
     monkeypatch.setattr(OAuthClient, "refresh", losing)
     new = refresh(egnyte_account, actor="task")
-    assert new.token_version == 2
-    assert egnyte_sandbox.is_alive(new.access_token) and egnyte_sandbox.is_alive(new.refresh_token)
+    assert new.token_id != egnyte_account.token_id
+    assert is_well(egnyte_sandbox, new)
 
 
-def test_a_relink_with_the_same_refresh_token_leaves_the_lease_to_its_owner(
-    egnyte_sandbox, egnyte_account, egnyte_user, link
+# Meanwhile
+
+
+class Slow:
+    """A refresh that stops at Egnyte's door until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, account: EgnyteAccount) -> None:
+        self.called, self.go_on = threading.Event(), threading.Event()
+        self.outcome: Any = None
+        real = OAuthClient.refresh
+
+        def slow(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+            self.called.set()
+            assert self.go_on.wait(10)
+            return real(client, refresh_token)
+
+        def run() -> None:
+            try:
+                self.outcome = refresh(account, actor="task", patience=0)
+            except EgnyteError as error:
+                self.outcome = error
+            finally:
+                connection.close()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(OAuthClient, "refresh", slow)
+            self.thread = threading.Thread(target=run)
+            self.thread.start()
+            assert self.called.wait(10)
+
+    def finish(self) -> Any:
+        self.go_on.set()
+        self.thread.join()
+        return self.outcome
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_relink_that_brings_the_same_tokens_during_a_refresh(
+    egnyte_sandbox, egnyte_account, egnyte_user, link, monkeypatch, rotates
 ):
-    egnyte_sandbox.policy.same_token = egnyte_sandbox.policy.refresh_rotates = True
-    real = OAuthClient.refresh
-    called, go_on = threading.Event(), threading.Event()
-
-    def slow(self: OAuthClient, refresh_token: str) -> TokenAnswer:
-        called.set()
-        assert go_on.wait(10)
-        return real(self, refresh_token)
-
-    def run() -> None:
-        try:
-            refresh(EgnyteAccount.objects.get(), actor="task", patience=0)
-        finally:
-            connection.close()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OAuthClient, "refresh", slow)
-        thread = threading.Thread(target=run)
-        thread.start()
-        assert called.wait(10)
-        assert link(egnyte_user).refresh_fingerprint == egnyte_account.refresh_fingerprint
-        with pytest.raises(TokenExpiredError):
-            refresh(EgnyteAccount.objects.get(), actor="task", patience=0)
-        go_on.set()
-        thread.join()
-    stored = EgnyteAccount.objects.get()
+    egnyte_sandbox.policy.same_token = True
+    egnyte_sandbox.policy.refresh_rotates = rotates
+    slow = Slow(monkeypatch, egnyte_account)
+    assert link(egnyte_user).token_id == egnyte_account.token_id
+    with pytest.raises(TokenExpiredError):
+        refresh(stored(), actor="task", patience=0)
+    assert slow.finish() == egnyte_account
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-    assert egnyte_sandbox.is_alive(stored.access_token)
-    assert egnyte_sandbox.is_alive(stored.refresh_token)
-    assert stored.lease == ""
+    assert is_well(egnyte_sandbox, stored())
+    assert (grant_of(stored()).lease, pending()) == ("", [])
+
+
+def test_a_relink_with_other_tokens_during_a_refresh_is_no_end_of_the_link(
+    egnyte_sandbox, egnyte_account, egnyte_user, link, monkeypatch
+):
+    slow = Slow(monkeypatch, egnyte_account)
+    again = link(egnyte_user)
+    assert slow.finish() == again
+    assert stored().token_id == again.token_id
+    process_revocations()
+    assert is_well(egnyte_sandbox, stored())
+    assert orphans(egnyte_sandbox) == set()
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_disconnect_during_a_refresh_leaves_no_token(
+    egnyte_sandbox, egnyte_account, monkeypatch, rotates
+):
+    """Where Egnyte repeats the refresh token, nothing may go round in a circle."""
+    egnyte_sandbox.policy.refresh_rotates = rotates
+    slow = Slow(monkeypatch, egnyte_account)
+    disconnect(egnyte_account.pk, actor="user:1")
+    assert process_revocations() == {}  # the refresh has the lease
+    assert isinstance(slow.finish(), NotLinkedError)
+    assert process_revocations() == {"revoked": 1}
+    assert process_revocations() == {}
+    assert egnyte_sandbox.live_tokens() == []
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_two_users_disconnect_with_a_refresh_between(
+    egnyte_sandbox, egnyte_account, make_user, link, rotates
+):
+    egnyte_sandbox.policy.same_token = True
+    egnyte_sandbox.policy.refresh_rotates = rotates
+    other = link(make_user("other"))
+    disconnect(egnyte_account.pk, actor="user:1")
+    refresh(EgnyteAccount.objects.with_token().get(pk=other.pk), actor="task")
+    disconnect(other.pk, actor="user:2")
+    for _ in range(3):
+        process_revocations()
+    assert egnyte_sandbox.live_tokens() == []
+    assert not EgnyteGrant.objects.exists()
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+
+
+def test_a_lease_that_is_lost_during_the_call_costs_no_token(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    slow = Slow(monkeypatch, egnyte_account)
+    EgnyteGrant.objects.write(lease="the new owner's", leased_until=hence(60))
+    assert isinstance(slow.finish(), TokenExpiredError)
+    EgnyteGrant.objects.write(lease="", leased_until=None)
+    process_revocations()
+    assert is_well(egnyte_sandbox, refresh(stored(), actor="task"))
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    assert orphans(egnyte_sandbox) == set()
+
+
+# What is not refreshed
 
 
 def test_a_refresh_token_that_no_key_opens_waits_for_its_next_time(egnyte_sandbox, egnyte_account):
-    EgnyteAccount.objects.write(seal_id="0" * 32)
-    due = timezone.now() - timedelta(hours=1)
-    EgnyteAccount.objects.update(next_refresh_at=due)
+    EgnyteToken.objects.write(seal_id="0" * 32)
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now() - timedelta(hours=1))
     with pytest.raises(DecryptionError):
-        refresh(EgnyteAccount.objects.get(), actor="task")
-    assert EgnyteAccount.objects.get().next_refresh_at > timezone.now()
+        refresh(stored(), actor="task")
+    assert egnyte_sandbox.counts["token:refresh_token"] == 0
 
 
-def test_a_refused_account_is_not_asked_about_again_while_verdicts_are_paused(
-    egnyte_sandbox, egnyte_account
-):
+def test_a_refused_token_is_asked_about_once(egnyte_sandbox, egnyte_account):
     egnyte_sandbox.set_password("acme", "jsmith", "new-password-1")
-    budget.prepare()
-    KeyState.objects.update(verdicts_paused_at=timezone.now())
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
     for _ in range(3):
         sweep.refresh_due(actor="task")
+        with pytest.raises(InvalidGrantError):
+            refresh(stored(), actor="task")
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-    assert EgnyteAccount.objects.get().status == "suspect"
+    assert stored().is_live
 
 
 def test_an_answer_that_may_not_be_used_is_not_what_a_refresh_finishes_with(
@@ -350,18 +441,20 @@ def test_an_answer_that_may_not_be_used_is_not_what_a_refresh_finishes_with(
     egnyte_sandbox.faults.add(grant_type="refresh_token", truncate=60)
     with pytest.raises(EgnyteError):
         refresh(egnyte_account, actor="task")
-    cut = PendingRevocation.objects.get().fingerprint
-    assert refresh(egnyte_account, actor="task").token_fingerprint != cut
+    cut = EgnyteToken.objects.order_by("pk").last()
+    assert (cut.generation, stored().token_id) == (0, egnyte_account.token_id)
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
+    assert refresh(stored(), actor="task").token_id != cut.pk
 
 
-def test_both_tokens_refused_is_a_verdict(egnyte_sandbox, egnyte_account):
+def test_both_tokens_refused_is_a_verdict_of_the_validation(egnyte_sandbox, egnyte_account):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
     with pytest.raises(InvalidGrantError):
         refresh(egnyte_account, actor="task")
-    stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.access_token, stored.token_version) == ("revoked", "", 2)
+    assert sweep.validate_due(actor="task") == {"dead": 1}
+    assert (stored().status, stored().token) == ("revoked", None)
     assert process_revocations() == {"dead": 1}
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists()
 
 
 def test_a_refused_refresh_token_decides_nothing_while_userinfo_is_out(
@@ -369,59 +462,24 @@ def test_a_refused_refresh_token_decides_nothing_while_userinfo_is_out(
 ):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
     egnyte_sandbox.faults.add(path="/userinfo", status=503)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
-    with pytest.raises(UnavailableError):
+    with pytest.raises(InvalidGrantError):
         refresh(egnyte_account, actor="task")
-    stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.token_version, stored.attempts) == ("active", 1, 1)
-    assert stored.refresh_fingerprint == egnyte_account.refresh_fingerprint
-    assert stored.next_refresh_at > timezone.now()
-
-
-def test_an_account_that_left_during_the_refresh_leaves_no_token(egnyte_sandbox, egnyte_account):
-    egnyte_sandbox.faults.add(grant_type="refresh_token", delay_after=0.5)
-    failures = []
-
-    def run() -> None:
-        try:
-            refresh(egnyte_account, actor="task")
-        except NotLinkedError as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    while not egnyte_sandbox.counts["token:refresh_token"]:
-        pass
-    disconnect(egnyte_account.pk, actor="user:1")
-    thread.join()
-    assert len(failures) == 1
-    process_revocations()
-    process_revocations()
-    assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert validate(egnyte_account.pk, actor="task") == "unknown"
+    assert (stored().status, stored().token) == ("active", egnyte_account.token)
 
 
 def test_a_lease_that_is_held_is_waited_for_and_one_that_ran_out_is_taken(egnyte_account):
-    EgnyteAccount.objects.write(lease="another", leased_until=hence(60))
+    EgnyteGrant.objects.write(lease="another", leased_until=hence(60))
     with pytest.raises(TokenExpiredError):
         refresh(egnyte_account, actor="task", patience=0.2)
-    EgnyteAccount.objects.write(leased_until=hence(-1))
-    assert refresh(egnyte_account, actor="task").token_version == 2
+    EgnyteGrant.objects.write(leased_until=hence(-1))
+    assert refresh(egnyte_account, actor="task").token_id != egnyte_account.token_id
 
 
 def test_who_comes_late_gets_what_the_winner_stored(egnyte_sandbox, egnyte_account):
-    stale = EgnyteAccount.objects.get()
-    refresh(egnyte_account, actor="task")
-    assert refresh(stale, actor="task").token_version == 2
+    new = refresh(egnyte_account, actor="task")
+    assert refresh(egnyte_account, actor="task").token_id == new.token_id
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
-
-
-def test_the_owner_of_a_lost_lease_releases_nothing_of_the_new_owners(egnyte_account):
-    with leases.hold(egnyte_account, patience=0):
-        EgnyteAccount.objects.write(lease="another", leased_until=hence(60))
-    assert EgnyteAccount.objects.get().lease == "another"
 
 
 def test_no_refresh_inside_a_transaction(egnyte_sandbox, egnyte_account):
@@ -430,8 +488,19 @@ def test_no_refresh_inside_a_transaction(egnyte_sandbox, egnyte_account):
     assert egnyte_sandbox.counts["token:refresh_token"] == 0
 
 
-def test_a_refresh_ends_a_suspicion(egnyte_sandbox, egnyte_account):
-    EgnyteAccount.objects.write(status="suspect", status_reason="401")
-    new = refresh(EgnyteAccount.objects.get(), actor="task")
-    assert (new.status, new.status_reason) == ("active", "")
-    assert orphans(egnyte_sandbox) == set()
+def test_a_token_of_another_api_key_is_not_refreshed(egnyte_sandbox, egnyte_account, settings):
+    """Its secret would be the wrong one."""
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    with pytest.raises(NotLinkedError) as caught:
+        refresh(egnyte_account, actor="task")
+    assert "reconnect" in caught.value.hint
+    EgnyteGrant.objects.write(next_refresh_at=timezone.now())
+    assert sweep.refresh_due(actor="task") == {}
+    assert egnyte_sandbox.counts["token:refresh_token"] == 0
+
+
+def test_the_revoker_waits_for_a_refresh(egnyte_account, egnyte_user):
+    token = arrive(egnyte_user, "another")
+    all_due()
+    assert grants.lease(token.grant_id, LeasedFor.REFRESH)
+    assert process_revocations() == {}

@@ -6,27 +6,33 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from django_egnyte.choices import EventKind
+from django_egnyte.choices import EventKind, Purpose, Release
 from django_egnyte.exceptions import InTransactionError
-from django_egnyte.fields import as_stored
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteGrant,
+    EgnyteToken,
     HostState,
-    PendingRevocation,
+    TokenRequest,
 )
 from django_egnyte.oauth import OAuthClient, TokenAnswer, browser_answer
-from django_egnyte.services import breaker, hosts, revoke
+from django_egnyte.secret import Secret
 from django_egnyte.services import link as linking
+from django_egnyte.services import revoke
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
-from tests.values import assert_stays_as_made
 
-from .conftest import HOST, all_due
+from .conftest import HOST, all_due, store_token
+from .rows import DAY, expired_now, without_refresh_tokens
 from .test_link import REDIRECT, code_for
+
+
+def the_grant() -> EgnyteGrant:
+    return EgnyteGrant.objects.get()
 
 
 def test_an_expired_token_beside_a_living_refresh_token_is_used_up_first(
@@ -34,34 +40,42 @@ def test_an_expired_token_beside_a_living_refresh_token_is_used_up_first(
 ):
     egnyte_account.delete()
     egnyte_sandbox.advance(31 * 24 * 3600)
-    PendingRevocation.objects.write(expires_at=timezone.now() - timedelta(days=1))
+    expired_now()
     assert len(egnyte_sandbox.live_tokens()) == 1
-    outcomes = process_revocations()
-    assert outcomes == {"dead": 1, "revoked": 1}
+    assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
+    assert not EgnyteGrant.objects.exists() and not EgnyteToken.objects.exists()
 
 
 def test_a_dead_token_beside_a_living_refresh_token_is_used_up_too(egnyte_sandbox, egnyte_account):
-    token = egnyte_account.access_token
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     egnyte_account.delete()
-    egnyte_sandbox.expire_token(token)
-    assert process_revocations() == {"dead": 1, "revoked": 1}
+    assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
+    assert list(TokenRequest.objects.values_list("purpose", "failed")) == [(Purpose.REVOKE, False)]
+
+
+def test_a_refresh_token_that_egnyte_refuses_ends_its_grant(egnyte_sandbox, egnyte_account):
+    egnyte_account.delete()
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    # The refusal blames the token, so the key is good, and the access token's refusal counts.
+    assert process_revocations() == {"dead": 1}
+    assert not EgnyteGrant.objects.exists()
+    assert AccountEvent.objects.filter(kind=EventKind.TOKEN_DEAD).count() == 1
 
 
 def test_an_expired_token_with_nothing_beside_it_just_goes(egnyte_sandbox, egnyte_account):
     egnyte_account.delete()
-    PendingRevocation.objects.write(
-        expires_at=timezone.now() - timedelta(days=1), refresh_token="", refresh_fingerprint=""
-    )
+    without_refresh_tokens()
+    expired_now()
     egnyte_sandbox.advance(31 * 24 * 3600)
     assert process_revocations() == {"expired": 1}
     assert AccountEvent.objects.filter(kind=EventKind.TOKEN_EXPIRED).exists()
+    assert not EgnyteGrant.objects.exists()
 
 
-def test_what_a_browser_says_of_a_tokens_life_does_not_end_its_row(egnyte_sandbox, egnyte_user):
+def test_what_a_browser_says_of_a_tokens_life_does_not_end_its_grant(egnyte_sandbox, egnyte_user):
     egnyte_sandbox.policy.style = "legacy"  # it lives for ever, whatever the browser says
     issued = egnyte_sandbox.issue(
         "acme", "jsmith", scopes=("Egnyte.filesystem",), client_id="sandbox-code-key"
@@ -73,29 +87,69 @@ def test_what_a_browser_says_of_a_tokens_life_does_not_end_its_row(egnyte_sandbo
     assert not egnyte_sandbox.is_alive(issued.access_token)
 
 
-def test_a_suspended_key_does_not_empty_the_outbox(egnyte_sandbox, make_user, link):
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_browsers_dead_token_needs_a_proof_of_the_key_whatever_the_browser_said(
+    egnyte_sandbox, egnyte_user, expired
+):
     egnyte_sandbox.policy.style = "legacy"
-    for number in range(breaker.MOST_DEATHS + 10):
+    issued = egnyte_sandbox.issue(
+        "acme", "jsmith", scopes=("Egnyte.filesystem",), client_id="sandbox-code-key"
+    )
+    answer = browser_answer({"access_token": issued.access_token, "expires_in": "3600"})
+    account = linking.link_with_token(egnyte_user, answer, host=HOST, scopes=("Egnyte.filesystem",))
+    disconnect(account.pk, actor="user:1")
+    if expired:
+        expired_now()
+    egnyte_sandbox.suspend_key("sandbox-code-key")
+    assert process_revocations() == {"failed": 1}
+    egnyte_sandbox.resume_key("sandbox-code-key")
+    all_due()
+    assert process_revocations() == {"revoked": 1}
+    assert not egnyte_sandbox.is_alive(issued.access_token)
+
+
+@pytest.mark.parametrize("style", ["legacy", "modern"])
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_a_suspended_key_costs_no_grant_that_waits(
+    egnyte_sandbox, make_user, link, style, count, caplog
+):
+    egnyte_sandbox.policy.style = style
+    for number in range(count):
         disconnect(link(make_user(f"user{number}")).pk, actor="user:1")
+    egnyte_sandbox.suspend_key("sandbox-code-key")
+    for _ in range(2):
+        assert process_revocations() == {"failed": count}
+        all_due()
+    assert EgnyteGrant.objects.count() == count
+    assert caplog.text.count("may be suspended") <= 1
+    egnyte_sandbox.resume_key("sandbox-code-key")
+    assert process_revocations() == {"revoked": count}
+    assert egnyte_sandbox.live_tokens() == []
+
+
+def test_a_key_that_egnyte_calls_inactive_costs_no_grant_either(egnyte_sandbox, many):
+    egnyte_sandbox.policy.style = "legacy"
+    for account in many(3):
+        disconnect(account.pk, actor="user:1")
     inactive = {"X-Mashery-Error-Code": "ERR_403_DEVELOPER_INACTIVE"}
     rule = egnyte_sandbox.faults.add(status=403, headers=inactive, times=None)
-    assert process_revocations() == {"dead": breaker.MOST_DEATHS, "failed": 10}
+    assert process_revocations() == {"failed": 3}
     egnyte_sandbox.faults.remove(rule)
     all_due()
-    process_revocations()
-    assert len(egnyte_sandbox.live_tokens()) == breaker.MOST_DEATHS
+    assert process_revocations() == {"revoked": 3}
+    assert egnyte_sandbox.live_tokens() == []
 
 
-def test_the_revoker_forgets_nothing_that_its_own_refresh_brought_again(
+def test_what_its_own_refresh_brought_again_ends_the_grant_only_with_egnytes_word(
     egnyte_sandbox, egnyte_account, monkeypatch
 ):
+    token = egnyte_account.open_token()
     disconnect(egnyte_account.pk, actor="user:1")
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
-    row = PendingRevocation.objects.get()
-    again = TokenAnswer(row.access_token, "", 3600)
+    egnyte_sandbox.expire_token(token)
+    again = TokenAnswer(Secret(token), Secret(""), 3600)
     monkeypatch.setattr(OAuthClient, "refresh", lambda self, refresh_token: again)
-    assert revoke.revoke_row(row, actor="task", failures=hosts.Failures()) == "dead"
-    assert PendingRevocation.objects.get().refresh_fingerprint == row.refresh_fingerprint
+    assert process_revocations() == {"failed": 1}
+    assert EgnyteToken.objects.exclude(refresh_fingerprint="").exists()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +161,7 @@ def test_the_revoker_forgets_nothing_that_its_own_refresh_brought_again(
         {"html": True},  # a proxy's page, with a 200
     ],
 )
-def test_trouble_at_egnyte_keeps_the_row_and_waits_longer_each_time(
+def test_trouble_at_egnyte_keeps_the_grant_and_waits_longer_each_time(
     egnyte_sandbox, egnyte_account, fault
 ):
     egnyte_account.delete()
@@ -116,9 +170,9 @@ def test_trouble_at_egnyte_keeps_the_row_and_waits_longer_each_time(
     for attempt in range(1, 4):
         HostState.objects.all().delete()
         assert process_revocations() == {"failed": 1}
-        row = PendingRevocation.objects.get()
-        assert row.attempts == attempt and row.last_error and row.claim == ""
-        waits.append(row.not_before - timezone.now())
+        row = the_grant()
+        assert row.revoke_attempts == attempt and row.last_error and row.lease == ""
+        waits.append(row.release_at - timezone.now())
         assert process_revocations() == {}
         all_due()
     assert waits[0] < waits[1] < waits[2] < timedelta(minutes=5)
@@ -135,7 +189,7 @@ def test_a_throttle_is_waited_out_in_the_database(egnyte_sandbox, egnyte_account
         headers={"X-Mashery-Error-Code": "ERR_403_DEVELOPER_OVER_RATE", "Retry-After": "7200"},
     )
     assert process_revocations() == {"failed": 1}
-    wait = PendingRevocation.objects.get().not_before - timezone.now()
+    wait = the_grant().release_at - timezone.now()
     assert timedelta(minutes=115) < wait <= timedelta(hours=2)
 
 
@@ -148,7 +202,7 @@ def test_a_token_that_is_not_revoked_after_a_day_is_an_error_in_the_log(
     assert [r.levelname for r in caplog.records if "could not be revoked" in r.message] == [
         "WARNING"
     ]
-    PendingRevocation.objects.update(created_at=timezone.now() - timedelta(days=2))
+    EgnyteGrant.objects.write(created_at=timezone.now() - 2 * DAY)
     all_due()
     process_revocations()
     assert caplog.records[-1].levelname == "ERROR"
@@ -159,12 +213,12 @@ def test_a_host_that_hangs_is_asked_once_a_pass_and_then_held_off(
 ):
     for number in range(4):
         link(make_user(f"user{number}"))
-    other = link(egnyte_user, domain="globex", username="mmiller")
+    other = link(egnyte_user, domain="globex", username="mmiller").open_token()
     EgnyteAccount.objects.all().delete()
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="acme", reset=True, times=None)
     assert process_revocations() == {"failed": 1, "revoked": 1}
     assert HostState.objects.get().host == "acme.egnyte.com"
-    assert not egnyte_sandbox.is_alive(other.access_token)
+    assert not egnyte_sandbox.is_alive(other)
     asked = egnyte_sandbox.counts["revoke"]
     assert process_revocations() == {}
     assert egnyte_sandbox.counts["revoke"] == asked
@@ -187,78 +241,85 @@ def test_a_host_that_answers_with_errors_only_holds_nobody_up(egnyte_sandbox, ma
     assert HostState.objects.get().host == HOST
 
 
-def test_what_another_worker_has_claimed_is_left_to_it(egnyte_sandbox, egnyte_account):
+def test_what_another_worker_has_leased_is_left_to_it(egnyte_sandbox, egnyte_account):
     egnyte_account.delete()
-    PendingRevocation.objects.write(claim="another", claimed_until=hence(60))
+    EgnyteGrant.objects.write(lease="another", leased_until=hence(60))
     assert process_revocations() == {}
     assert len(egnyte_sandbox.live_grants()) == 1
-    # That worker was killed; its claim runs out.
-    PendingRevocation.objects.write(claimed_until=hence(-1))
+    # That worker was killed; its lease runs out.
+    EgnyteGrant.objects.write(leased_until=hence(-1))
     assert process_revocations() == {"revoked": 1}
 
 
-def test_a_token_is_not_revoked_while_the_same_token_may_be_being_stored(
-    egnyte_sandbox, egnyte_account
+def test_a_grant_is_not_revoked_while_the_same_token_is_being_linked(
+    egnyte_sandbox, egnyte_account, make_user
 ):
+    """Another user's callback has brought the token, and asks Egnyte whose it is."""
+    plain = egnyte_account.opened_token()
     egnyte_account.delete()
-    row = PendingRevocation.objects.get()
-    with as_stored():
-        values = {f.attname: getattr(row, f.attname) for f in row._meta.concrete_fields}
-    in_flight = PendingRevocation(**values | {"id": None})
-    in_flight.not_before = timezone.now() + timedelta(minutes=15)
-    in_flight.save()
-    assert process_revocations() == {"skipped": 1}
+    answer = TokenAnswer(*plain, 3600)
+    token = obtain(
+        lambda client: answer, purpose=Purpose.LINK, host=HOST, user_ref=str(make_user("late").pk)
+    )
+    assert token.grant_id == the_grant().pk
+    assert process_revocations() == {}
     assert len(egnyte_sandbox.live_grants()) == 1
 
 
-def test_who_is_left_with_a_revoked_grant_becomes_suspect(
-    egnyte_sandbox, egnyte_account, make_user
+def test_grants_that_hold_one_token_become_one_before_any_is_revoked(
+    egnyte_sandbox, egnyte_account, egnyte_user, link
 ):
-    """A holder that came by after the claim, as only a bug or raw SQL could make one."""
-    row_account = EgnyteAccount.objects.get()
-    grant = row_account.grant_id
-    row_account.delete()
-    row = PendingRevocation.objects.get()
-    original = revoke._end_token
-
-    def meanwhile(claimed):
-        outcome = original(claimed)
-        EgnyteAccount.objects.create(
-            user=make_user("late"), domain=row.domain, egnyte_user_id=5, grant_id=grant
-        )
-        return outcome
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(revoke, "_end_token", meanwhile)
-        assert process_revocations() == {"revoked": 1}
-    assert EgnyteAccount.objects.get().status == "suspect"
+    """As a restored backup or raw SQL could make them."""
+    other = link(egnyte_user, username="bdoe")
+    disconnect(egnyte_account.pk, actor="user:1")
+    EgnyteToken.objects.filter(grant__release_at=None).write(
+        fingerprint=EgnyteToken.objects.exclude(grant__release_at=None).get().fingerprint
+    )
+    assert process_revocations() == {"merged": 1}
+    assert the_grant().release_at is None
+    assert process_revocations() == {}
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get(pk=other.pk).open_token())
 
 
-def test_a_row_can_be_given_up_on_record(egnyte_sandbox, egnyte_account):
+def test_a_grant_that_an_account_points_into_after_all_is_held(egnyte_sandbox, egnyte_account):
+    EgnyteGrant.objects.write(release_at=hence(-1), reason=Release.FAILED)
+    asked = egnyte_sandbox.counts["revoke"]
+    assert process_revocations() == {"held": 1}
+    assert egnyte_sandbox.counts["revoke"] == asked
+    row = the_grant()
+    assert (row.release_at, row.reason, row.lease, row.leased_for) == (None, "", "", "")
+
+
+def test_a_grant_can_be_abandoned_on_record(egnyte_sandbox, egnyte_account):
     egnyte_account.delete()
-    assert revoke.abandon(PendingRevocation.objects.get(), actor="admin:1")
-    assert not PendingRevocation.objects.exists()
+    assert revoke.abandon(the_grant(), actor="admin:1")
+    assert not EgnyteGrant.objects.exists() and not EgnyteToken.objects.exists()
     event = AccountEvent.objects.get(kind=EventKind.ABANDONED)
     assert (event.actor, event.domain) == ("admin:1", "acme.egnyte.com")
 
 
-def test_a_row_that_is_in_flight_or_being_revoked_cannot_be_given_up(egnyte_sandbox, egnyte_user):
-    obtained = obtain(
-        lambda client: client.exchange_code(code_for(egnyte_sandbox), REDIRECT, ()),
+def test_a_grant_in_flight_or_being_revoked_or_in_use_cannot_be_abandoned(
+    egnyte_sandbox, egnyte_user
+):
+    code = Secret(code_for(egnyte_sandbox))
+    token = obtain(
+        lambda client: client.exchange_code(code, REDIRECT, ()),
+        purpose=Purpose.LINK,
         host=HOST,
         user_ref=str(egnyte_user.pk),
-        reason="authorization_code",
     )
-    row = PendingRevocation.objects.get()
+    row = the_grant()
     assert not revoke.abandon(row, actor="admin:1")
-    PendingRevocation.objects.write(not_before=hence(-1), claimed_until=hence(60), claim="another")
+    EgnyteGrant.objects.write(release_at=hence(-1), leased_until=hence(60), lease="another")
     assert not revoke.abandon(row, actor="admin:1")
-    PendingRevocation.objects.write(not_before=hence(600), claimed_until=None, claim="")
-    linking.prove_and_store(
-        egnyte_user, obtained, host=HOST, scopes=(), flow="authorization_code", relink=None
-    )
+    EgnyteGrant.objects.write(release_at=hence(600), leased_until=None, lease="")
+    store_token(egnyte_user, token)
+    assert not revoke.abandon(row, actor="admin:1")
+    # Nor where the row says what the account contradicts.
+    EgnyteGrant.objects.write(release_at=hence(-1))
+    assert not revoke.abandon(row, actor="admin:1")
     assert not AccountEvent.objects.filter(kind=EventKind.ABANDONED).exists()
-    assert not revoke.abandon(row, actor="admin:1")
+    assert egnyte_sandbox.is_alive(EgnyteAccount.objects.get().open_token())
 
 
 def test_no_revocation_inside_a_transaction(egnyte_account):
@@ -266,14 +327,12 @@ def test_no_revocation_inside_a_transaction(egnyte_account):
         process_revocations()
 
 
-def test_nothing_is_left_when_a_refreshed_account_goes(egnyte_sandbox, egnyte_account):
+@pytest.mark.parametrize("rotates", [True, False])
+def test_nothing_is_left_when_a_refreshed_account_goes(egnyte_sandbox, egnyte_account, rotates):
+    egnyte_sandbox.policy.refresh_rotates = rotates
     for _ in range(3):
-        refresh(EgnyteAccount.objects.get(), actor="task")
+        refresh(EgnyteAccount.objects.with_token().get(), actor="task")
     EgnyteAccount.objects.get().delete()
-    process_revocations()
+    assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
-    assert not PendingRevocation.objects.exists()
-
-
-def test_a_claim_stays_what_it_was_made_as():
-    assert_stays_as_made(revoke._Claimed)
+    assert not EgnyteGrant.objects.exists() and not EgnyteToken.objects.exists()

@@ -59,11 +59,17 @@ def stored(row: Any, name: str) -> Sealed:
 def assert_readable() -> None:
     """Every row opens, and holds the token that its fingerprint names."""
     for account in EgnyteAccount.objects.all():
-        assert fingerprint(account.domain, account.access_token) == account.token_fingerprint
-        assert fingerprint(account.domain, account.refresh_token) == account.refresh_fingerprint
+        assert fingerprint(account.domain, account.open_token()) == account.token_fingerprint
+        assert (
+            fingerprint(account.domain, account.opened_token().refresh_token.reveal())
+            == account.refresh_fingerprint
+        )
     for row in PendingRevocation.objects.all():
-        assert fingerprint(row.domain, row.access_token) == row.fingerprint
-        assert fingerprint(row.domain, row.refresh_token) == row.refresh_fingerprint
+        assert fingerprint(row.domain, row.open_token()) == row.fingerprint
+        assert (
+            fingerprint(row.domain, row.opened_token().refresh_token.reveal())
+            == row.refresh_fingerprint
+        )
 
 
 @pytest.fixture
@@ -163,15 +169,19 @@ def test_a_token_that_is_refreshed_meanwhile_wins(filled, settings, monkeypatch,
     refreshed: list[EgnyteAccount] = []
 
     def seal(plain: str, context: str) -> Sealed:
-        if plain == account.access_token and not refreshed:
+        if plain == account.open_token() and not refreshed:
             refreshed.append(refresh(account, actor="test"))
         return reseal(plain, context)
 
     monkeypatch.setattr(rotation, "seal", seal)
     done = rotated()
     current = EgnyteAccount.objects.get(pk=account.pk)
-    assert current.access_token == refreshed[0].access_token != account.access_token
-    assert current.refresh_token == refreshed[0].refresh_token != account.refresh_token
+    assert current.open_token() == refreshed[0].access_token != account.open_token()
+    assert (
+        current.opened_token().refresh_token.reveal()
+        == refreshed[0].refresh_token
+        != account.opened_token().refresh_token.reveal()
+    )
     # Both columns of that row had been read before; the superseded token is in the outbox now.
     assert (done.overtaken, done.resealed) == (2, 4 + 4 + 1)
     assert not needs_reseal(stored(current, "access_token"))
@@ -212,7 +222,7 @@ def test_rows_that_no_key_opens_are_named_and_left_as_they_are(filled, settings,
     pending.refresh_from_db()
     assert stored(account, "access_token") == lost
     assert stored(pending, "refresh_token") == "not sealed"
-    assert account.refresh_token and pending.access_token
+    assert account.opened_token().refresh_token.reveal() and pending.access_token
 
 
 def test_a_dry_run_only_counts(filled, settings):
@@ -322,8 +332,8 @@ def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_s
         settings.EGNYTE_CIPHER = settings.EGNYTE_CIPHER[0]
     assert_readable()
     for account in EgnyteAccount.objects.all():
-        assert egnyte_sandbox.is_alive(account.access_token)
-    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_version > 1
+        assert egnyte_sandbox.is_alive(account.open_token())
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id > 1
 
 
 def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte_sandbox):
@@ -365,9 +375,9 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
     rotated()
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     assert_readable()
-    assert [each.token_version for each in EgnyteAccount.objects.order_by("pk")] == [3, 3, 3, 1]
+    assert [each.token_id for each in EgnyteAccount.objects.order_by("pk")] == [3, 3, 3, 1]
     for account in EgnyteAccount.objects.all():
-        assert egnyte_sandbox.is_alive(account.access_token)
+        assert egnyte_sandbox.is_alive(account.open_token())
     all_due()
     process_revocations()
     assert orphans(egnyte_sandbox) == set()
@@ -377,10 +387,10 @@ def test_a_row_may_be_half_done(filled, settings):
     """Its access token is empty, or was replaced since the new key is there."""
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     one, two = filled[:2]
-    sealed = seal(one.access_token, one.seal_context("access_token"))
+    sealed = seal(one.open_token(), one.seal_context("access_token"))
     EgnyteAccount.objects.filter(pk=one.pk).write(access_token=sealed)
     EgnyteAccount.objects.filter(pk=two.pk).write(access_token="")
     assert rotated().resealed == 8
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     for row in EgnyteAccount.objects.filter(pk__in=[one.pk, two.pk]):
-        assert row.refresh_token
+        assert row.opened_token().refresh_token.reveal()

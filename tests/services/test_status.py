@@ -37,7 +37,7 @@ def test_the_oldest_twenty_are_opened(egnyte_account, many, settings):
 
 @pytest.mark.parametrize(("due", "late"), [(59 * MINUTE, 0), (61 * MINUTE, 1)])
 def test_a_validation_is_late_after_an_hour(egnyte_account, due, late):
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now() - due)
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - due)
     seen = overview()
     assert (seen.validations_due, seen.validations_late, len(seen.problems)) == (1, late, late)
 

@@ -22,7 +22,7 @@ def test_only_what_is_due_is_asked(egnyte_sandbox, many):
     assert sweep.validate_due(actor="command") == {}
     due_now()
     EgnyteAccount.objects.filter(pk=EgnyteAccount.objects.first().pk).update(
-        next_attempt_at=timezone.now() + timedelta(hours=1)
+        next_validation_at=timezone.now() + timedelta(hours=1)
     )
     asked = egnyte_sandbox.counts["userinfo"]
     assert sweep.validate_due(actor="command") == {"alive": 2}
@@ -36,7 +36,7 @@ def test_two_sweeps_claim_nothing_twice_and_a_killed_ones_claim_comes_back(many)
     first = [pk for ids in sweep.claim_due() for pk in ids]
     assert len(first) == 5
     assert [pk for ids in sweep.claim_due() for pk in ids] == []
-    EgnyteAccount.objects.update(next_attempt_at=timezone.now())
+    EgnyteAccount.objects.update(next_validation_at=timezone.now())
     assert sorted(pk for ids in sweep.claim_due() for pk in ids) == sorted(first)
 
 
@@ -172,7 +172,7 @@ def test_a_token_endpoint_that_fails_is_not_asked_for_a_whole_batch(
     assert outcomes == {"unknown": 10}
     assert egnyte_sandbox.faults.rules[0].hits == 2
     assert set(HostState.objects.values_list("host", flat=True)) == {"acme.egnyte.com"}
-    assert EgnyteAccount.objects.filter(next_attempt_at__lte=timezone.now()).count() == 0
+    assert EgnyteAccount.objects.filter(next_validation_at__lte=timezone.now()).count() == 0
 
 
 def test_a_row_that_somebody_has_locked_stops_no_batch(many):
@@ -254,7 +254,7 @@ def test_refreshes_are_made_in_time_and_those_in_use_go_first(egnyte_sandbox, ma
     EgnyteAccount.objects.filter(pk=later.pk).update(next_refresh_at=now + timedelta(days=3))
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
     assert sweep.refresh_due(actor="command") == {"refreshed": 1, "budget": 1}
-    versions = dict(EgnyteAccount.objects.values_list("pk", "token_version"))
+    versions = dict(EgnyteAccount.objects.values_list("pk", "token_id"))
     assert versions == {idle.pk: 1, used.pk: 2, later.pk: 1}
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
@@ -310,7 +310,7 @@ def test_what_the_budget_refuses_keeps_its_place(many, settings):
     assert before.values_list("next_refresh_at", "attempts").get() == seen
     KeyState.objects.update(token_requests=0)
     assert sweep.refresh_due(actor="task")["refreshed"] == 1
-    assert EgnyteAccount.objects.get(pk=first.pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=first.pk).token_id == 2
 
 
 def test_accounts_that_cannot_be_refreshed_do_not_starve_the_others(many, settings):
@@ -325,7 +325,7 @@ def test_accounts_that_cannot_be_refreshed_do_not_starve_the_others(many, settin
         EgnyteAccount.objects.filter(pk=each.pk).write(seal_id=f"{each.pk:032d}")
     for _ in range(2):
         sweep.refresh_due(actor="task")
-    assert EgnyteAccount.objects.get(pk=accounts[3].pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=accounts[3].pk).token_id == 2
 
 
 def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
@@ -336,7 +336,7 @@ def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
     EgnyteAccount.objects.update(next_refresh_at=timezone.now())
     egnyte_sandbox.faults.add(grant_type="refresh_token", domain="acme", status=504, times=None)
     assert sweep.refresh_due(actor="task") == {"refreshed": 1, "unknown": 2}
-    assert EgnyteAccount.objects.get(pk=good.pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=good.pk).token_id == 2
     assert hosts.held_off() == {"acme.egnyte.com"}
 
 
@@ -354,6 +354,6 @@ def test_a_budget_that_is_too_small_is_told(many, settings, caplog):
 
 def test_spent_states_are_forgotten_after_their_time():
     spend_state("one")
-    assert sweep.purge_spent_states() == 0
+    assert sweep.purge() == 0
     SpentState.objects.update(expires_at=timezone.now())
-    assert sweep.purge_spent_states() == 1
+    assert sweep.purge() == 1

@@ -53,7 +53,7 @@ def test_a_claim_lasts_for_a_quarter_of_an_hour(many):
     many(1)
     due_now()
     assert claimed() == [1]
-    left = EgnyteAccount.objects.get().next_attempt_at - timezone.now()
+    left = EgnyteAccount.objects.get().next_validation_at - timezone.now()
     assert timedelta(minutes=14) < left <= timedelta(minutes=15)
 
 
@@ -65,7 +65,7 @@ def test_no_domain_takes_more_than_its_share(many, sizes, make_user, link):
     ]
     due_now()
     EgnyteAccount.objects.filter(pk__in=[each.pk for each in others]).update(
-        next_attempt_at=timezone.now() - timedelta(seconds=1)
+        next_validation_at=timezone.now() - timedelta(seconds=1)
     )
     sizes(CHUNK=1, PER_DOMAIN=2)
     found = [pk for ids in sweep.claim_due() for pk in ids]
@@ -79,7 +79,7 @@ def test_those_who_wait_longest_come_first(many):
     accounts = many(3)
     for hours, each in enumerate(accounts):
         EgnyteAccount.objects.filter(pk=each.pk).update(
-            next_attempt_at=timezone.now() - timedelta(hours=1 + hours)
+            next_validation_at=timezone.now() - timedelta(hours=1 + hours)
         )
     found = [pk for ids in sweep.claim_due() for pk in ids]
     assert found == [each.pk for each in reversed(accounts)]
@@ -249,7 +249,7 @@ def test_the_refreshes_leave_a_held_off_host_alone(many, make_user, link):
     EgnyteAccount.objects.update(next_refresh_at=timezone.now())
     hosts.note_unreachable("acme.egnyte.com", UnavailableError("No answer."))
     assert sweep.refresh_due(actor="task") == {"refreshed": 1}
-    assert EgnyteAccount.objects.get(pk=other.pk).token_version == 2
+    assert EgnyteAccount.objects.get(pk=other.pk).token_id == 2
 
 
 def test_the_refreshes_wait_for_nobody(many, monkeypatch):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection, connections, transaction
@@ -117,8 +118,8 @@ def test_without_autocommit_every_statement_is_in_a_transaction():
         transaction.set_autocommit(True)
 
 
-@pytest.mark.parametrize("failures", [3, 4])
-def test_there_are_four_tries(failures):
+@pytest.mark.parametrize("failures", [transactions.TRIES - 1, transactions.TRIES])
+def test_there_are_so_many_tries(failures):
     tries = []
 
     def work() -> None:
@@ -126,9 +127,9 @@ def test_there_are_four_tries(failures):
         if len(tries) <= failures:
             raise InterfaceError("connection lost")
 
-    with nullcontext() if failures < 4 else pytest.raises(InterfaceError):
+    with nullcontext() if failures < transactions.TRIES else pytest.raises(InterfaceError):
         in_short_transaction(work)
-    assert len(tries) == 4
+    assert len(tries) == transactions.TRIES
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows")
@@ -178,3 +179,23 @@ def test_the_databases_clock_shows_the_time_of_what_is_stored(
     # PostgreSQL's knows its zone.
     sql, params = ago(90).as_sql(None, Connection(zone, own_zone))
     assert ("STATEMENT_TIMESTAMP" in sql, params) == (True, (-90,))
+
+
+def test_a_patient_transaction_is_tried_until_its_time_is_over(monkeypatch):
+    """As for a token that has just arrived, which would be lost otherwise."""
+    now, tries = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        assert 0 < seconds <= transactions.LONGEST_PAUSE
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(transactions, "time", clock)
+
+    def work() -> None:
+        tries.append(1)
+        raise OperationalError("away")
+
+    with pytest.raises(OperationalError):
+        in_short_transaction(work, patience=60)
+    assert now[0] >= 60 and len(tries) > 60

@@ -23,11 +23,13 @@ from .threads import Threads
 
 
 def test_a_living_token_is_noted(egnyte_account):
-    EgnyteAccount.objects.write(last_validated_at=None, next_attempt_at=timezone.now(), attempts=3)
+    EgnyteAccount.objects.write(
+        last_validated_at=None, next_validation_at=timezone.now(), attempts=3
+    )
     assert validate(egnyte_account.pk, 1, actor="task") == "alive"
     stored = EgnyteAccount.objects.get()
     assert stored.last_validated_at is not None and stored.attempts == 0
-    due_in = stored.next_attempt_at - timezone.now()
+    due_in = stored.next_validation_at - timezone.now()
     assert timedelta(hours=21) < due_in <= timedelta(days=1)
 
 
@@ -41,7 +43,7 @@ def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legac
     finally:
         account_revoked.disconnect(receiver)
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.access_token, stored.token_version) == ("revoked", "", 2)
+    assert (stored.status, stored.open_token(), stored.token_id) == ("revoked", "", 2)
     assert seen == ["revoked"]
     assert ("process_revocations",) in hurried
     assert AccountEvent.objects.filter(kind=EventKind.REVOKED, actor="task").count() == 1
@@ -51,10 +53,10 @@ def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legac
 def test_a_dead_access_token_with_a_living_refresh_token_is_refreshed(
     egnyte_sandbox, egnyte_account
 ):
-    egnyte_sandbox.expire_token(egnyte_account.access_token)
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
     assert validate(egnyte_account.pk, 1, actor="task") == "refreshed"
     stored = EgnyteAccount.objects.get()
-    assert stored.status == "active" and egnyte_sandbox.is_alive(stored.access_token)
+    assert stored.status == "active" and egnyte_sandbox.is_alive(stored.open_token())
 
 
 def test_an_expired_token_is_refreshed_before_anybody_asks(egnyte_sandbox, egnyte_account):
@@ -67,13 +69,13 @@ def test_an_expired_token_is_refreshed_before_anybody_asks(egnyte_sandbox, egnyt
 @pytest.mark.parametrize("where", ["/userinfo", "^/puboauth/token"])
 def test_a_transient_failure_marks_nothing(egnyte_sandbox, egnyte_account, where):
     if where != "/userinfo":
-        egnyte_sandbox.expire_token(egnyte_account.access_token)
+        egnyte_sandbox.expire_token(egnyte_account.open_token())
     egnyte_sandbox.faults.add(path=where, status=503)
     assert validate(egnyte_account.pk, 1, actor="task") == "unknown"
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.token_version) == ("active", 1)
+    assert (stored.status, stored.token_id) == ("active", 1)
     assert stored.attempts >= 1
-    assert timezone.now() < stored.next_attempt_at < timezone.now() + timedelta(minutes=5)
+    assert timezone.now() < stored.next_validation_at < timezone.now() + timedelta(minutes=5)
 
 
 def test_a_token_that_was_replaced_meanwhile_is_not_judged(
@@ -188,7 +190,7 @@ def test_a_use_in_a_transaction_ends_no_suspicion_that_is_younger(legacy):
         note_use(account)
         verdict.suspect(EgnyteAccount.objects.get(), reason="401", actor="client")
     stored = EgnyteAccount.objects.get()
-    assert stored.status == "suspect" and stored.next_attempt_at <= timezone.now()
+    assert stored.status == "suspect" and stored.next_validation_at <= timezone.now()
 
 
 def test_a_use_in_a_transaction_says_nothing_of_a_token_that_was_replaced(
@@ -198,7 +200,7 @@ def test_a_use_in_a_transaction_says_nothing_of_a_token_that_was_replaced(
     account = EgnyteAccount.objects.get()
     with transaction.atomic():
         note_use(account)
-        EgnyteAccount.objects.write(token_version=2)
+        EgnyteAccount.objects.write(token_id=2)
     assert EgnyteAccount.objects.get().last_used_at is None
 
 
@@ -245,7 +247,7 @@ def test_the_breaker_stops_mass_death_at_twenty(egnyte_sandbox, legacy, make_use
         link(make_user(f"user{number}"), username="jsmith") for number in range(29)
     ]
     egnyte_sandbox.suspend_key("sandbox-code-key")
-    outcomes = [validate(each.pk, each.token_version, actor="task") for each in accounts]
+    outcomes = [validate(each.pk, each.token_id, actor="task") for each in accounts]
     assert outcomes.count("dead") == 20 and outcomes.count("paused") == 10
     assert EgnyteAccount.objects.live().count() == 10
     assert caplog.text.count("may be suspended") == 1
@@ -256,7 +258,7 @@ def test_the_breaker_stops_mass_death_at_twenty(egnyte_sandbox, legacy, make_use
     # The key is back: answers are good, and verdicts resume by themselves.
     egnyte_sandbox.resume_key("sandbox-code-key")
     for each in [*accounts[20:]] * 4:
-        assert validate(each.pk, each.token_version, actor="task") == "alive"
+        assert validate(each.pk, each.token_id, actor="task") == "alive"
     assert not breaker.is_paused()
     assert EgnyteAccount.objects.filter(status="active").count() == 10
     PendingRevocation.objects.write(not_before=timezone.now())

@@ -36,18 +36,18 @@ def test_the_next_attempt_waits_as_long_as_it_must(egnyte_account, attempts, err
     egnyte_account.refresh_from_db()
     postpone(egnyte_account, error)
     stored = EgnyteAccount.objects.get()
-    wait = (stored.next_attempt_at - timezone.now()).total_seconds()
+    wait = (stored.next_validation_at - timezone.now()).total_seconds()
     assert least - 5 <= wait <= most
     assert stored.attempts == attempts + 1
 
 
-@pytest.mark.parametrize("changes", [{"token_version": 2}, {"status": "revoked"}])
+@pytest.mark.parametrize("changes", [{"token_id": 2}, {"status": "revoked"}])
 def test_nothing_is_postponed_for_a_token_that_is_gone(egnyte_account, changes):
     EgnyteAccount.objects.write(**changes)
-    before = EgnyteAccount.objects.get().next_attempt_at
+    before = EgnyteAccount.objects.get().next_validation_at
     postpone(egnyte_account, UnavailableError("No answer."))
     stored = EgnyteAccount.objects.get()
-    assert (stored.next_attempt_at, stored.attempts) == (before, 0)
+    assert (stored.next_validation_at, stored.attempts) == (before, 0)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_token_that_is_replaced_while_egnyte_refuses_it_is_gone(
     egnyte_sandbox, legacy, monkeypatch
 ):
     def replaced(self, token):
-        EgnyteAccount.objects.write(token_version=2)
+        EgnyteAccount.objects.write(token_id=2)
         raise UnauthorizedError("No.")
 
     monkeypatch.setattr(OAuthClient, "userinfo", replaced)
@@ -136,7 +136,7 @@ def test_an_account_whose_refresh_token_is_dropped_lives_on(egnyte_sandbox, egny
         grant_type="refresh_token", status=400, body={"error": "invalid_grant"}
     )
     assert validate(egnyte_account.pk, actor="task") == "alive"
-    assert EgnyteAccount.objects.get().refresh_token == ""
+    assert EgnyteAccount.objects.get().opened_token().refresh_token.reveal() == ""
 
 
 def test_a_verdict_waits_for_nobody(egnyte_sandbox, legacy, monkeypatch):

@@ -26,7 +26,7 @@ def test_a_suspicion_says_why_in_as_many_words_as_fit(egnyte_account):
     found = stored()
     for account in (egnyte_account, found):
         assert (account.status, account.status_reason) == (Status.SUSPECT, LONG[:255])
-    assert before <= found.next_attempt_at <= timezone.now()
+    assert before <= found.next_validation_at <= timezone.now()
     event = AccountEvent.objects.get(kind=EventKind.SUSPECTED)
     assert (event.reason, event.actor, event.account_ref) == (LONG[:255], "test", found.pk)
 
@@ -75,7 +75,7 @@ def test_what_is_learned_of_an_active_account_is_no_event(egnyte_account, known)
     assert not AccountEvent.objects.filter(kind=EventKind.CLEARED).exists()
 
 
-@pytest.mark.parametrize("changes", [{"token_version": 2}, {"status": Status.REVOKED}])
+@pytest.mark.parametrize("changes", [{"token_id": 2}, {"status": Status.REVOKED}])
 def test_nothing_is_learned_of_a_token_that_was_replaced_or_given_up(egnyte_account, changes):
     EgnyteAccount.objects.write(**changes)
     assert not verdict.clear(egnyte_account, actor="test", attempts=7)
@@ -102,7 +102,7 @@ def test_while_verdicts_are_paused_the_account_waits_an_hour(
         assert not verdict.pass_verdict(lease, reason="r", actor="test")
     found = stored()
     assert found.status == Status.SUSPECT and "waiting" in found.status_reason
-    assert minutes_until(found.next_attempt_at) == 60
+    assert minutes_until(found.next_validation_at) == 60
     assert (found.next_refresh_at and minutes_until(found.next_refresh_at)) == moved_to
     assert not PendingRevocation.objects.exists()
 
@@ -122,14 +122,14 @@ def test_an_account_that_waits_for_verdicts_was_made_suspect_on_record_and_once(
             leases.hold(egnyte_account, patience=0) as lease,
         ):
             verdict.pass_verdict(lease, reason="r", actor="test")
-            EgnyteAccount.objects.write(status_reason="", next_attempt_at=timezone.now())
+            EgnyteAccount.objects.write(status_reason="", next_validation_at=timezone.now())
             verdict.pass_verdict(lease, reason="r", actor="test")
     finally:
         account_suspected.disconnect(receiver)
     event = AccountEvent.objects.get(kind=EventKind.SUSPECTED)
     assert (event.actor, event.reason) == ("test", stored().status_reason)
     assert heard == [event.reason]
-    assert minutes_until(stored().next_attempt_at) == 60
+    assert minutes_until(stored().next_validation_at) == 60
 
 
 def test_a_refresh_that_is_due_later_stays_due_then(egnyte_account, paused):
@@ -143,19 +143,19 @@ def test_a_verdict_leaves_nothing_of_the_token_but_its_row(egnyte_account):
     with leases.hold(egnyte_account, patience=0) as lease:
         assert verdict.pass_verdict(lease, reason=LONG, actor="test")
         found = stored()
-        assert (found.access_token, found.refresh_token) == ("", "")
+        assert (found.open_token(), found.opened_token().refresh_token.reveal()) == ("", "")
         assert (found.token_fingerprint, found.refresh_fingerprint) == ("", "")
         assert (found.expires_at, found.next_refresh_at) == (None, None)
         assert (found.status, found.status_reason) == (Status.REVOKED, LONG[:255])
         assert (found.lease, found.leased_until) == ("", None)
-        assert found.token_version == 2
+        assert found.token_id == 2
         assert found.grant_id != egnyte_account.grant_id
         assert PendingRevocation.objects.get().reason == "given up"
         assert not verdict.pass_verdict(lease, reason="again", actor="test")
     assert PendingRevocation.objects.count() == 1
 
 
-@pytest.mark.parametrize("changes", [{"token_version": 2}, {"lease": "another's"}])
+@pytest.mark.parametrize("changes", [{"token_id": 2}, {"lease": "another's"}])
 def test_no_verdict_without_the_lease_of_that_very_token(egnyte_account, changes):
     with leases.hold(egnyte_account, patience=0) as lease:
         EgnyteAccount.objects.write(**changes)

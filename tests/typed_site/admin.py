@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
-from django_egnyte.admin import AccountEventAdmin, EgnyteAccountAdmin, PendingRevocationAdmin
-from django_egnyte.models import AccountEvent, EgnyteAccount, PendingRevocation
+from django_egnyte.admin import AccountEventAdmin, EgnyteAccountAdmin, EgnyteGrantAdmin
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 
 site = admin.AdminSite(name="typed")
 
@@ -25,9 +25,7 @@ class SiteEventAdmin(AccountEventAdmin):
     list_per_page = 20
 
 
-@admin.register(PendingRevocation, site=site)
-class SiteRevocationAdmin(PendingRevocationAdmin):
-    def has_view_permission(
-        self, request: HttpRequest, obj: PendingRevocation | None = None
-    ) -> bool:
+@admin.register(EgnyteGrant, site=site)
+class SiteRevocationAdmin(EgnyteGrantAdmin):
+    def has_view_permission(self, request: HttpRequest, obj: EgnyteGrant | None = None) -> bool:
         return super().has_view_permission(request, obj) and not request.GET.get("secret")

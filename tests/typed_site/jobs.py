@@ -11,7 +11,7 @@ from django_egnyte.exceptions import EgnyteError, NotLinkedError, UnauthorizedEr
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.tasks import (
     process_revocations,
-    purge_spent_states,
+    purge,
     refresh_account,
     refresh_accounts,
     validate_account,
@@ -51,8 +51,8 @@ def back_up(account: EgnyteAccount, path: str) -> File | None:
 
 def hurry(account: EgnyteAccount) -> None:
     """Let a worker look after one account."""
-    validate_account.delay(account.pk, account.token_version)
-    refresh_account.delay(account_id=account.pk, token_version=account.token_version)
+    validate_account.delay(account.pk, account.token_id)
+    refresh_account.delay(account_id=account.pk, token_id=account.token_id)
 
 
 def sweep() -> dict[str, object]:
@@ -64,5 +64,5 @@ def sweep() -> dict[str, object]:
             list(EgnyteAccount.objects.live().values_list("pk", flat=True))
         ),
         "revoked": process_revocations(),
-        "forgotten": purge_spent_states(),
+        "forgotten": purge(),
     }

@@ -137,7 +137,7 @@ def test_the_same_in_coroutines(
 def test_accounts_are_exported(egnyte_user: User, egnyte_account: EgnyteAccount) -> None:
     told = accounts.export(egnyte_account)
     assert "at acme.egnyte.com" in str(told["identity"])
-    assert egnyte_account.access_token not in json.dumps(told, default=str)
+    assert egnyte_account.open_token() not in json.dumps(told, default=str)
     assert accounts.owner(egnyte_account) == str(egnyte_account.user)
     assert accounts.how_many(egnyte_user) == 1
     accounts.correct(egnyte_account, "jane@acme.example")

@@ -8,7 +8,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.views.decorators.debug import sensitive_variables
 
 from django_egnyte import gateway
 from django_egnyte.conf import conf
@@ -28,23 +27,22 @@ class Command(BaseCommand):
         parser.add_argument("--domain", help="needed unless EGNYTE_DOMAIN is set")
         parser.add_argument("--username", required=True, help="Egnyte's")
 
-    @sensitive_variables()
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_named(options["user"])
         host = host_named(options["domain"]) if options["domain"] else gateway.fixed_host()
         if not host:
             raise CommandError("Give --domain, or set EGNYTE_DOMAIN.")
         if sys.stdin.isatty():
-            password = getpass.getpass("Egnyte password: ")
+            password = Secret(getpass.getpass("Egnyte password: "))
         else:
-            password = sys.stdin.readline().rstrip("\r\n")
+            password = Secret(sys.stdin.readline().rstrip("\r\n"))
         if not password:
             raise CommandError("No password was given.")
         try:
             account = link_with_password(
                 user,
                 username=options["username"],
-                password=Secret(password),
+                password=password,
                 host=host,
                 scopes=tuple(conf.scopes),
                 actor="command",

@@ -11,9 +11,8 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 
 from django_egnyte.management.selection import add_selection, progress, selected
-from django_egnyte.models import PendingRevocation
+from django_egnyte.models import EgnyteGrant
 from django_egnyte.services.disconnect import disconnect, revoke
-from django_egnyte.services.outbox import SUPERSEDED
 from django_egnyte.services.revoke import process_revocations
 
 SECONDS: Final = 3600.0
@@ -21,7 +20,7 @@ CHUNK: Final = 500
 
 
 class Command(BaseCommand):
-    """Exit code 1 if some tokens could not be revoked yet; they stay in the outbox."""
+    """Exit code 1 if some tokens could not be revoked yet; they are tried again later."""
 
     help = "Ends the tokens of accounts at Egnyte; the accounts stay, to be reconnected."
 
@@ -59,6 +58,7 @@ class Command(BaseCommand):
                 raise CommandError("Nothing was done.")
         done = 0
         keys = list(accounts.order_by("pk").values_list("pk", flat=True))
+        grants = list(accounts.exclude(token=None).values_list("token__grant", flat=True))
         with progress(keys, total, "Revoking", self.stderr) as bar:
             for pk in bar:
                 if options["delete"]:
@@ -66,10 +66,11 @@ class Command(BaseCommand):
                 else:
                     done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
         outcomes = _work_off()
-        self.stdout.write(f"{done} accounts {verb}; tokens: {dict(outcomes)}")
-        if left := _left(keys):
+        self.stdout.write(f"{done} accounts {verb}; grants: {dict(outcomes)}")
+        if left := _left(grants):
             raise CommandError(
-                f"{left} tokens wait in the outbox, to be revoked later: see egnyte_status.",
+                f"Grants that could not be revoked yet: {left}. They are tried again: see "
+                "egnyte_status.",
                 returncode=1,
             )
 
@@ -81,15 +82,15 @@ def _work_off() -> Counter[str]:
     while (left := ends - time.monotonic()) > 0:
         made = process_revocations(seconds=left, actor="command")
         outcomes += made
-        if set(made) <= {"failed", "skipped"}:
+        if set(made) <= {"failed", "held", "skipped"}:
             break
     return outcomes
 
 
-def _left(keys: Sequence[int]) -> int:
-    """How many tokens of these accounts are still in the outbox, and not only superseded ones."""
-    rows = PendingRevocation.objects.exclude(reason=SUPERSEDED)
+def _left(grants: Sequence[int]) -> int:
+    """How many of these grants are still to be revoked."""
+    rows = EgnyteGrant.objects.exclude(release_at=None)
     return sum(
-        rows.filter(account_ref__in=keys[start : start + CHUNK]).count()
-        for start in range(0, len(keys), CHUNK)
+        rows.filter(pk__in=grants[start : start + CHUNK]).count()
+        for start in range(0, len(grants), CHUNK)
     )

@@ -14,7 +14,7 @@ from django_egnyte.services.status import Overview, overview
 class Command(BaseCommand):
     """Exit code 0 when all is well and 1 when someone is needed."""
 
-    help = "Shows the linked accounts, what is due, the outbox and the API key's budget."
+    help = "Shows the linked accounts, what is due or to be revoked, and the API key's limits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for monitoring")
@@ -29,24 +29,30 @@ class Command(BaseCommand):
             raise CommandError("\n".join(seen.problems), returncode=1)
 
     def _table(self, seen: Overview) -> None:
+        never = seen.last_sweep_seconds is None
         rows: list[tuple[str, object]] = [
             *((f"accounts {status}", count) for status, count in seen.accounts.items()),
             ("validations due", seen.validations_due),
             ("  of them over an hour late", seen.validations_late),
             ("refreshes due", seen.refreshes_due),
+            ("  of them over an hour late", seen.refreshes_late),
+            ("refreshes failing", seen.refreshes_failing),
             ("  in EGNYTE_REFRESH_BEFORE", seen.refreshes_in_horizon),
             ("  that the budget reaches", seen.refreshes_possible),
             (
                 "token requests this hour",
                 f"{seen.token_requests_this_hour} of {seen.token_requests_per_hour}",
             ),
-            ("tokens to revoke", seen.outbox),
-            ("  the oldest, hours", f"{seen.outbox_oldest_seconds / 3600:.1f}"),
-            ("  stuck for over a day", seen.outbox_stuck),
-            ("superseded tokens, waiting", seen.outbox_superseded),
+            ("grants to revoke", seen.revocations),
+            ("  the oldest, hours", f"{seen.revocations_oldest_seconds / 3600:.1f}"),
+            ("  stuck for over a day", seen.revocations_stuck),
             (f"unreadable, of the {seen.tokens_tried} oldest", seen.tokens_unreadable),
-            ("verdicts", "paused" if seen.verdicts_paused else "passed"),
+            ("linked with another API key", seen.accounts_of_another_key),
+            ("API key", "in doubt" if seen.verdicts_paused else "as usual"),
+            ("last sweep, seconds ago", "never" if never else seen.last_sweep_seconds),
         ]
+        for key in seen.key_held_off_at:
+            rows.append((f"no token requests at {key['host']}", f"until {key['until']}"))
         for host in seen.hosts_held_off:
             rows.append((f"held off: {host['host']}", f"{host['failures']} failures"))
         width = max(len(name) for name, _ in rows)

@@ -41,4 +41,7 @@ class Command(BaseCommand):
             counted = work(actor="command", seconds=seconds)
             outcomes = ", ".join(f"{n} {what}" for what, n in sorted(counted.items()))
             self.stdout.write(f"{name}: {outcomes or 'nothing due'}")
-        sweep.purge_spent_states()
+        self.stdout.write(f"forgotten grants: {sweep.release_forgotten(seconds=seconds)}")
+        if inactive := sweep.revoke_inactive(actor="command", seconds=seconds):
+            self.stdout.write(f"revoked, of deactivated users: {inactive}")
+        sweep.purge()

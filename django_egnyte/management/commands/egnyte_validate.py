@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_egnyte.management.selection import add_selection, are_named, progress, selected
-from django_egnyte.services import breaker
+from django_egnyte.services import keys as api_key
 from django_egnyte.services.sweep import validate_batch
 
 BATCH = 100
@@ -26,13 +26,15 @@ class Command(BaseCommand):
         parser.add_argument(
             "--resume-verdicts",
             action="store_true",
-            help="end a pause of verdicts: the API key is known to be well",
+            help="ask again at once whether the API key is good, instead of after an hour",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["resume_verdicts"] and not options["dry_run"]:
-            resumed = breaker.resume("by command")
-            self.stdout.write("Verdicts resume." if resumed else "Verdicts were not paused.")
+            resumed = api_key.forget_doubt()
+            self.stdout.write(
+                "The API key is asked about again." if resumed else "The API key was not in doubt."
+            )
             if not (options["all"] or are_named(options)):
                 return
         accounts = selected(options)
@@ -48,5 +50,5 @@ class Command(BaseCommand):
                 last = batch[-1]
                 bar.update(len(batch))
         self.stdout.write(", ".join(f"{n} {name}" for name, n in sorted(outcomes.items())) or "0")
-        if any(outcomes[each] for each in ("unknown", "unreadable", "unreached")):
+        if any(outcomes[each] for each in ("failed", "unreached")):
             raise CommandError("For some accounts there was no answer: see the log.", returncode=1)

@@ -1,4 +1,4 @@
-"""The admin of the outbox: tokens that are still to be revoked at Egnyte."""
+"""The admin of the grants: those in use, and those that are still to be revoked at Egnyte."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from ..models import PendingRevocation
+from ..models import EgnyteGrant
 from ..services import administer
 from ..services.revoke import abandon
 from .acts import Act, ActingAdmin, list_actions
@@ -25,14 +25,14 @@ RETRY = Act(
     label=_("Try again now"),
     done=_("Retry requested"),
     service=lambda row, actor: administer.request_revocation(row, actor=actor),
-    applies=lambda row: bool(row.attempts),
+    applies=lambda row: row.release_at is not None and bool(row.revoke_attempts),
 )
 ABANDON = Act(
     name="abandon",
     label=_("Abandon"),
     done=_("Abandoned"),
     service=lambda row, actor: abandon(row, actor=actor),
-    applies=lambda row: True,
+    applies=lambda row: row.release_at is not None,
     question=_(
         "Nobody will try to revoke this any more, and it may live on at Egnyte. Do this only if "
         "you know that it was ended there, or that the domain is gone. Abandon?"
@@ -40,39 +40,47 @@ ABANDON = Act(
 )
 
 
-class StuckFilter(SimpleListFilter):
+class StateFilter(SimpleListFilter):
     title = _("state")
-    parameter_name = "stuck"
+    parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [("yes", _("Failed before")), ("no", _("Not tried yet"))]
+        return [
+            ("waiting", _("To be revoked")),
+            ("failed", _("To be revoked, failed before")),
+            ("used", _("In use")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "yes":
-            return queryset.filter(attempts__gt=0)
-        return queryset.filter(attempts=0) if self.value() == "no" else queryset
+        released = queryset.exclude(release_at=None)
+        states = {
+            "waiting": released,
+            "failed": released.filter(revoke_attempts__gt=0),
+            "used": queryset.filter(release_at=None),
+        }
+        return states.get(self.value() or "", queryset)
 
 
-@admin.register(PendingRevocation)
-class PendingRevocationAdmin(ActingAdmin):
+@admin.register(EgnyteGrant)
+class EgnyteGrantAdmin(ActingAdmin):
     """For reading; a stuck row can be tried again, or abandoned on record."""
 
     acts: Sequence[Act] = (RETRY, ABANDON)
     actions = list_actions(acts)
     list_display: Options = (
-        "name", "domain", "username", "reason", "created_at", "attempts", "not_before",
+        "name", "domain", "user_ref", "reason", "created_at", "revoke_attempts", "release_at",
         "last_error",
     )  # fmt: skip
-    list_filter: ClassVar[Options] = (StuckFilter,)
-    search_fields: ClassVar[Options] = ("domain", "username")
+    list_filter: ClassVar[Options] = (StateFilter,)
+    search_fields: ClassVar[Options] = ("domain", "username", "user_ref__exact")
     sortable_by: ClassVar[Options | None] = ()
     fields: ClassVar[Options | None] = (
-        "name", "domain", "username", "user_ref", "account_ref", "reason", "created_at",
-        "expires_at", "not_before", "attempts", "last_error",
+        "name", "domain", "username", "user_ref", "account_ref", "flow", "reason", "created_at",
+        "next_refresh_at", "refresh_refused_at", "release_at", "revoke_attempts", "last_error",
     )  # fmt: skip
 
     @admin.display(description=_("fingerprint"))
-    def name(self, row: PendingRevocation) -> str:
+    def name(self, row: EgnyteGrant) -> str:
         return row.fingerprint[:8]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

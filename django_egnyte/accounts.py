@@ -1,0 +1,7 @@
+"""For the site's own code: what it may do to accounts besides calling Egnyte."""
+
+from __future__ import annotations
+
+from .services.reassign import reassign
+
+__all__ = ["reassign"]

@@ -1,0 +1,153 @@
+"""Whether the API key is good, so that a refused token may be believed to be dead.
+
+Egnyte answers for a suspended key as for a dead token. A refusal counts only if Egnyte has
+accepted the key since, anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Final
+
+from django.db.models import Q
+from django.utils import timezone
+
+from .. import gateway
+from ..choices import Purpose, Status
+from ..conf import PROBE_DEADLINE
+from ..exceptions import (
+    EgnyteError,
+    GrantTypeError,
+    ImplicitKeyError,
+    InvalidGrantError,
+    MalformedRequestError,
+)
+from ..models import EgnyteAccount, EgnyteGrant, KeyState
+from ..oauth import OAuthClient
+from ..secret import Secret
+from . import ledger
+from .agenda import HOUR
+from .transactions import DatabaseNow, ago
+
+logger = logging.getLogger("django_egnyte.keys")
+
+WITNESSES: Final = 3
+# The token endpoint reads the key's profile before it gives one of these answers.
+SPEAKS_FOR_THE_KEY: Final = (
+    GrantTypeError,
+    ImplicitKeyError,
+    InvalidGrantError,
+    MalformedRequestError,
+)
+
+
+def note_accepted(host: str, *, asked: float) -> None:
+    """Egnyte has accepted the configured key at this host. Ends a doubt.
+
+    ``asked`` is the ``time.monotonic()`` at which the call began that proves it: the key may have
+    been suspended since.
+    """
+    accepted = ago(time.monotonic() - asked)
+    ledger.write_key_state(host, accepted_at=accepted)
+    states = KeyState.objects.filter(key_digest=gateway.key_digest())
+    if states.filter(doubted_at__lte=accepted).update(doubted_at=None):
+        logger.warning(
+            "Egnyte accepts the API key again; tokens are judged again.",
+            extra={"event": "verdicts_resumed"},
+        )
+
+
+def is_doubted() -> bool:
+    """Whether a refusal is waiting for a proof that the key is good."""
+    doubted = KeyState.objects.exclude(doubted_at=None)
+    return doubted.filter(key_digest=gateway.key_digest()).exists()
+
+
+def forget_doubt() -> bool:
+    """Have the key asked about again at once. ``False`` if nothing was doubted."""
+    doubted = KeyState.objects.filter(key_digest=gateway.key_digest()).exclude(doubted_at=None)
+    return bool(doubted.update(doubted_at=None))
+
+
+def proved_since(refused: float, grant: EgnyteGrant) -> bool:
+    """Whether the key is known to be good after a refusal of one of this grant's tokens.
+
+    ``refused`` is the ``time.monotonic()`` of the refusal. Asks up to ``WITNESSES`` other accounts
+    that were good lately, at other domains first. Where there is no other account, it asks the
+    token endpoint with a code that cannot be valid. After a failure the operators are told once,
+    and nothing is asked for an hour.
+    """
+    states = KeyState.objects.filter(key_digest=gateway.key_digest())
+    if states.filter(accepted_at__gt=ago(time.monotonic() - refused)).exists():
+        return True
+    if states.filter(doubted_at__gt=ago(HOUR)).exists():
+        return False
+    asked = time.monotonic()
+    host = _ask_witnesses(grant)
+    if host:
+        note_accepted(host, asked=asked)
+        return True
+    _doubt(grant.domain)
+    return False
+
+
+def _ask_witnesses(grant: EgnyteGrant) -> str:
+    """The host that has just accepted the key, or nothing."""
+    witnesses = _witnesses(grant)
+    if not witnesses:
+        return grant.domain if _endpoint_accepts(grant.domain) else ""
+    for account in witnesses:
+        try:
+            client = _probing(account.domain)
+            client.userinfo(account.opened_token().access_token)
+        except EgnyteError:
+            continue
+        return account.domain
+    return ""
+
+
+def _witnesses(grant: EgnyteGrant) -> list[EgnyteAccount]:
+    """The accounts that Egnyte accepted last, at other domains first."""
+    good = (
+        EgnyteAccount.objects.with_token()
+        .filter(Q(token__expires_at=None) | Q(token__expires_at__gt=timezone.now()))
+        .filter(status=Status.ACTIVE, token__grant__key_digest=gateway.key_digest())
+        .exclude(last_validated_at=None)
+        .exclude(token__grant=grant)
+        .order_by("-last_validated_at")
+    )
+    found = list(good.exclude(domain=grant.domain)[:WITNESSES])
+    if len(found) < WITNESSES:
+        found += good.filter(domain=grant.domain)[: WITNESSES - len(found)]
+    return found
+
+
+def _endpoint_accepts(host: str) -> bool:
+    """Whether the token endpoint blames a made-up code, and so not the key."""
+    try:
+        with ledger.charged(Purpose.PROOF, host=host):
+            _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
+    except SPEAKS_FOR_THE_KEY:
+        return True
+    except EgnyteError:
+        return False
+    return False
+
+
+def _probing(host: str) -> OAuthClient:
+    return replace(gateway.oauth(host), deadline=PROBE_DEADLINE)
+
+
+def _doubt(host: str) -> None:
+    known = is_doubted()
+    ledger.write_key_state(host, doubted_at=DatabaseNow())
+    if not known:
+        logger.critical(
+            "Egnyte refuses tokens, and nothing proves that it still accepts the API key, which "
+            "may be suspended. No account is revoked for now. Check the key at Egnyte; this ends "
+            "by itself when Egnyte accepts the key again, or with "
+            "'manage.py egnyte_validate --resume-verdicts'.",
+            extra={"event": "verdicts_paused"},
+        )

@@ -1,0 +1,240 @@
+"""The one ledger of requests to the token endpoint, and the limits that it keeps.
+
+Egnyte takes 100 token requests an hour for a key. Each request is written down before it is made,
+whatever becomes of it, and then counted together with those before it. So many at once cannot pass
+a limit that one after the other could not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from django.db import Error
+from django.db.models import Case, Count, Q, QuerySet, When
+from django.utils import timezone
+
+from .. import gateway
+from ..choices import Purpose
+from ..conf import FAILURES_PER_HOUR, conf
+from ..exceptions import (
+    EgnyteError,
+    OAuthError,
+    RateLimitedError,
+    ResponseError,
+    TooManyFailuresError,
+    UnauthorizedError,
+)
+from ..models import KeyState, TokenRequest
+from .agenda import DAY
+from .transactions import DatabaseNow, ago, hence
+
+logger = logging.getLogger("django_egnyte.ledger")
+
+HOUR: Final = 3600
+# What a user asks for: 40 % of the key's hour, so that refreshes always have the rest.
+BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
+# Egnyte's own limit for one user of an internal application is ten an hour.
+PER_USERNAME: Final = 10
+# So many hosts that refuse more token requests are the key's limit, not their own.
+SEVERAL_HOSTS: Final = 3
+# What a wrong code, password or host leads to, and no trouble of Egnyte's.
+REFUSALS: Final = (OAuthError, ResponseError, UnauthorizedError)
+
+
+class Charge(NamedTuple):
+    """Whom a request is charged to. ``username`` is Egnyte's, for passwords only."""
+
+    purpose: Purpose
+    host: str
+    user_ref: str = ""
+    username_digest: str = ""
+
+
+class Limit(NamedTuple):
+    """At most so many ``requests`` of those that fit ``which``."""
+
+    which: Q
+    requests: int
+    failures: bool = False
+    """Whether to raise ``TooManyFailuresError``."""
+
+
+@contextmanager
+def charged(
+    purpose: Purpose,
+    *,
+    host: str,
+    user_ref: str = "",
+    username: str = "",
+    failed: bool = False,
+) -> Iterator[None]:
+    """Charge one request, which is then made within.
+
+    Raises ``RateLimitedError`` or ``TooManyFailuresError``, with ``retry_after``, before anything
+    is asked. Whatever is raised within is counted as a failure, a refusal by Egnyte as one of the
+    user's, and so is a request that is said to
+    have ``failed`` from the start. A 409 or 429 holds off the host.
+    """
+    digest = _digest(f"{host} {username.casefold()}") if username else ""
+    charge = Charge(purpose, host, user_ref, digest)
+    row = _write_down(charge, failed)
+    try:
+        yield
+    except BaseException as error:
+        _note_failure(row, error)
+        raise
+
+
+def _note_failure(row: TokenRequest, error: BaseException) -> None:
+    try:
+        by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
+        TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
+        # For a password that limit is the Egnyte user's own.
+        if isinstance(error, RateLimitedError) and not row.username_digest:
+            seconds = min(max(error.retry_after, 1.0), DAY)
+            write_key_state(row.host, held_off_until=hence(seconds))
+    except Error:
+        # The failure itself is what the caller must hear of.
+        logger.exception(
+            "A failed token request could not be recorded.",
+            extra={"event": "ledger_not_written", "domain": row.host},
+        )
+
+
+def refuse_without_allowance(user_ref: str) -> None:
+    """``TooManyFailuresError`` for a user of the site who has failed too often in the last hour."""
+    mine = _recent().filter(user_ref=user_ref, purpose__in=BY_USERS, refused=True)
+    if mine.count() >= FAILURES_PER_HOUR:
+        raise _too_many_failures(mine)
+
+
+def used_this_hour() -> tuple[int, int]:
+    """How many requests the key has made within the last hour, and how many of them for links."""
+    mine = _recent().filter(key_digest=gateway.key_digest()).exclude(purpose=Purpose.IMPLICIT)
+    return mine.count(), mine.filter(purpose=Purpose.LINK).count()
+
+
+def held_off_until() -> list[KeyState]:
+    """The hosts where Egnyte takes no token request of this key for now."""
+    states = KeyState.objects.filter(key_digest=gateway.key_digest())
+    return list(states.filter(held_off_until__gt=DatabaseNow()).order_by("host"))
+
+
+def write_key_state(host: str, **values: Any) -> None:
+    """Note something about the configured key at a host."""
+    rows = KeyState.objects.filter(key_digest=gateway.key_digest(), host=host)
+    if not rows.update(**values):
+        row = KeyState(key_digest=gateway.key_digest(), host=host)
+        KeyState.objects.bulk_create([row], ignore_conflicts=True)
+        rows.update(**values)
+
+
+def purge() -> int:
+    """Forget what no limit counts any more. Returns how many."""
+    return TokenRequest.objects.filter(created_at__lt=ago(2 * HOUR)).delete()[0]
+
+
+def _write_down(charge: Charge, failed: bool) -> TokenRequest:
+    row: TokenRequest = TokenRequest.objects.create(
+        key_digest=gateway.key_digest(),
+        created_at=DatabaseNow(),
+        failed=failed,
+        refused=failed,
+        **charge._asdict(),
+    )
+    limits = _limits(charge, failed)
+    before = _recent().filter(pk__lte=row.pk, key_digest=row.key_digest)
+    counts = before.aggregate(
+        **{
+            f"of_{number}": Count(Case(When(limit.which, then=1)))
+            for number, limit in enumerate(limits)
+        }
+    )
+    over = [limit for number, limit in enumerate(limits) if counts[f"of_{number}"] > limit.requests]
+    held = [] if over or charge.purpose == Purpose.IMPLICIT else held_off_until()
+    waits = [state for state in held if state.host == charge.host or len(held) >= SEVERAL_HOSTS]
+    if not over and not waits:
+        return row
+    row.delete()
+    if over:
+        raise _refusal(over[0], charge)
+    longest = max(state.held_off_until or timezone.now() for state in waits)
+    raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+
+
+def _limits(charge: Charge, failed: bool) -> list[Limit]:
+    """What holds for this request, the most telling refusal first."""
+    failures = FAILURES_PER_HOUR if failed else FAILURES_PER_HOUR - 1
+    hour = conf.token_requests_per_hour
+    share = max(1, int(hour * 0.4))
+    key = ~Q(purpose=Purpose.IMPLICIT)
+    at_host = Q(host=charge.host)
+    limits: list[Limit] = []
+    if charge.purpose in BY_USERS:
+        mine = Q(user_ref=charge.user_ref, purpose__in=BY_USERS)
+        limits += [
+            Limit(mine & Q(refused=True), failures, failures=True),
+            Limit(mine, max(FAILURES_PER_HOUR, share // 4)),
+        ]
+    if charge.username_digest:
+        same = Q(username_digest=charge.username_digest)
+        limits += [
+            Limit(same & Q(refused=True), failures, failures=True),
+            Limit(same, PER_USERNAME),
+        ]
+    if charge.purpose == Purpose.IMPLICIT:
+        return limits  # no request to the token endpoint
+    limits.append(Limit(key & at_host & Q(failed=True), max(FAILURES_PER_HOUR, hour // 4)))
+    if charge.purpose == Purpose.LINK:
+        limits.append(Limit(Q(purpose=Purpose.LINK), share))
+    elif charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
+        limits.append(Limit(Q(purpose=charge.purpose), max(1, hour // 10)))
+    return [*limits, Limit(key, hour)]
+
+
+def _refusal(limit: Limit, charge: Charge) -> EgnyteError:
+    counted = _recent().filter(limit.which, key_digest=gateway.key_digest())
+    if limit.failures:
+        return _too_many_failures(counted)
+    logger.warning(
+        "A token request (%s) at %s was not made: too many in an hour.",
+        charge.purpose.value,
+        charge.host,
+        extra={"event": "budget", "domain": charge.host},
+    )
+    return _rate_limited(charge.host, _seconds_left(counted))
+
+
+def _rate_limited(host: str, seconds: float) -> RateLimitedError:
+    return RateLimitedError(
+        "This site has used up its token requests for now.",
+        retry_after=max(seconds, 1.0),
+        kind="token_endpoint",
+        host=host,
+    )
+
+
+def _too_many_failures(counted: QuerySet[TokenRequest]) -> TooManyFailuresError:
+    return TooManyFailuresError(
+        "Too many failed attempts in an hour.", retry_after=_seconds_left(counted)
+    )
+
+
+def _seconds_left(counted: QuerySet[TokenRequest]) -> float:
+    """Until the oldest of these is an hour old."""
+    oldest = counted.order_by("created_at").values_list("created_at", flat=True).first()
+    ends = (oldest or timezone.now()) + timedelta(seconds=HOUR)
+    return min(max((ends - timezone.now()).total_seconds(), 1.0), HOUR)
+
+
+def _recent() -> QuerySet[TokenRequest]:
+    return TokenRequest.objects.filter(created_at__gt=ago(HOUR))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
