@@ -95,17 +95,17 @@ class AccountConnection:
         if not account.is_live or account.pk is None:
             raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         self.base_url = self.base_url or gateway.base_url(self.host)
-        token = account.token
+        token = account.known_token
+        if token is None:
+            # Deleted, or replaced long ago: the instance is stale.
+            token = self._reread().token
         if token is not None and token.is_expired and token.refresh_fingerprint:
             self._refresh()
         return self._current()
 
     def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
-        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
-        if current is None:
-            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
-        self.account = current
+        current = self._reread()
         if current.token is None:
             return None
         if current.token_id != used.token_id:
@@ -117,9 +117,17 @@ class AccountConnection:
         self._suspect(acting=acting)
         return None
 
+    def _reread(self) -> EgnyteAccount:
+        current = EgnyteAccount.objects.with_token().filter(pk=self.account.pk).first()
+        if current is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
+        self.account = current
+        return current
+
     def _current(self) -> Credentials:
         account = self.account
-        assert account.token_id is not None
+        if account.token_id is None:
+            raise NotLinkedError("This Egnyte account is not connected.", host=self.host)
         return Credentials(account.opened_token().access_token, account.token_id)
 
     def _suspect(self, *, acting: bool) -> None:
@@ -315,7 +323,7 @@ def settle_again(error: EgnyteError) -> None:
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
     """Tell the user on the next page, once for each end of an account, that it must be renewed."""
     session = getattr(request, "session", None)
-    mark = f"{account.pk}:{account.connected_at.timestamp():.0f}"
+    mark = f"{account.pk}:{account.connected_at.timestamp()}"
     if session is None or session.get(TOLD_KEY) == mark:
         return
     session[TOLD_KEY] = mark

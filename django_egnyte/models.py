@@ -361,7 +361,16 @@ class EgnyteAccount(GuardedModel):
 
         One query unless the account was read with its token.
         """
-        return self.token.expires_at if self.token is not None else None
+        token = self.known_token
+        return token.expires_at if token is not None else None
+
+    @property
+    def known_token(self) -> EgnyteToken | None:
+        """``token``, or ``None`` where this instance is stale and the token has been deleted."""
+        try:
+            return self.token
+        except EgnyteToken.DoesNotExist:
+            return None
 
     @property
     def scope_labels(self) -> list[str]:
@@ -378,7 +387,7 @@ class EgnyteAccount(GuardedModel):
 
     def opened_token(self) -> TokenPair:
         """As ``open_token()``, both tokens, each as a ``Secret``."""
-        token = self.token
+        token = self.known_token
         if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
             raise DecryptionError("The account has no token that was sealed for it.")
         return token.open()

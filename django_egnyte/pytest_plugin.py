@@ -93,7 +93,7 @@ def link_account(
     from django_egnyte.conf import conf
     from django_egnyte.oauth import TokenAnswer
     from django_egnyte.secret import Secret
-    from django_egnyte.services.link import Request, prove_and_store
+    from django_egnyte.services.link import LinkRequest, prove_and_store
     from django_egnyte.services.obtain import keep
 
     if flow not in Flow.values:
@@ -106,5 +106,5 @@ def link_account(
     )
     host = gateway.host_of(domain)
     token = keep(answer, client=gateway.oauth(host), user_ref=str(user.pk), flow=flow)
-    request = Request(user, host, scopes, flow, relink=None, actor=f"user:{user.pk}")
+    request = LinkRequest(user, host, scopes, flow, relink=None, actor=f"user:{user.pk}")
     return prove_and_store(request, token)

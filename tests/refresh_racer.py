@@ -1,7 +1,7 @@
 """A process of ``tests.test_refresh_race``, with ``tests.livesite`` as its settings.
 
-``prepare`` makes the tables and links one account. ``race START THREADS`` refreshes it in each
-thread at the time START (epoch), and prints the fingerprint that each comes to hold.
+``prepare`` makes the tables and links one account. ``race THREADS`` says ``ready``, waits for a
+line, refreshes the account in each thread, and prints the fingerprint that each comes to hold.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 
 import django
 
@@ -36,7 +35,7 @@ def prepare() -> None:
     )
 
 
-def race(start: float, count: int) -> None:
+def race(count: int) -> None:
     from django.db import connection
 
     from django_egnyte.models import EgnyteAccount
@@ -46,17 +45,25 @@ def race(start: float, count: int) -> None:
     connection.close()
     held: list[str] = []
 
+    barrier = threading.Barrier(count + 1)
+
     def run() -> None:
         connection.ensure_connection()
-        time.sleep(max(0.0, start - time.time()))
+        barrier.wait()
+        barrier.wait()
         try:
-            held.append(refresh(account, actor="client", patience=20).token_fingerprint)
+            new = refresh(account, actor="client", patience=20)
+            held.append(new.token.fingerprint if new.token is not None else "none")
         finally:
             connection.close()
 
     threads = [threading.Thread(target=run) for _ in range(count)]
     for thread in threads:
         thread.start()
+    barrier.wait()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    barrier.wait()
     for thread in threads:
         thread.join()
     print("\n".join(held))
@@ -67,4 +74,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "prepare":
         prepare()
     else:
-        race(float(sys.argv[2]), int(sys.argv[3]))
+        race(int(sys.argv[2]))

@@ -20,7 +20,7 @@ from django_egnyte.exceptions import (
     TokenExpiredError,
     UnauthorizedError,
 )
-from django_egnyte.models import EgnyteAccount
+from django_egnyte.models import EgnyteAccount, EgnyteToken
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services.disconnect import disconnect
 from tests import walk
@@ -217,7 +217,7 @@ def test_within_a_transaction_no_token_is_refreshed(
     egnyte_sandbox.expire_token(egnyte_account.open_token())
     if known:
         ended = timezone.now() - timedelta(minutes=1)
-        EgnyteAccount.objects.write(expires_at=ended)
+        EgnyteToken.objects.write(expires_at=ended)
     account = EgnyteAccount.objects.get()
     with pytest.raises(TokenExpiredError) as caught, transaction.atomic():
         account.client.userinfo()

@@ -14,7 +14,7 @@ from django_egnyte import middleware, queue
 from django_egnyte.access import Unsettled, settle_again
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import TokenExpiredError, UnauthorizedError
-from django_egnyte.models import AccountEvent, EgnyteAccount
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import refresh as refreshing
 from django_egnyte.services import sweep
@@ -164,9 +164,7 @@ def test_a_site_without_messages_is_led_to_connect_all_the_same(
     browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any, settings: Any
 ) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "messages" not in name]
-    egnyte_sandbox.policy.style = "legacy"
     egnyte_sandbox.revoke(egnyte_account.open_token())
-    EgnyteAccount.objects.write(refresh_token="", refresh_fingerprint="")
     assert browser.get("/userinfo/")["Location"].startswith("/egnyte/connect/?")
 
 
@@ -220,12 +218,13 @@ def test_a_refresh_that_a_transaction_forbids_is_the_next_sweeps(
 def test_what_befell_an_older_token_is_not_written_down(
     atomic_requests: None, browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
-    version = egnyte_account.token_id
+    before = EgnyteGrant.objects.get().next_refresh_at
+    older = (egnyte_account.token_id or 0) - 1
     for error in (UnauthorizedError("No."), TokenExpiredError("Later.")):
-        error._egnyte_unsettled = Unsettled(egnyte_account.pk, version - 1, acting=False)  # type: ignore[union-attr]
+        error._egnyte_unsettled = Unsettled(egnyte_account.pk, older, acting=False)  # type: ignore[union-attr]
         settle_again(error)
-    found = EgnyteAccount.objects.get()
-    assert (found.status, found.next_refresh_at) == (Status.ACTIVE, egnyte_account.next_refresh_at)
+    assert EgnyteAccount.objects.get().status == Status.ACTIVE
+    assert EgnyteGrant.objects.get().next_refresh_at == before
 
 
 def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
@@ -233,7 +232,7 @@ def test_a_refresh_that_cannot_be_noted_is_hurried_all_the_same(
 ) -> None:
     sent: list[Any] = []
     monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
-    monkeypatch.delattr(refreshing, "EgnyteAccount")
+    monkeypatch.delattr(refreshing, "EgnyteGrant")
     refreshing.request_refresh(egnyte_account)
     with transaction.atomic():
         refreshing.request_refresh(egnyte_account)

@@ -87,12 +87,13 @@ def test_save_refuses_to_be_told_so(account: EgnyteAccount, name: str) -> None:
 
 
 def test_save_writes_what_it_is_told_else(account: EgnyteAccount) -> None:
-    account.first_name, account.last_name = "Jane", "Smith"
+    before = account.last_name
+    account.first_name, account.last_name = "June", "Jones"
 
     account.save(update_fields=["first_name"])
-    assert EgnyteAccount.objects.values_list("first_name", "last_name").get() == ("Jane", "")
+    assert EgnyteAccount.objects.values_list("first_name", "last_name").get() == ("June", before)
     account.save(update_fields=[])
-    assert EgnyteAccount.objects.get().last_name == ""
+    assert EgnyteAccount.objects.get().last_name == before
 
 
 def test_a_deferred_instance_saves_what_was_loaded(account: EgnyteAccount) -> None:

@@ -109,7 +109,7 @@ def test_no_secret_is_found_anywhere_but_sealed(
     for url in (
         "/admin/", "/admin/django_egnyte/egnyteaccount/", f"{at}/change/", f"{at}/history/",
         f"{at}/delete/", "/admin/django_egnyte/egnyteaccount/health/",
-        "/admin/django_egnyte/accountevent/", "/admin/django_egnyte/pendingrevocation/",
+        "/admin/django_egnyte/accountevent/", "/admin/django_egnyte/egnytegrant/",
         "/admin/django_egnyte/egnyteaccount/?q=jsmith",
     ):  # fmt: skip
         assert read(admin.get(url)).status_code == 200, url

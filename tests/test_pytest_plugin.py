@@ -227,7 +227,7 @@ def test_a_site_that_did_not_install_the_app_is_told_so(site: Site) -> None:
     site.write("test_misuse.py", MISUSE)
     result = site.run("-k", "account")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["E *EgnyteAccount* isn't in an application in INSTALLED_APPS."])
+    result.stdout.fnmatch_lines(["E *Egnyte* isn't in an application in INSTALLED_APPS."])
 
 
 def test_without_settings_the_tests_are_skipped_with_the_reason(site: Site) -> None:

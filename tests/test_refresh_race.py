@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,12 @@ from .conservation.database import Database
 PROCESSES, THREADS = 4, 5
 
 
+def ready_of(racer: subprocess.Popen[str]) -> str:
+    assert racer.stdout is not None
+    return racer.stdout.readline().strip()
+
+
+@pytest.mark.timeout(400)
 @pytest.mark.service("postgres")
 def test_processes_and_threads_that_race_make_one_refresh():
     pytest.importorskip("psycopg")
@@ -35,18 +40,28 @@ def test_processes_and_threads_that_race_make_one_refresh():
             command = [sys.executable, "-m", "tests.refresh_racer", *map(str, arguments)]
             root = Path(__file__).resolve().parent.parent
             return subprocess.Popen(
-                command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True
+                command,
+                cwd=root,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
 
         with start("prepare") as preparing:
-            assert preparing.wait(60) == 0
+            assert preparing.wait(100) == 0
         egnyte.sandbox.policy.refresh_rotates = True
         egnyte.sandbox.faults.add(grant_type="refresh_token", delay_after=0.5, times=None)
-        at = time.time() + 8
-        racers = [start("race", at, THREADS) for _ in range(PROCESSES)]
+        racers = [start("race", THREADS) for _ in range(PROCESSES)]
+        # However long they take to start: none begins before all are ready.
+        assert [ready_of(racer) for racer in racers] == ["ready"] * PROCESSES
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
         held: list[str] = []
         for racer in racers:
-            out, _ = racer.communicate(timeout=60)
+            out, _ = racer.communicate(timeout=100)
             assert racer.returncode == 0
             held += out.split()
         assert egnyte.sandbox.counts["token:refresh_token"] == 1

@@ -97,10 +97,10 @@ def test_a_user_deleted_during_the_exchange_leaves_no_token(
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
     prove = linking.prove_and_store
 
-    def deleting(user: Any, *args: Any, **kwargs: Any) -> Any:
+    def deleting(request: Any, token: Any) -> Any:
         # A stand-in, so that the request's own user keeps its primary key.
-        type(egnyte_user).objects.get(pk=user.pk).delete()
-        return prove(user, *args, **kwargs)
+        type(egnyte_user).objects.get(pk=request.user.pk).delete()
+        return prove(request, token)
 
     monkeypatch.setattr(linking, "prove_and_store", deleting)
     response = walk.come_back(browser, location)

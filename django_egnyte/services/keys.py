@@ -23,6 +23,7 @@ from ..exceptions import (
     ImplicitKeyError,
     InvalidGrantError,
     MalformedRequestError,
+    RateLimitedError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, KeyState
 from ..oauth import OAuthClient
@@ -77,7 +78,8 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
     ``refused`` is the ``time.monotonic()`` of the refusal. Asks up to ``WITNESSES`` other accounts
     that were good lately, at other domains first. Where there is no other account, it asks the
     token endpoint with a code that cannot be valid. After a failure the operators are told once,
-    and nothing is asked for an hour.
+    and nothing is asked for an hour. ``RateLimitedError`` if the site's own limit lets nothing be
+    asked.
     """
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     if states.filter(accepted_at__gt=ago(time.monotonic() - refused)).exists():
@@ -89,7 +91,7 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
     if host:
         note_accepted(host, asked=asked)
         return True
-    _doubt(grant.domain)
+    doubt(grant.domain)
     return False
 
 
@@ -131,6 +133,10 @@ def _endpoint_accepts(host: str) -> bool:
             _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
     except SPEAKS_FOR_THE_KEY:
         return True
+    except RateLimitedError as error:
+        if error.status is None:  # by the site's own limit: nothing was asked
+            raise
+        return False
     except EgnyteError:
         return False
     return False
@@ -140,7 +146,8 @@ def _probing(host: str) -> OAuthClient:
     return replace(gateway.oauth(host), deadline=PROBE_DEADLINE)
 
 
-def _doubt(host: str) -> None:
+def doubt(host: str) -> None:
+    """Egnyte may have suspended the key. Tells the operators, unless they have been told."""
     known = is_doubted()
     ledger.write_key_state(host, doubted_at=DatabaseNow())
     if not known:

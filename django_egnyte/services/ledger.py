@@ -1,21 +1,23 @@
 """The one ledger of requests to the token endpoint, and the limits that it keeps.
 
 Egnyte takes 100 token requests an hour for a key. Each request is written down before it is made,
-whatever becomes of it, and then counted together with those before it. So many at once cannot pass
-a limit that one after the other could not.
+whatever becomes of it, and then counted together with all others. So many at once cannot pass a
+limit that one after the other could not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import Error
-from django.db.models import Case, Count, Q, QuerySet, When
+from django.db.models import Case, Count, Exists, Max, Q, QuerySet, Subquery, When
 from django.utils import timezone
 
 from .. import gateway
@@ -40,6 +42,8 @@ HOUR: Final = 3600
 BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
 # Egnyte's own limit for one user of an internal application is ten an hour.
 PER_USERNAME: Final = 10
+# Seconds before a request is charged again.
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 # So many hosts that refuse more token requests are the key's limit, not their own.
 SEVERAL_HOSTS: Final = 3
 # What a wrong code, password or host leads to, and no trouble of Egnyte's.
@@ -82,20 +86,25 @@ def charged(
     """
     digest = _digest(f"{host} {username.casefold()}") if username else ""
     charge = Charge(purpose, host, user_ref, digest)
-    row = _write_down(charge, failed)
+    # Passwords can be guessed, so one is wrong until Egnyte has said that it is right.
+    row = _write_down(charge, failed or bool(username))
     try:
         yield
     except BaseException as error:
         _note_failure(row, error)
         raise
+    if username:
+        TokenRequest.objects.filter(pk=row.pk).update(failed=False, refused=False)
 
 
 def _note_failure(row: TokenRequest, error: BaseException) -> None:
     try:
         by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
         TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
-        # For a password that limit is the Egnyte user's own.
-        if isinstance(error, RateLimitedError) and not row.username_digest:
+        # For a password that limit is the Egnyte user's own, and for a token from a browser the
+        # token's own: neither may stop others.
+        own = row.username_digest or row.purpose == Purpose.IMPLICIT
+        if isinstance(error, RateLimitedError) and not own:
             seconds = min(max(error.retry_after, 1.0), DAY)
             write_key_state(row.host, held_off_until=hence(seconds))
     except Error:
@@ -119,6 +128,12 @@ def used_this_hour() -> tuple[int, int]:
     return mine.count(), mine.filter(purpose=Purpose.LINK).count()
 
 
+def is_used_up() -> bool:
+    """Whether the key can make no refresh for now, at whichever host."""
+    used, _ = used_this_hour()
+    return used >= conf.token_requests_per_hour or len(held_off_until()) >= SEVERAL_HOSTS
+
+
 def held_off_until() -> list[KeyState]:
     """The hosts where Egnyte takes no token request of this key for now."""
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
@@ -140,31 +155,62 @@ def purge() -> int:
 
 
 def _write_down(charge: Charge, failed: bool) -> TokenRequest:
-    row: TokenRequest = TokenRequest.objects.create(
-        key_digest=gateway.key_digest(),
-        created_at=DatabaseNow(),
-        failed=failed,
-        refused=failed,
-        **charge._asdict(),
-    )
+    """The row of a request that may be made.
+
+    It is counted after its commit, with every row that is there by then. So of two requests at
+    once at least the later one sees both, on every database and without a lock. Where only a later
+    row is in the way, both may have seen each other: this one tries again.
+    """
     limits = _limits(charge, failed)
-    before = _recent().filter(pk__lte=row.pk, key_digest=row.key_digest)
-    counts = before.aggregate(
-        **{
-            f"of_{number}": Count(Case(When(limit.which, then=1)))
-            for number, limit in enumerate(limits)
-        }
+    for pause in (*PAUSES, None):
+        row: TokenRequest = TokenRequest.objects.create(
+            key_digest=gateway.key_digest(),
+            created_at=DatabaseNow(),
+            failed=failed,
+            refused=failed,
+            **charge._asdict(),
+        )
+        counts = _counts(limits, row)
+        over = [limit for n, limit in enumerate(limits) if counts[f"all_{n}"] > limit.requests]
+        is_held = counts["here"] or (counts["hosts"] or 0) >= SEVERAL_HOSTS
+        is_held = is_held and charge.purpose != Purpose.IMPLICIT
+        if not over and not is_held:
+            return row
+        row.delete()
+        if not over:
+            raise _still_held_off(charge.host)
+        surely = [limit for n, limit in enumerate(limits) if counts[f"to_{n}"] > limit.requests]
+        if surely or pause is None:
+            raise _refusal((surely or over)[0], charge)
+        time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+def _counts(limits: list[Limit], row: TokenRequest) -> dict[str, Any]:
+    """For each limit how many requests there are, and how many up to this row."""
+    counted: dict[str, Any] = _held_off(row.host)
+    for number, limit in enumerate(limits):
+        counted[f"all_{number}"] = Count(Case(When(limit.which, then=1)))
+        counted[f"to_{number}"] = Count(Case(When(limit.which & Q(pk__lte=row.pk), then=1)))
+    return _recent().filter(key_digest=row.key_digest).aggregate(**counted)
+
+
+def _still_held_off(host: str) -> RateLimitedError:
+    held = held_off_until()
+    waits = [each for each in held if each.host == host or len(held) >= SEVERAL_HOSTS]
+    ends = [each.held_off_until for each in waits if each.held_off_until is not None]
+    longest = max(ends, default=timezone.now())
+    return _rate_limited(host, (longest - timezone.now()).total_seconds())
+
+
+def _held_off(host: str) -> dict[str, Max]:
+    """Whether a hold-off stands at this host, and at how many hosts, for the same query."""
+    states = KeyState.objects.filter(
+        key_digest=gateway.key_digest(), held_off_until__gt=DatabaseNow()
     )
-    over = [limit for number, limit in enumerate(limits) if counts[f"of_{number}"] > limit.requests]
-    held = [] if over or charge.purpose == Purpose.IMPLICIT else held_off_until()
-    waits = [state for state in held if state.host == charge.host or len(held) >= SEVERAL_HOSTS]
-    if not over and not waits:
-        return row
-    row.delete()
-    if over:
-        raise _refusal(over[0], charge)
-    longest = max(state.held_off_until or timezone.now() for state in waits)
-    raise _rate_limited(charge.host, (longest - timezone.now()).total_seconds())
+    here = When(Exists(states.filter(host=host)), then=1)
+    hosts = states.order_by().values("key_digest").annotate(n=Count("pk")).values("n")
+    return {"here": Max(Case(here, default=0)), "hosts": Max(Subquery(hosts))}
 
 
 def _limits(charge: Charge, failed: bool) -> list[Limit]:
@@ -189,10 +235,14 @@ def _limits(charge: Charge, failed: bool) -> list[Limit]:
         ]
     if charge.purpose == Purpose.IMPLICIT:
         return limits  # no request to the token endpoint
-    limits.append(Limit(key & at_host & Q(failed=True), max(FAILURES_PER_HOUR, hour // 4)))
-    if charge.purpose == Purpose.LINK:
-        limits.append(Limit(Q(purpose=Purpose.LINK), share))
-    elif charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
+    # What users make fail at a host stops no refresh there. A refusal, which is final, stops none.
+    for_users = Q(purpose=Purpose.LINK)
+    same_kind = for_users if charge.purpose == Purpose.LINK else ~for_users & Q(refused=False)
+    failed_here = key & at_host & same_kind & Q(failed=True)
+    limits.append(Limit(failed_here, max(FAILURES_PER_HOUR, hour // 4)))
+    if charge.purpose != Purpose.REFRESH:
+        limits.append(Limit(key & ~Q(purpose=Purpose.REFRESH), share))
+    if charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
         limits.append(Limit(Q(purpose=charge.purpose), max(1, hour // 10)))
     return [*limits, Limit(key, hour)]
 

@@ -36,7 +36,7 @@ TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LinkRequest:
     """Who links what, and how. ``relink`` is the account that must get the new token."""
 
     user: Any
@@ -82,7 +82,7 @@ def link_with_code(
     for a refused code, ``TooManyFailuresError``, ``WrongAccountError``, ``TokenConflictError``, or
     what the calls raise. A token obtained before the error is revoked.
     """
-    request = Request(user, host, scopes, flow, relink, f"user:{user.pk}")
+    request = LinkRequest(user, host, scopes, flow, relink, f"user:{user.pk}")
     return _obtain_and_link(
         request, lambda client: client.exchange_code(code, redirect_uri, scopes)
     )
@@ -102,7 +102,7 @@ def link_with_password(
     The password is used once and stored nowhere. ``actor`` stands in the history; by default it is
     the user. Raises as ``link_with_code``.
     """
-    request = Request(user, host, scopes, Flow.PASSWORD, None, actor or f"user:{user.pk}")
+    request = LinkRequest(user, host, scopes, Flow.PASSWORD, None, actor or f"user:{user.pk}")
     return _obtain_and_link(
         request, lambda client: client.password(username, password, scopes), username=username
     )
@@ -122,7 +122,7 @@ def link_with_token(
     with ledger.charged(Purpose.IMPLICIT, host=host, user_ref=user_ref):
         token = keep(answer, client=gateway.oauth(host), user_ref=user_ref, flow=Flow.IMPLICIT)
         granted = _believed(answer.scopes or (), scopes)
-        request = Request(user, host, granted, Flow.IMPLICIT, relink, f"user:{user_ref}")
+        request = LinkRequest(user, host, granted, Flow.IMPLICIT, relink, f"user:{user_ref}")
         return prove_and_store(request, token)
 
 
@@ -151,7 +151,7 @@ def give_back_token(user: Any, answer: TokenAnswer, *, host: str) -> None:
 
 
 def _obtain_and_link(
-    request: Request, call: Callable[[OAuthClient], TokenAnswer], *, username: str = ""
+    request: LinkRequest, call: Callable[[OAuthClient], TokenAnswer], *, username: str = ""
 ) -> EgnyteAccount:
     granted: list[str] = []
 
@@ -175,12 +175,14 @@ def _obtain_and_link(
             _record_failure(request, error)
         raise
     return prove_and_store(
-        Request(request.user, request.host, granted, request.flow, request.relink, request.actor),
+        LinkRequest(
+            request.user, request.host, granted, request.flow, request.relink, request.actor
+        ),
         token,
     )
 
 
-def _record_failure(request: Request, error: OAuthError | ResponseError) -> None:
+def _record_failure(request: LinkRequest, error: OAuthError | ResponseError) -> None:
     AccountEvent.objects.create(
         kind=EventKind.LINK_FAILED,
         actor=request.actor,
@@ -191,7 +193,7 @@ def _record_failure(request: Request, error: OAuthError | ResponseError) -> None
     )
 
 
-def prove_and_store(request: Request, token: EgnyteToken) -> EgnyteAccount:
+def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     """Ask Egnyte whose token this is, and let the account point to it.
 
     If anything fails, the token's grant becomes due for revocation.
@@ -211,7 +213,7 @@ def prove_and_store(request: Request, token: EgnyteToken) -> EgnyteAccount:
         )
 
 
-def _store(request: Request, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:
+def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:
     token = _take_into_use(token)
     mine = list(EgnyteAccount.objects.select_related("token").filter(user_id=request.user.pk))
     account = next(
@@ -268,7 +270,7 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     return grants.copied(newest, token.user_ref)
 
 
-def _refuse_replacement(request: Request, account: EgnyteAccount | None) -> None:
+def _refuse_replacement(request: LinkRequest, account: EgnyteAccount | None) -> None:
     if request.relink is not None and (account is None or account.pk != request.relink):
         raise WrongAccountError(
             "Egnyte answered for another account than the one to reconnect.", host=request.host

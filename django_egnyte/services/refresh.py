@@ -15,6 +15,7 @@ from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
     DecryptionError,
     EgnyteError,
+    InactiveKeyError,
     InvalidGrantError,
     NotLinkedError,
     RateLimitedError,
@@ -60,8 +61,10 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     """As ``refresh``, by who already holds the lease."""
-    _refuse_hopeless(lease)
-    newest = _left_behind(lease) or _ask(lease, actor)
+    newest = _newest(lease)
+    if newest.generation == lease.token.generation or newest.is_expired:
+        _refuse_hopeless(lease, newest)
+        newest = _ask(lease, newest, actor)
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
@@ -72,23 +75,24 @@ def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
     return refreshed
 
 
-def _left_behind(lease: leases.Lease) -> EgnyteToken | None:
-    """A token that a process had stored when it was stopped, before the account pointed to it.
+def _newest(lease: leases.Lease) -> EgnyteToken:
+    """The grant's newest token that a key opens.
 
-    The refresh token that the account points to may be used up by that.
+    It is not the account's where a process was stopped after it had stored a token and before
+    accounts pointed to it. The account's own refresh token may be used up by that.
     """
     newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
-    if newest is None or newest.generation == lease.token.generation or newest.is_expired:
-        return None
+    if newest is None or newest.pk == lease.token.pk:
+        return lease.token
     try:
         newest.open()
     except DecryptionError:
-        return None
+        return lease.token
     return newest
 
 
-def _refuse_hopeless(lease: leases.Lease) -> None:
-    token, grant, host = lease.token, lease.grant, lease.account.domain
+def _refuse_hopeless(lease: leases.Lease, token: EgnyteToken) -> None:
+    grant, host = lease.grant, lease.account.domain
     if not token.refresh_fingerprint:
         raise NotLinkedError("The account has no refresh token.", host=host)
     if grant.key_digest != gateway.key_digest():
@@ -108,15 +112,16 @@ def _refuse_hopeless(lease: leases.Lease) -> None:
         )
 
 
-def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
-    account, token, asked = lease.account, lease.token, time.monotonic()
-    refresh_token = account.opened_token().refresh_token
+def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
+    account, asked = lease.account, time.monotonic()
+    opened = account.opened_token() if token.pk == account.token_id else token.open()
+    refresh_token = opened.refresh_token
     try:
         return obtain(
             lambda client: client.refresh(refresh_token),
             purpose=Purpose.REFRESH,
             host=account.domain,
-            user_ref=token.user_ref,
+            user_ref=lease.token.user_ref,
             account_ref=account.pk,
             refreshed=token,
         )
@@ -126,6 +131,8 @@ def _ask(lease: leases.Lease, actor: str) -> EgnyteToken:
         in_short_transaction(lambda: _note_refusal(lease, actor))
         raise
     except EgnyteError as error:
+        if isinstance(error, InactiveKeyError):
+            keys.doubt(account.domain)
         _postpone(lease, error)
         raise
 

@@ -20,7 +20,7 @@ logger = logging.getLogger("django_egnyte.runner")
 _Row = TypeVar("_Row")
 
 # Outcomes for which no host was asked.
-UNASKED: Final = frozenset({"gone", "held", "merged", "skipped", "unreached"})
+UNASKED: Final = frozenset({"budget", "gone", "held", "limited", "merged", "skipped", "unreached"})
 
 
 class Pass(Generic[_Row]):
@@ -43,6 +43,7 @@ class Pass(Generic[_Row]):
         self._ends = time.monotonic() + seconds
         self._share = seconds / 4
         self._spent: Counter[str] = Counter()
+        self._left: set[str] = set()
         self._put_off = put_off
 
     def is_over(self) -> bool:
@@ -50,11 +51,17 @@ class Pass(Generic[_Row]):
 
     def is_lost(self, host: str) -> bool:
         """Whether this pass asks the host nothing more: it failed, or has used its share."""
-        return host in self.failures.lost or self._spent[host] >= self._share
+        lost = host in self.failures.lost or host in self._left
+        return lost or self._spent[host] >= self._share
 
     def lost(self) -> set[str]:
         """The hosts that are lost to this pass."""
-        return {*self.failures.lost, *(h for h, s in self._spent.items() if s >= self._share)}
+        slow = {host for host, seconds in self._spent.items() if seconds >= self._share}
+        return {*self.failures.lost, *self._left, *slow}
+
+    def leave(self, host: str) -> None:
+        """Ask this host nothing more in this pass, though it did not fail."""
+        self._left.add(host)
 
     def spend(self, host: str, seconds: float) -> None:
         """Note the time that a call to a host took. May be called in threads."""
@@ -75,31 +82,47 @@ class Pass(Generic[_Row]):
             host = host_of(row)
             if self.is_lost(host):
                 continue
-            started = time.monotonic()
             outcome = self.settle(row, work, host)
-            self.spend(host, time.monotonic() - started)
-            self.failures.write()
+            self.write_failures()
             if outcome == until:
                 break
         return self.outcomes
 
-    def settle(self, row: _Row, work: Callable[[_Row], str], host: str) -> str:
-        """The outcome of one row, counted. An error puts it off and is the outcome ``failed``."""
+    def settle(
+        self, row: _Row, work: Callable[[_Row], str], host: str, *, noted: Exception | None = None
+    ) -> str:
+        """The outcome of one row, counted. An error puts it off and is the outcome ``failed``.
+
+        ``noted`` is an error that is in ``failures`` already. The time is the host's.
+        """
+        started = time.monotonic()
         try:
             outcome = work(row)
         except Exception as error:
             outcome = "failed"
-            self._note(row, error, host)
+            if isinstance(error, EgnyteError) and error is not noted:
+                self.failures.note(host, error)
+            self._give_up(row, error, host)
         else:
             if outcome not in UNASKED:
                 self.failures.note(host, None)
+        self.spend(host, time.monotonic() - started)
         self.outcomes[outcome] += 1
         return outcome
 
-    def _note(self, row: _Row, error: Exception, host: str) -> None:
-        if isinstance(error, EgnyteError):
-            self.failures.note(host, error)
-        else:
+    def write_failures(self) -> None:
+        """Tell the other passes which hosts failed. That this fails ends no pass."""
+        try:
+            self.failures.write()
+        except Exception:
+            logger.exception(
+                "%s: the hosts that failed could not be noted.",
+                self._name,
+                extra={"event": "hosts_not_noted"},
+            )
+
+    def _give_up(self, row: _Row, error: Exception, host: str) -> None:
+        if not isinstance(error, EgnyteError):
             logger.error(
                 "%s: row %s failed with %s and is put off. Other rows go on.",
                 self._name,

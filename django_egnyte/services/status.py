@@ -62,6 +62,7 @@ class Overview:
     key_held_off_at: list[dict[str, Any]]
     hosts_held_off: list[dict[str, Any]]
     last_sweep_seconds: int | None
+    accounts_older_than_an_hour: bool
     problems: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def overview() -> Overview:
             {"host": h.host, "failures": h.failures, "until": str(h.held_off_until)} for h in held
         ],
         last_sweep_seconds=_since_last_sweep(now),
+        accounts_older_than_an_hour=_has_old_accounts(now),
     )
     result.problems = _problems(result)
     return result
@@ -173,6 +175,11 @@ def _since_last_sweep(now: datetime) -> int | None:
     return max(0, int((now - ran.ran_at).total_seconds()))
 
 
+def _has_old_accounts(now: datetime) -> bool:
+    oldest = EgnyteAccount.objects.order_by("pk").first()
+    return oldest is not None and oldest.created_at < now - LATE
+
+
 def _opens(account: EgnyteAccount) -> bool:
     """Whether a key is known for its token. The oldest suffer first from one that was lost."""
     try:
@@ -192,7 +199,7 @@ def _problems(seen: Overview) -> list[str]:
             "Is the key suspended?",
         ),
         (
-            sum(seen.accounts.values()) and seen.last_sweep_seconds is None,
+            seen.accounts_older_than_an_hour and seen.last_sweep_seconds is None,
             "No sweep has ever run: set up Celery beat, or cron with egnyte_sweep.",
         ),
         (

@@ -154,9 +154,9 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
                     _flush(this, alive)
             else:
                 work = functools.partial(_settle, this, answer, actor)
-                this.settle(account, work, account.domain)
+                this.settle(account, work, account.domain, noted=answer.error)
     _flush(this, alive)
-    this.failures.write()
+    this.write_failures()
     return this.outcomes
 
 
@@ -208,14 +208,17 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
 
 
 def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) -> None:
-    """Note accounts that Egnyte accepted; the API key is good then, too."""
+    """Note accounts that Egnyte accepted; the API key is good then, too, if it is theirs."""
     if not alive:
         return
     accounts, alive[:] = list(alive), []
-    last, asked = max(accounts, key=lambda each: each[1])
+    digest = gateway.key_digest()
+    proofs = [(asked, each.domain) for each, asked in accounts if _key_of(each) == digest]
     try:
         _write_alive([account.pk for account, _ in accounts])
-        keys.note_accepted(last.domain, asked=asked)
+        if proofs:
+            asked, host = max(proofs)
+            keys.note_accepted(host, asked=asked)
     except Exception:
         # They are asked about again when their claim runs out.
         logger.exception(
@@ -226,6 +229,10 @@ def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) 
         this.outcomes["failed"] += len(accounts)
     else:
         this.outcomes["alive"] += len(accounts)
+
+
+def _key_of(account: EgnyteAccount) -> str:
+    return account.token.grant.key_digest if account.token is not None else ""
 
 
 def _write_alive(ids: list[int]) -> None:
@@ -262,14 +269,14 @@ def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
     """Refresh what is due, accounts in use first, until the key's budget says stop.
 
     Outcomes: ``refreshed``, ``refused``, ``gone``, ``skipped`` (another process is at it),
-    ``failed`` (later again), ``budget``.
+    ``failed`` (later again), ``limited`` (its host takes no more for now), ``budget``.
     """
     refuse_in_transaction()
     note_run("refreshes")
     this: Pass[EgnyteAccount] = Pass("refreshes", seconds=seconds, put_off=_put_off_refresh)
     this.run(
-        _due_for_refresh(hosts.held_off()),
-        lambda account: _refresh_one(account, actor),
+        _due_for_refresh(this),
+        lambda account: _refresh_one(this, account, actor),
         host_of=lambda account: account.domain,
         until="budget",
     )
@@ -277,7 +284,7 @@ def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
     return this.outcomes
 
 
-def _refresh_one(account: EgnyteAccount, actor: str) -> str:
+def _refresh_one(this: Pass[EgnyteAccount], account: EgnyteAccount, actor: str) -> str:
     """The lease is the claim: where another sweep is at it, or was, nothing is asked."""
     try:
         refresh(account, actor=actor, patience=0)
@@ -288,9 +295,12 @@ def _refresh_one(account: EgnyteAccount, actor: str) -> str:
     except TokenExpiredError:
         return "skipped"
     except RateLimitedError as error:
-        if error.status is None:
+        if error.status is not None:
+            raise
+        if ledger.is_used_up():
             return "budget"
-        raise
+        this.leave(account.domain)
+        return "limited"
     return "refreshed"
 
 
@@ -303,8 +313,11 @@ def _put_off_refresh(account: EgnyteAccount, error: Exception) -> None:
         )
 
 
-def _due_for_refresh(skip: set[str]) -> Iterator[EgnyteAccount]:
+def _due_for_refresh(this: Pass[EgnyteAccount]) -> Iterator[EgnyteAccount]:
+    """Accounts in use first, then those that wait longest; none of a host that is held off or
+    lost to this pass."""
     now = timezone.now()
+    held = hosts.held_off() | {state.host for state in ledger.held_off_until()}
     due = (
         EgnyteAccount.objects.with_token()
         .live()
@@ -313,13 +326,18 @@ def _due_for_refresh(skip: set[str]) -> Iterator[EgnyteAccount]:
             token__grant__release_at=None,
             token__grant__key_digest=gateway.key_digest(),
         )
+        .order_by("token__grant__next_refresh_at", "pk")
     )
-    if skip:
-        due = due.exclude(domain__in=skip)
-    due = due.order_by("token__grant__next_refresh_at")
-    limit = conf.token_requests_per_hour
-    yield from list(due.filter(last_used_at__gte=now - IN_USE)[:limit])
-    yield from list(due.exclude(last_used_at__gte=now - IN_USE)[:limit])
+    in_use = Q(last_used_at__gte=now - IN_USE)
+    for rows in (due.filter(in_use), due.exclude(in_use)):
+        after = Q()
+        while chunk := list(rows.filter(after).exclude(domain__in=held | this.lost())[:CHUNK]):
+            yield from chunk
+            last = chunk[-1]
+            due_at = last.token.grant.next_refresh_at if last.token is not None else now
+            after = Q(token__grant__next_refresh_at__gt=due_at) | Q(
+                token__grant__next_refresh_at=due_at, pk__gt=last.pk
+            )
 
 
 def refresh_forecast() -> tuple[int, int]:

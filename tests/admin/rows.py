@@ -11,44 +11,64 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from django_egnyte.models import (
-    EgnyteAccount,
-    PendingRevocation,
-    new_id,
-)
+from django_egnyte.fields import seal
+from django_egnyte.gateway import key_digest
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken, new_id
+from django_egnyte.secret import Secret
 
 TOKENS = ("the-access-token-of-an-account", "the-refresh-token-of-an-account")
 
 
 def make(user: Any, number: int, **values: Any) -> EgnyteAccount:
+    """An account; ``expires_at`` and ``next_refresh_at`` are its token's and its grant's."""
     values = {
         "domain": "acme.egnyte.com",
         "username": f"jsmith{number}",
         "email": f"j{number}@acme.example",
         "scopes": ["Egnyte.filesystem"],
-        "access_token": TOKENS[0],
-        "refresh_token": TOKENS[1],
-        "token_fingerprint": f"access{number}" * 4,
-        "refresh_fingerprint": f"refresh{number}" * 4,
         "next_validation_at": timezone.now() + timedelta(hours=9),
     } | values
-    return EgnyteAccount.objects.create(user=user, egnyte_user_id=number, **values)
+    later = timezone.now() + timedelta(days=20)
+    refreshes = values.get("refresh_fingerprint") != ""
+    grant = make_grant(
+        user_ref=str(user.pk),
+        domain=values["domain"],
+        release_at=None,
+        revoke_attempts=0,
+        next_refresh_at=values.pop("next_refresh_at", later if refreshes else None),
+    )
+    token = EgnyteToken.objects.get(grant=grant)
+    EgnyteToken.objects.filter(pk=token.pk).write(
+        expires_at=values.pop("expires_at", None),
+        fingerprint=f"access{number}" * 4,
+        refresh_fingerprint=values.pop("refresh_fingerprint", f"refresh{number}" * 4),
+    )
+    if values.get("status") == "revoked":
+        token = None
+    if values.get("is_default"):
+        values["default_of"] = str(user.pk)
+    return EgnyteAccount.objects.create(user=user, egnyte_user_id=number, token=token, **values)
 
 
-def make_row(**values: Any) -> PendingRevocation:
+def make_grant(**values: Any) -> EgnyteGrant:
+    """A grant with a token, to be revoked, which failed three times."""
     values = {
         "user_ref": "1",
         "domain": "acme.egnyte.com",
         "username": "gone",
-        "seal_id": new_id(),
-        "access_token": TOKENS[0],
-        "refresh_token": TOKENS[1],
         "fingerprint": new_id(),
-        "grant_id": new_id(),
-        "attempts": 3,
-        "not_before": timezone.now() + timedelta(hours=9),
+        "key_digest": key_digest(),
+        "revoke_attempts": 3,
+        "release_at": timezone.now() + timedelta(hours=9),
     } | values
-    return PendingRevocation.objects.create(**values)
+    grant = EgnyteGrant.objects.create(**values)
+    token = EgnyteToken(
+        grant=grant, domain=grant.domain, user_ref=grant.user_ref, fingerprint=grant.fingerprint
+    )
+    for name, text in zip(("access_token", "refresh_token"), TOKENS, strict=True):
+        setattr(token, name, seal(Secret(text), token.seal_context(name)))
+    token.save()
+    return grant
 
 
 def log_in(django_user_model: Any, *permissions: str, superuser: bool = False) -> Client:

@@ -17,22 +17,22 @@ from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteGrant,
     HostState,
-    PendingRevocation,
 )
 from django_egnyte.services.administer import RECONNECT_REASON
 
-from .rows import TOKENS, actor, listed, make, make_row, pick, text_of, url
+from .rows import TOKENS, actor, listed, make, make_grant, pick, text_of, url
 
 
 def test_nothing_is_added_by_hand(superuser: Client) -> None:
-    for model in ("egnyteaccount", "pendingrevocation", "accountevent"):
+    for model in ("egnyteaccount", "egnytegrant", "accountevent"):
         assert superuser.get(url("add", model=model)).status_code == 403
 
 
 def test_the_history_and_the_outbox_are_for_reading(superuser: Client) -> None:
     event = AccountEvent.objects.create(kind=EventKind.CONNECTED)
-    for row, model in ((event, "accountevent"), (make_row(), "pendingrevocation")):
+    for row, model in ((event, "accountevent"), (make_grant(), "egnytegrant")):
         assert superuser.get(url("delete", row.pk, model=model)).status_code == 403
         assert superuser.post(url("change", row.pk, model=model), {}).status_code == 403
         page = text_of(superuser.get(url("changelist", model=model)))
@@ -44,8 +44,8 @@ ACTS = [
     ("egnyteaccount", "refresh"),
     ("egnyteaccount", "ask_reconnect"),
     ("egnyteaccount", "revoke"),
-    ("pendingrevocation", "retry"),
-    ("pendingrevocation", "abandon"),
+    ("egnytegrant", "retry"),
+    ("egnytegrant", "abandon"),
 ]
 
 
@@ -57,7 +57,7 @@ def test_each_act_has_a_permission_of_its_own(
     model: str,
     act: str,
 ) -> None:
-    row = account if model == "egnyteaccount" else make_row()
+    row = account if model == "egnyteaccount" else make_grant()
     others = [f"{name}_{m}" for m, name in ACTS if (m, name) != (model, act)]
     client = staff(*others, f"view_{model}", "change_egnyteaccount", "delete_egnyteaccount")
 
@@ -82,7 +82,7 @@ def test_each_act_has_a_permission_of_its_own(
 def test_an_act_is_not_for_who_may_not_see_the_row(
     staff: Callable[..., Client], account: EgnyteAccount, model: str, act: str
 ) -> None:
-    row = account if model == "egnyteaccount" else make_row()
+    row = account if model == "egnyteaccount" else make_grant()
     client = staff(f"{act}_{model}")
 
     assert client.post(url(act, row.pk, model=model), {"post": "yes"}).status_code == 403
@@ -92,7 +92,7 @@ def test_an_act_is_not_for_who_may_not_see_the_row(
 def test_an_act_needs_a_post_and_a_csrf_token(
     superuser: Client, account: EgnyteAccount, model: str, act: str
 ) -> None:
-    row = account if model == "egnyteaccount" else make_row()
+    row = account if model == "egnyteaccount" else make_grant()
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(superuser.administrator)  # type: ignore[attr-defined]
 
@@ -133,21 +133,22 @@ def test_an_act_on_an_account_is_done_and_recorded(
     event = AccountEvent.objects.get()
     assert (event.kind, event.actor, event.account_ref) == (kind, actor(superuser), account.pk)
     assert LogEntry.objects.get().object_id == str(account.pk)
-    args = (account.pk, 1) if task in ("validate_account", "refresh_account") else ()
+    args = (account.pk, account.token_id) if task in ("validate_account", "refresh_account") else ()
     assert hurried == ([(task, *args, False)] if task else [])
     found = EgnyteAccount.objects.get()
     now = timezone.now()
     if act == "validate":
         assert found.next_validation_at <= now
     elif act == "refresh":
-        assert found.next_refresh_at is not None
-        assert found.next_refresh_at <= now
+        due = EgnyteGrant.objects.get().next_refresh_at
+        assert due is not None and due <= now
     elif act == "ask_reconnect":
         assert found.status_reason == RECONNECT_REASON
         assert found.status == Status.ACTIVE
     else:
-        assert (found.status, found.open_token()) == (Status.REVOKED, "")
-        assert PendingRevocation.objects.get().access_token == TOKENS[0]
+        assert (found.status, found.token) == (Status.REVOKED, None)
+        (token,) = EgnyteGrant.objects.exclude(release_at=None).get().tokens.all()
+        assert token.open().access_token.reveal() == TOKENS[0]
 
 
 def test_revoking_is_confirmed_first(
@@ -179,7 +180,7 @@ def test_what_does_not_apply_is_left_alone_and_said(
     superuser: Client, egnyte_user: Any, hurried: list[Any]
 ) -> None:
     dead = make(egnyte_user, 1, status=Status.REVOKED)
-    simple = make(egnyte_user, 2, refresh_token="", refresh_fingerprint="")
+    simple = make(egnyte_user, 2, refresh_fingerprint="")
 
     page = pick(superuser, "refresh", dead, simple)
     assert "2 were left as they are" in text_of(page)
@@ -211,7 +212,7 @@ def test_deleting_is_revoking(superuser: Client, egnyte_user: Any, hurried: list
     pick(superuser, "delete_selected", *accounts[1:], post="yes")
 
     assert not EgnyteAccount.objects.exists()
-    assert PendingRevocation.objects.count() == 3
+    assert EgnyteGrant.objects.count() == 3
     events = AccountEvent.objects.values_list("kind", "actor")
     assert list(events) == [(EventKind.DISCONNECTED, actor(superuser))] * 3
     assert LogEntry.objects.count() == 3
@@ -242,49 +243,52 @@ def test_the_default_account_is_chosen(superuser: Client, egnyte_user: Any) -> N
 
 
 def test_a_failed_revocation_is_tried_again(superuser: Client, hurried: list[Any]) -> None:
-    row = make_row()
+    row = make_grant()
     HostState.objects.create(host=row.domain, held_off_until=timezone.now() + timedelta(days=1))
 
-    pick(superuser, "retry", row, model="pendingrevocation")
+    pick(superuser, "retry", row, model="egnytegrant")
 
     row.refresh_from_db()
-    assert row.not_before <= timezone.now() + timedelta(seconds=1)
+    assert row.release_at <= timezone.now() + timedelta(seconds=1)
     assert not HostState.objects.exists()
     assert hurried == [("process_revocations", False)]
     assert AccountEvent.objects.get().kind == EventKind.RETRY_ASKED
 
 
 def test_a_token_in_flight_is_not_hurried(superuser: Client, hurried: list[Any]) -> None:
-    row = make_row(attempts=0)
+    row = make_grant(revoke_attempts=0)
 
-    superuser.post(url("retry", row.pk, model="pendingrevocation"))
+    superuser.post(url("retry", row.pk, model="egnytegrant"))
 
     row.refresh_from_db()
-    assert row.not_before > timezone.now()
+    assert row.release_at > timezone.now()
     assert hurried == []
     assert not AccountEvent.objects.exists()
 
 
 def test_abandoning_is_confirmed_and_recorded(superuser: Client) -> None:
-    row = make_row()
-    page = superuser.get(url("abandon", row.pk, model="pendingrevocation"))
+    row = make_grant()
+    page = superuser.get(url("abandon", row.pk, model="egnytegrant"))
     assert "it may live on at Egnyte" in text_of(page)
 
-    done = superuser.post(url("abandon", row.pk, model="pendingrevocation"), {"post": "yes"})
+    done = superuser.post(url("abandon", row.pk, model="egnytegrant"), {"post": "yes"})
 
-    assert done.headers["Location"] == url("changelist", model="pendingrevocation")
-    assert not PendingRevocation.objects.exists()
+    assert done.headers["Location"] == url("changelist", model="egnytegrant")
+    assert not EgnyteGrant.objects.exists()
     event = AccountEvent.objects.get()
     assert (event.kind, event.actor) == (EventKind.ABANDONED, actor(superuser))
 
 
 def test_stuck_revocations_are_found(superuser: Client) -> None:
-    make_row(username="stuck")
-    make_row(username="fresh", attempts=0)
+    make_grant(username="stuck")
+    make_grant(username="fresh", revoke_attempts=0)
+    make_grant(username="used", revoke_attempts=0, release_at=None)
 
-    address = url("changelist", model="pendingrevocation")
-    assert listed(superuser.get(address, {"stuck": "yes"})) == {"stuck"}
-    assert listed(superuser.get(address, {"stuck": "no"})) == {"fresh"}
+    address = url("changelist", model="egnytegrant")
+    assert listed(superuser.get(address, {"state": "failed"})) == {"stuck"}
+    assert listed(superuser.get(address, {"state": "waiting"})) == {"stuck", "fresh"}
+    assert listed(superuser.get(address, {"state": "used"})) == {"used"}
+    assert len(listed(superuser.get(address))) == 3
 
 
 def test_the_events_of_an_account_are_linked(superuser: Client, account: EgnyteAccount) -> None:

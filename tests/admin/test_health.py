@@ -10,15 +10,16 @@ from django.test import Client
 from django.utils import timezone
 
 from django_egnyte.admin import charts
-from django_egnyte.choices import Status
+from django_egnyte.choices import Purpose, Status
+from django_egnyte.gateway import key_digest
 from django_egnyte.models import (
     AccountEvent,
     HostState,
     KeyState,
 )
-from django_egnyte.services import budget
+from django_egnyte.services import ledger
 
-from .rows import make, make_row, text_of, url
+from .rows import make, make_grant, text_of, url
 
 
 def test_the_health_page_is_for_who_may_see_accounts(staff: Callable[..., Client]) -> None:
@@ -37,16 +38,17 @@ def test_the_health_page_counts(superuser: Client, egnyte_user: Any) -> None:
     day = timedelta(days=1)
     later = {"expires_at": now + day, "last_validated_at": now}
     make(egnyte_user, 1, next_refresh_at=now, **later)
-    make(egnyte_user, 2, domain="globex.egnyte.com", **later)
+    make(egnyte_user, 2, domain="globex.egnyte.com", next_refresh_at=None, **later)
     make(egnyte_user, 3, status=Status.SUSPECT, last_validated_at=now - 3 * day)
     make(egnyte_user, 4, status=Status.REVOKED, expires_at=now - day)
     make(egnyte_user, 5, expires_at=now - day)
     for age, kind in ((0, "connected"), (5, "reconnected"), (5, "revoked"), (40, "connected")):
         AccountEvent.objects.create(kind=kind, created_at=now - age * day)
-    make_row(created_at=now - 3 * day)
-    make_row(attempts=0, not_before=now - day)
+    make_grant(created_at=now - 3 * day)
+    make_grant(revoke_attempts=0, release_at=now - day)
     HostState.objects.create(host="lost.egnyte.com", held_off_until=now + day)
-    budget.draw(refresh=False)
+    with ledger.charged(Purpose.LINK, host="acme.egnyte.com", user_ref="1"):
+        pass
 
     page = superuser.get(url("health"))
     figures = page.context
@@ -59,20 +61,21 @@ def test_the_health_page_counts(superuser: Client, egnyte_user: Any) -> None:
     ]  # fmt: skip
     assert [chart.total for chart in figures["charts"]] == [2, 1, 3]
     assert figures["charts"][0].bars[-6].value == 1
-    assert figures["validation"] == {"overdue": 1, "never": 1}
-    assert figures["expiry"] == {"soon": 2, "unaided": 1, "expired": 1}
-    outbox = figures["outbox"]
-    assert (outbox["size"], outbox["due"], outbox["failed"], outbox["late"]) == (2, 1, 1, True)
-    assert (figures["key"]["used"], figures["key"]["linking"]) == (1, 1)
+    seen = figures["seen"]
+    assert (seen.validations_overdue, seen.validations_never) == (1, 1)
+    assert (seen.expiring_soon, seen.expiring_unaided, seen.expired) == (2, 1, 1)
+    assert (seen.revocations, seen.revocations_due, seen.revocations_failed) == (2, 1, 1)
+    assert seen.revocations_stuck == 1
+    assert (seen.token_requests_this_hour, seen.token_requests_for_links) == (1, 1)
     shown = text_of(page)
     assert "1 of 100" in shown
     assert "lost.egnyte.com" in shown
-    assert "Verdicts are paused" not in shown
+    assert "Is the key suspended?" not in shown
     assert shown.count('<svg class="egnyte-chart') == shown.count("as a table</summary>") == 3
     assert "<script" not in shown.partition('class="egnyte-health"')[2]
 
-    KeyState.objects.update(verdicts_paused_at=now)
-    assert "Verdicts are paused" in text_of(superuser.get(url("health")))
+    KeyState.objects.create(key_digest=key_digest(), host="acme.egnyte.com", doubted_at=now)
+    assert "Is the key suspended?" in text_of(superuser.get(url("health")))
 
 
 def test_the_health_page_works_on_an_empty_site_without_a_key(

@@ -15,14 +15,14 @@ from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
-    PendingRevocation,
+    EgnyteToken,
 )
 
-from .rows import TOKENS, listed, make, make_row, pick, text_of, url
+from .rows import TOKENS, listed, make, make_grant, pick, text_of, url
 
 
 def test_no_page_holds_a_token(superuser: Client, account: EgnyteAccount) -> None:
-    row = make_row()
+    row = make_grant()
     AccountEvent.objects.create(kind=EventKind.CONNECTED, account_ref=account.pk)
     pages = [
         superuser.get(url("changelist")),
@@ -34,16 +34,16 @@ def test_no_page_holds_a_token(superuser: Client, account: EgnyteAccount) -> Non
         superuser.get(url("health")),
         pick(superuser, "revoke", account),
         pick(superuser, "delete_selected", account),
-        superuser.get(url("changelist", model="pendingrevocation")),
-        superuser.get(url("change", row.pk, model="pendingrevocation")),
-        superuser.get(url("abandon", row.pk, model="pendingrevocation")),
+        superuser.get(url("changelist", model="egnytegrant")),
+        superuser.get(url("change", row.pk, model="egnytegrant")),
+        superuser.get(url("abandon", row.pk, model="egnytegrant")),
         superuser.get(url("changelist", model="accountevent")),
         superuser.get(url("change", AccountEvent.objects.get().pk, model="accountevent")),
     ]
     sealed = [
         value
-        for model in (EgnyteAccount, PendingRevocation)
-        for value in model.objects.values_list("access_token", "refresh_token").get()
+        for row in EgnyteToken.objects.values_list("access_token", "refresh_token")
+        for value in row
     ]
     for page in pages:
         shown = text_of(page)
@@ -52,18 +52,15 @@ def test_no_page_holds_a_token(superuser: Client, account: EgnyteAccount) -> Non
 
 
 def test_the_token_is_shown_as_stored(superuser: Client, account: EgnyteAccount) -> None:
-    AccountEvent.objects.create(
-        kind=EventKind.REFRESHED,
-        account_ref=account.pk,
-        created_at=timezone.now() - timedelta(days=3, minutes=1),
-    )
+    AccountEvent.objects.create(kind=EventKind.REFRESHED, account_ref=account.pk)
+    EgnyteToken.objects.update(created_at=timezone.now() - timedelta(days=3, minutes=1))
 
     shown = text_of(superuser.get(url("change", account.pk)))
     assert "stored, 3\xa0days old, fingerprint access12" in shown
-    assert account.token_fingerprint not in shown
+    assert account.token.fingerprint not in shown
     assert "Token refreshed" in shown
 
-    EgnyteAccount.objects.write(token_fingerprint="", refresh_fingerprint="")
+    EgnyteAccount.objects.write(token=None)
     assert "stored" not in text_of(superuser.get(url("change", account.pk)))
 
 
@@ -114,7 +111,6 @@ def test_the_filters_find(superuser: Client, egnyte_user: Any) -> None:
     make(
         egnyte_user,
         5,
-        refresh_token="",
         refresh_fingerprint="",
         expires_at=now + day,
         domain="b.egnyte.com",
@@ -169,9 +165,9 @@ def test_the_number_of_queries_does_not_grow(
         url("change", first.pk),
         url("health"),
         url("changelist", model="accountevent"),
-        url("changelist", model="pendingrevocation"),
+        url("changelist", model="egnytegrant"),
     ]
-    make_row()
+    make_grant()
     for page in pages:
         superuser.get(page)  # content types are cached
     before = [queries_of(superuser, page) for page in pages]
@@ -181,7 +177,7 @@ def test_the_number_of_queries_does_not_grow(
             **{django_user_model.USERNAME_FIELD: f"user{n}@example.com"}
         )
         make(other, n, domain=f"d{n}.egnyte.com")
-        make_row(domain=f"d{n}.egnyte.com")
+        make_grant(domain=f"d{n}.egnyte.com")
         AccountEvent.objects.create(kind=EventKind.CONNECTED, account_ref=first.pk)
 
     assert [queries_of(superuser, page) for page in pages] == before

@@ -116,7 +116,7 @@ def test_each_refusal_reaches_a_view_through_request_egnyte(
             response = browser.get("/egnyte-userinfo/")
             assert response.status_code == 302
             assert response["Location"].startswith("/egnyte/connect/?")
-            assert ("validate_account", account.pk, account.token_version) in hurried
+            assert ("validate_account", account.pk, account.token_id) in hurried
             # The transaction of a view that raised was rolled back; a worker finds out again.
             atomic = settings.DATABASES["default"]["ATOMIC_REQUESTS"]
             assert status_of(account) == (Status.ACTIVE if atomic else Status.SUSPECT)

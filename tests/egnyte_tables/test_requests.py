@@ -14,6 +14,7 @@ from django.test import Client
 
 from django_egnyte import gateway
 from django_egnyte.oauth import UserInfo
+from django_egnyte.secret import Secret
 from tests import walk
 from tests.rawserver import RawServer, Visitor, answer, serving
 
@@ -163,7 +164,7 @@ def password(browser: Client, server: RawServer, settings: Any) -> Sent:
 
 
 def revocation(browser: Client, server: RawServer, settings: Any) -> Sent:
-    gateway.oauth(HOST).revoke("68zc95e3xv954u6k3hbnma3q")
+    gateway.oauth(HOST).revoke(Secret("68zc95e3xv954u6k3hbnma3q"))
     return Sent.of(server.requests[-1])
 
 
@@ -264,7 +265,7 @@ def test_the_secret_is_never_sent_through_the_browser(
 
 def test_the_token_is_sent_in_the_header_and_nowhere_else(egnyte: RawServer) -> None:
     """ "Set the Authorization field to Bearer <Token>"; user info is a GET by this alone."""
-    info = gateway.oauth(HOST).userinfo("68zc95e3xv954u6k3hbnma3q")
+    info = gateway.oauth(HOST).userinfo(Secret("68zc95e3xv954u6k3hbnma3q"))
     assert info == UserInfo(121, "jsmith", "Jane", "Smith", "")
     sent = Sent.of(egnyte.requests[-1])
     assert (sent.method, sent.path) == ("GET", "/d/acme/pubapi/v1/userinfo")
@@ -276,7 +277,7 @@ def test_the_token_is_sent_in_the_header_and_nowhere_else(egnyte: RawServer) -> 
 
 def test_a_token_is_revoked_in_a_form_and_the_answer_is_empty(egnyte: RawServer) -> None:
     """ "On success, this API returns a 200 status code with an empty body"."""
-    gateway.oauth(HOST).revoke("68zc95e3xv954u6k3hbnma3q")
+    gateway.oauth(HOST).revoke(Secret("68zc95e3xv954u6k3hbnma3q"))
     sent = Sent.of(egnyte.requests[-1])
     assert sent.parameters["token"] == "68zc95e3xv954u6k3hbnma3q"
     assert sent.headers["authorization"] == "bearer 68zc95e3xv954u6k3hbnma3q"

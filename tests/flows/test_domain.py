@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.test import Client
 
-from django_egnyte.models import EgnyteAccount
+from django_egnyte.models import EgnyteAccount, EgnyteToken
 from tests import walk
 from tests.users import another_user
 
@@ -88,7 +88,7 @@ def test_a_parked_code_is_used_once(browser: Client, enhanced: Any) -> None:
     assert answers[0].status_code == 302
     assert_page(answers[1], 400, "already used")
     assert enhanced.counts["token:authorization_code"] == 1
-    assert EgnyteAccount.objects.get().token_id == 1
+    assert EgnyteToken.objects.count() == 1
 
 
 def test_the_callback_of_a_parked_code_is_used_up(browser: Client, enhanced: Any) -> None:

@@ -40,7 +40,7 @@ def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
     ran = run("egnyte_revoke", "--domain", "acme")
     assert ran.code == 0
     assert asked == ["2 accounts will be revoked. Type 'yes' to go on: "]
-    assert ran.out == "2 accounts revoked; tokens: {'revoked': 2}\n"
+    assert ran.out == "2 accounts revoked; grants: {'revoked': 2}\n"
     found = dict(EgnyteAccount.objects.values_list("username", "status"))
     assert found == {"jsmith": "revoked", "bdoe": "revoked", "mmiller": "active"}
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
@@ -60,7 +60,7 @@ def test_anything_but_yes_changes_nothing(run, accounts, egnyte_sandbox, answer,
 def test_no_input_does_not_ask(run, accounts, answer) -> None:
     asked = answer("no")
     ran = run("egnyte_revoke", "--all", "--no-input")
-    assert ran.out == "3 accounts revoked; tokens: {'revoked': 3}\n"
+    assert ran.out == "3 accounts revoked; grants: {'revoked': 3}\n"
     assert asked == []
     assert EgnyteAccount.objects.filter(status="revoked").count() == 3
 
@@ -79,7 +79,7 @@ def test_the_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox, answer) 
     asked = answer("yes")
     ran = run("egnyte_revoke", "--user", accounts[0].user.get_username(), "--delete")
     assert "2 accounts will be deleted" in asked[0]
-    assert ran.out == "2 accounts deleted; tokens: {'revoked': 2}\n"
+    assert ran.out == "2 accounts deleted; grants: {'revoked': 2}\n"
     assert [each.username for each in EgnyteAccount.objects.all()] == ["mmiller"]
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
     gone = AccountEvent.objects.filter(kind="disconnected")
@@ -94,7 +94,7 @@ def test_dead_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox) -> None
     again = run("egnyte_revoke", "--account", one, "--noinput")
     assert (again.code, again.out) == (0, "0 accounts to be revoked.\n")
     ran = run("egnyte_revoke", "--account", one, "--delete", "--noinput", "--reason", "left us")
-    assert (ran.code, ran.out) == (0, "1 accounts deleted; tokens: {}\n")
+    assert (ran.code, ran.out) == (0, "1 accounts deleted; grants: {}\n")
     assert not EgnyteAccount.objects.filter(pk=one).exists()
     event = AccountEvent.objects.get(kind="disconnected")
     assert (event.actor, event.reason) == ("command", "left us")
@@ -114,13 +114,13 @@ def test_nobody_selected_is_nothing_to_do(run, egnyte_sandbox) -> None:
 
 @pytest.mark.parametrize("delete", [True, False])
 @pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}])
-def test_tokens_that_egnyte_would_not_end_stay_in_the_outbox(
+def test_grants_that_egnyte_would_not_end_stay(
     run, accounts, egnyte_sandbox, fault, delete
 ) -> None:
     egnyte_sandbox.faults.add(path="/tokens/revoke", domain="globex", times=None, **fault)
     ran = run("egnyte_revoke", "--all", "--no-input", *(["--delete"] if delete else []))
     assert ran.code == 1
-    assert "1 tokens wait in the outbox" in ran.error
+    assert "Grants that could not be revoked yet: 1." in ran.error
     assert "'revoked': 2, 'failed': 1" in ran.out
     assert not EgnyteAccount.objects.live().exists()
     assert EgnyteGrant.objects.exclude(release_at=None).get().domain == "globex.egnyte.com"
@@ -134,7 +134,7 @@ def test_a_host_that_is_held_off_is_a_failure_too(run, accounts) -> None:
     )
     ran = run("egnyte_revoke", "--all", "--no-input")
     assert ran.code == 1
-    assert "1 tokens wait in the outbox" in ran.error
+    assert "Grants that could not be revoked yet: 1." in ran.error
 
 
 def test_a_large_domain_takes_more_than_one_pass(
@@ -144,7 +144,7 @@ def test_a_large_domain_takes_more_than_one_pass(
         link_account(egnyte_sandbox, make_user(f"more-{number}"))
     monkeypatch.setattr(revoker, "PER_DOMAIN", 1)
     ran = run("egnyte_revoke", "--domain", "acme", "--no-input")
-    assert (ran.code, ran.out) == (0, "6 accounts revoked; tokens: {'revoked': 6}\n")
+    assert (ran.code, ran.out) == (0, "6 accounts revoked; grants: {'revoked': 6}\n")
     assert egnyte_sandbox.live_tokens("acme") == []
 
 

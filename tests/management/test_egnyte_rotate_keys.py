@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from django_egnyte.fields import Sealed
-from django_egnyte.models import EgnyteAccount, EgnyteGrant
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.services.disconnect import disconnect
 
 OLD = "an old key of thirty-two characters or more"
@@ -19,7 +19,7 @@ def _old_key(settings: Any) -> None:
 
 @pytest.fixture
 def rows(accounts: list[EgnyteAccount]) -> list[EgnyteAccount]:
-    """Two accounts, and one token in the outbox."""
+    """Two accounts, and one grant that is to be revoked."""
     disconnect(accounts[2].pk, actor="test")
     return accounts[:2]
 
@@ -32,7 +32,8 @@ def test_everything_is_sealed_anew(run, rows, settings) -> None:
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     for account in EgnyteAccount.objects.all():
         assert account.client.userinfo()["username"] == account.username
-    assert EgnyteGrant.objects.exclude(release_at=None).get().access_token
+    (left,) = EgnyteGrant.objects.exclude(release_at=None).get().tokens.all()
+    assert left.open().access_token
     assert run("egnyte_rotate_keys").out.startswith("3 rows: 0 values sealed anew")
 
 
@@ -48,17 +49,17 @@ def test_a_dry_run_only_counts(run, rows, settings) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--dry-run"]])
 def test_what_no_key_opens_is_named_and_a_failure(run, rows, settings, arguments) -> None:
-    account, pending = rows[0], EgnyteGrant.objects.exclude(release_at=None).get()
-    EgnyteAccount.objects.filter(pk=account.pk).write(refresh_token=Sealed("nonsense"))
-    EgnyteGrant.objects.exclude(release_at=None).write(access_token=Sealed("nonsense"))
+    used = rows[0].token_id
+    pending = EgnyteGrant.objects.exclude(release_at=None).get().tokens.get().pk
+    EgnyteToken.objects.filter(pk=used).write(refresh_token=Sealed("nonsense"))
+    EgnyteToken.objects.filter(pk=pending).write(access_token=Sealed("nonsense"))
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     ran = run("egnyte_rotate_keys", *arguments)
     assert ran.code == 1
     assert "4 values" in ran.out
     assert "2 unreadable" in ran.out
     assert ran.error == (
-        f"No key opens: egnyteaccount:{account.pk}.refresh_token, "
-        f"pendingrevocation:{pending.pk}.access_token"
+        f"No key opens: egnytetoken:{used}.refresh_token, egnytetoken:{pending}.access_token"
     )
 
 
@@ -71,6 +72,6 @@ def test_the_shell_learns_how_it_ended(exit_code, rows, settings, capsys) -> Non
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW]
     assert exit_code("egnyte_rotate_keys") == 1
     written = capsys.readouterr()
-    assert written.err.count("egnyteaccount:") == 4
+    assert written.err.count("egnytetoken:") == 6
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     assert exit_code("egnyte_rotate_keys") == 0

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django_egnyte import gateway
 from django_egnyte.fields import Sealed
 from django_egnyte.management.commands import egnyte_validate
-from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteToken, KeyState
 
 
 def statuses() -> dict[str, str]:
@@ -45,22 +45,22 @@ def test_an_expired_token_is_refreshed(run, accounts, egnyte_sandbox) -> None:
     egnyte_sandbox.expire_token(accounts[0].open_token())
     ran = run("egnyte_validate", "--account", str(accounts[0].pk))
     assert (ran.code, ran.out) == (0, "1 refreshed\n")
-    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id == 2
+    assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id != accounts[0].token_id
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"malformed": True}])
 def test_no_answer_is_a_failure(run, accounts, egnyte_sandbox, fault) -> None:
     egnyte_sandbox.faults.add(path="/userinfo", domain="globex", times=None, **fault)
     ran = run("egnyte_validate", "--all")
-    assert (ran.code, ran.out) == (1, "2 alive, 1 unknown\n")
+    assert (ran.code, ran.out) == (1, "2 alive, 1 failed\n")
     assert "no answer" in ran.error
     assert set(statuses().values()) == {"active"}
 
 
 def test_a_row_that_no_key_opens_is_a_failure(run, accounts) -> None:
-    EgnyteAccount.objects.filter(pk=accounts[0].pk).write(access_token=Sealed("nonsense"))
+    EgnyteToken.objects.filter(pk=accounts[0].token_id).write(access_token=Sealed("nonsense"))
     ran = run("egnyte_validate", "--all")
-    assert (ran.code, ran.out) == (1, "2 alive, 1 unreadable\n")
+    assert (ran.code, ran.out) == (1, "2 alive, 1 failed\n")
     assert set(statuses().values()) == {"active"}
 
 
@@ -83,47 +83,49 @@ def test_no_accounts_are_no_failure(run, egnyte_sandbox) -> None:
     assert (ran.code, ran.out) == (0, "0\n")
 
 
-def pause() -> None:
-    KeyState.objects.update_or_create(
-        key_digest=gateway.key_digest(), defaults={"verdicts_paused_at": timezone.now()}
+def doubt() -> None:
+    """As after a refusal for which nothing proved that the key is good."""
+    KeyState.objects.create(
+        key_digest=gateway.key_digest(), host="acme.egnyte.com", doubted_at=timezone.now()
     )
 
 
-def is_paused() -> bool:
-    return KeyState.objects.exclude(verdicts_paused_at=None).exists()
+def is_doubted() -> bool:
+    return KeyState.objects.exclude(doubted_at=None).exists()
 
 
-def test_paused_verdicts_leave_a_dead_account_suspect(run, accounts, egnyte_sandbox) -> None:
-    pause()
-    egnyte_sandbox.set_password("acme", "jsmith", "another password")
+def test_a_suspended_key_costs_no_account(run, accounts, egnyte_sandbox) -> None:
+    egnyte_sandbox.suspend_key("sandbox-code-key")
     ran = run("egnyte_validate", "--all")
-    assert "1 paused" in ran.out
-    assert statuses()["jsmith"] == "suspect"
+    # The token endpoint says so itself, so nobody is under suspicion.
+    assert (ran.code, ran.out) == (1, "3 failed\n")
+    assert set(statuses().values()) == {"active"}
+    assert is_doubted()
 
 
-def test_verdicts_resume_by_command(run, accounts, egnyte_sandbox) -> None:
-    assert run("egnyte_validate", "--resume-verdicts").out == "Verdicts were not paused.\n"
-    pause()
+def test_the_key_is_asked_about_again_by_command(run, accounts, egnyte_sandbox) -> None:
+    assert run("egnyte_validate", "--resume-verdicts").out == "The API key was not in doubt.\n"
+    doubt()
     before = egnyte_sandbox.counts["userinfo"]
     ran = run("egnyte_validate", "--resume-verdicts")
-    assert (ran.code, ran.out) == (0, "Verdicts resume.\n")
-    assert not is_paused()
+    assert (ran.code, ran.out) == (0, "The API key is asked about again.\n")
+    assert not is_doubted()
     assert egnyte_sandbox.counts["userinfo"] == before
 
 
-def test_verdicts_resume_and_then_are_passed(run, accounts, egnyte_sandbox) -> None:
-    pause()
+def test_the_key_is_asked_about_and_then_accounts_are_judged(run, accounts, egnyte_sandbox) -> None:
+    doubt()
     egnyte_sandbox.set_password("acme", "jsmith", "another password")
     ran = run("egnyte_validate", "--resume-verdicts", "--all")
-    assert ran.out == "Verdicts resume.\n2 alive, 1 dead\n"
+    assert ran.out == "The API key is asked about again.\n2 alive, 1 dead\n"
     assert statuses()["jsmith"] == "revoked"
 
 
 def test_a_dry_run_resumes_nothing(run, accounts) -> None:
-    pause()
+    doubt()
     ran = run("egnyte_validate", "--resume-verdicts", "--all", "--dry-run")
     assert ran.out == "3 accounts would be validated.\n"
-    assert is_paused()
+    assert is_doubted()
 
 
 def test_the_shell_learns_how_it_ended(exit_code, accounts, egnyte_sandbox, capsys) -> None:

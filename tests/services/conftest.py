@@ -84,7 +84,7 @@ def store_token(
     user: Any, token: EgnyteToken, flow: str = "authorization_code", relink: int | None = None
 ) -> EgnyteAccount:
     """The rest of a link: ask whose token it is, and let the account point to it."""
-    request = linking.Request(user, HOST, (), flow, relink, actor=f"user:{user.pk}")
+    request = linking.LinkRequest(user, HOST, (), flow, relink, actor=f"user:{user.pk}")
     return linking.prove_and_store(request, token)
 
 

@@ -3,17 +3,34 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from django_egnyte.exceptions import RateLimitedError, UnauthorizedError, UnavailableError
-from django_egnyte.models import EgnyteAccount, HostState, KeyState, SpentState
-from django_egnyte.services import budget, hosts, sweep
+from django_egnyte import gateway
+from django_egnyte.choices import Purpose
+from django_egnyte.exceptions import (
+    InTransactionError,
+    RateLimitedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from django_egnyte.models import (
+    EgnyteAccount,
+    EgnyteToken,
+    HostState,
+    KeyState,
+    SpentState,
+    TokenRequest,
+)
+from django_egnyte.services import hosts, ledger, runner, sweep
 from django_egnyte.services.link import spend_state
+from django_egnyte.services.transactions import hence
 
-from .conftest import due_now
+from .conftest import due_now, grant_of
+from .rows import HOUR, expired_now, generations, refreshes_due
 from .threads import Threads
 
 
@@ -53,9 +70,7 @@ def test_a_batch_does_all_that_a_validation_does(egnyte_sandbox, many, make_user
     dead = link(make_user("dead"), username="bdoe")
     egnyte_sandbox.set_password("acme", "bdoe", "new")
     EgnyteAccount.objects.filter(pk=suspect.pk).write(status="suspect")
-    EgnyteAccount.objects.filter(pk=expired.pk).write(
-        expires_at=timezone.now() - timedelta(hours=1)
-    )
+    EgnyteToken.objects.filter(accounts=expired.pk).write(expires_at=timezone.now() - HOUR)
     due_now()
     assert sweep.validate_due(actor="command") == {"alive": 2, "refreshed": 1, "dead": 1}
     statuses = dict(EgnyteAccount.objects.values_list("pk", "status"))
@@ -66,8 +81,9 @@ def test_a_batch_does_all_that_a_validation_does(egnyte_sandbox, many, make_user
 
 def test_living_tokens_cost_few_queries(many, django_assert_max_num_queries):
     accounts = many(40)
-    due_now()
-    # The rows, one lot's lock and update in a transaction, the breaker's count, and the hosts'.
+    # The first of a host makes the row of the key there.
+    sweep.validate_batch([accounts[0].pk], actor="task")
+    # The rows, one lot's lock and update in a transaction, the key's acceptance, and the hosts'.
     with django_assert_max_num_queries(8):
         assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"alive": 40}
 
@@ -79,12 +95,12 @@ def test_a_hung_host_starves_nobody(egnyte_sandbox, many, make_user, link, setti
     egnyte_sandbox.faults.add(path="/userinfo", domain="acme", hang=5, times=None)
     due_now()
     outcomes = sweep.validate_due(actor="command")
-    assert outcomes == {"alive": 1, "unknown": 12}
+    assert outcomes == {"alive": 1, "failed": 12}
     assert egnyte_sandbox.faults.rules[0].hits <= sweep.THREADS + 3
     assert set(HostState.objects.values_list("host", flat=True)) == {"acme.egnyte.com"}
     due_now()
     assert sweep.validate_due(actor="command") == {"alive": 1}
-    assert EgnyteAccount.objects.get(pk=good.pk).attempts == 0
+    assert EgnyteAccount.objects.get(pk=good.pk).validation_attempts == 0
 
 
 def test_a_host_that_answers_errors_is_left_alone_for_a_while(
@@ -94,9 +110,9 @@ def test_a_host_that_answers_errors_is_left_alone_for_a_while(
     good = link(make_user("good"), domain="globex", username="mmiller")
     egnyte_sandbox.faults.add(path="/userinfo", domain="acme", delay=0.3, status=504, times=None)
     due_now()
-    assert sweep.validate_due(actor="command") == {"alive": 1, "unknown": 30}
+    assert sweep.validate_due(actor="command") == {"alive": 1, "failed": 30}
     assert egnyte_sandbox.faults.rules[0].hits <= sweep.THREADS + 3
-    assert EgnyteAccount.objects.get(pk=good.pk).attempts == 0
+    assert EgnyteAccount.objects.get(pk=good.pk).validation_attempts == 0
     # Not for longer than ten minutes, however often: the errors may be about a few accounts.
     for _ in range(9):
         hosts.note_unreachable("acme.egnyte.com", UnavailableError("504", status=504))
@@ -146,10 +162,6 @@ def test_a_pass_tells_of_a_host_once_and_forgets_it_when_it_answers(
     assert not HostState.objects.exists()
 
 
-def expired_now() -> None:
-    EgnyteAccount.objects.write(expires_at=timezone.now() - timedelta(hours=1))
-
-
 def test_a_batch_ends_in_time_though_all_its_tokens_have_expired(egnyte_sandbox, many):
     accounts = many(10)
     expired_now()
@@ -164,15 +176,15 @@ def test_a_batch_ends_in_time_though_all_its_tokens_have_expired(egnyte_sandbox,
 def test_a_token_endpoint_that_fails_is_not_asked_for_a_whole_batch(
     egnyte_sandbox, many, settings, fault
 ):
-    accounts = many(10)
+    many(10)
     expired_now()
+    due_now()
     settings.EGNYTE_TIMEOUT = (0.5, 0.3)
     egnyte_sandbox.faults.add(grant_type="refresh_token", times=None, **fault)
-    outcomes = sweep.validate_batch([a.pk for a in accounts], actor="task")
-    assert outcomes == {"unknown": 10}
+    assert sweep.validate_due(actor="task") == {"failed": 2, "unreached": 8}
     assert egnyte_sandbox.faults.rules[0].hits == 2
     assert set(HostState.objects.values_list("host", flat=True)) == {"acme.egnyte.com"}
-    assert EgnyteAccount.objects.filter(next_validation_at__lte=timezone.now()).count() == 0
+    assert not EgnyteAccount.objects.due_for_validation(timezone.now()).exists()
 
 
 def test_a_row_that_somebody_has_locked_stops_no_batch(many):
@@ -203,7 +215,7 @@ def test_a_batch_locks_its_rows_in_the_order_of_all_others(many, monkeypatch):
     monkeypatch.setattr(features, "has_select_for_update_skip_locked", False)
     one, two = many(2)
     # On PostgreSQL any update moves a row behind the others, and a small table is read as it lies.
-    EgnyteAccount.objects.filter(pk=one.pk).update(attempts=1)
+    EgnyteAccount.objects.filter(pk=one.pk).update(validation_attempts=1)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE django_egnyte_egnyteaccount")
@@ -238,60 +250,136 @@ def test_a_batch_locks_its_rows_in_the_order_of_all_others(many, monkeypatch):
 def test_an_unreadable_row_stops_no_batch(many, settings, caplog):
     accounts = many(2)
     bad = EgnyteAccount.objects.filter(pk=accounts[0].pk)
-    bad.write(seal_id="0" * 32)
+    EgnyteToken.objects.filter(accounts=accounts[0].pk).write(seal_id="0" * 32)
     due_now()
-    assert sweep.validate_due(actor="command") == {"alive": 1, "unreadable": 1}
-    assert bad.get().status == "active" and bad.get().attempts == 1
-    assert "does not open with any key" in caplog.text
+    assert sweep.validate_due(actor="command") == {"alive": 1, "failed": 1}
+    assert bad.get().status == "active" and bad.get().validation_attempts == 1
+    assert "No key opens the token" in caplog.text
+
+
+def test_one_lost_connection_costs_a_host_no_batch(egnyte_sandbox, many, monkeypatch):
+    monkeypatch.setattr(sweep, "THREADS", 1)
+    accounts = many(6)
+    egnyte_sandbox.faults.add(path="/userinfo", reset=True)
+    assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"alive": 5, "failed": 1}
+    assert not HostState.objects.exists()
+
+
+def test_one_server_error_costs_a_host_no_batch(egnyte_sandbox, many, monkeypatch):
+    monkeypatch.setattr(sweep, "THREADS", 1)
+    accounts = many(6)
+    egnyte_sandbox.faults.add(path="/userinfo", status=503)
+    assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"alive": 5, "failed": 1}
+    assert not HostState.objects.exists()
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), OperationalError("away")])
+@pytest.mark.parametrize("where", ["settle_refused", "settle_alive"])
+def test_any_exception_in_one_row_puts_it_off_and_the_batch_goes_on(
+    egnyte_sandbox, many, monkeypatch, caplog, error, where
+):
+    bad, *others = many(3)
+    EgnyteAccount.objects.filter(pk=bad.pk).write(status="suspect")
+    if where == "settle_refused":
+        egnyte_sandbox.expire_token(bad.open_token())
+
+    def failing(*args, **options):
+        raise error
+
+    monkeypatch.setattr(sweep.validate, where, failing)
+    ids = [bad.pk, *[each.pk for each in others]]
+    assert sweep.validate_batch(ids, actor="task") == {"failed": 1, "alive": 2}
+    row = EgnyteAccount.objects.get(pk=bad.pk)
+    assert (row.status, row.validation_attempts) == ("suspect", 1)
+    assert row.next_validation_at > timezone.now()
+    assert [r for r in caplog.records if getattr(r, "event", "") == "row_failed"]
+
+
+def test_any_exception_in_a_thread_puts_its_row_off(many, monkeypatch):
+    bad, *others = many(3)
+    opened = EgnyteAccount.opened_token
+
+    def failing(self):
+        if self.pk == bad.pk:
+            raise RecursionError("too deep")
+        return opened(self)
+
+    monkeypatch.setattr(EgnyteAccount, "opened_token", failing)
+    ids = [bad.pk, *[each.pk for each in others]]
+    assert sweep.validate_batch(ids, actor="task") == {"failed": 1, "alive": 2}
+    assert EgnyteAccount.objects.get(pk=bad.pk).validation_attempts == 1
+
+
+def test_a_slow_token_endpoint_uses_its_share_of_a_batch_only(
+    egnyte_sandbox, many, make_user, link, monkeypatch
+):
+    """Expired tokens are refreshed one after the other, so a slow host holds up all others."""
+    accounts = [*many(6), link(make_user("good"), domain="globex", username="mmiller")]
+    expired_now()
+    now = [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(sweep, "time", clock)
+    monkeypatch.setattr(runner, "time", clock)
+    settle = sweep.validate.settle_refused
+
+    def slow(account, *args, **options):
+        now[0] += 29 if account.domain == "acme.egnyte.com" else 0.1
+        return settle(account, *args, **options)
+
+    monkeypatch.setattr(sweep.validate, "settle_refused", slow)
+    outcomes = sweep.validate_batch([a.pk for a in accounts], actor="task", seconds=120)
+    assert outcomes == {"refreshed": 3, "unreached": 4}
+    assert generations()[accounts[-1].pk] == 2
+
+
+def test_tokens_of_another_key_say_nothing_about_the_key_of_now(many, settings):
+    accounts = many(2)
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"alive": 2}
+    digest = gateway.key_digest()
+    assert not KeyState.objects.filter(key_digest=digest).exclude(accepted_at=None).exists()
+
+
+# Refreshing
 
 
 def test_refreshes_are_made_in_time_and_those_in_use_go_first(egnyte_sandbox, many, settings):
-    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 2
     idle, used, later = many(3)
     now = timezone.now()
-    EgnyteAccount.objects.update(last_used_at=now - timedelta(days=20), next_refresh_at=now)
+    EgnyteAccount.objects.update(last_used_at=now - timedelta(days=20))
     EgnyteAccount.objects.filter(pk=used.pk).update(last_used_at=now)
-    EgnyteAccount.objects.filter(pk=later.pk).update(next_refresh_at=now + timedelta(days=3))
+    refreshes_due()
+    refreshes_due(later, ago=-timedelta(days=3))
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
     assert sweep.refresh_due(actor="command") == {"refreshed": 1, "budget": 1}
-    versions = dict(EgnyteAccount.objects.values_list("pk", "token_id"))
-    assert versions == {idle.pk: 1, used.pk: 2, later.pk: 1}
+    assert generations() == {idle.pk: 1, used.pk: 2, later.pk: 1}
     assert egnyte_sandbox.counts["token:refresh_token"] == 1
 
 
 def test_two_sweeps_ask_for_a_failing_account_once(egnyte_sandbox, egnyte_account, monkeypatch):
     egnyte_sandbox.faults.add(grant_type="refresh_token", status=503, times=None)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
     # Each lists what is due when it begins, and comes to the account some time later.
-    lists = [list(sweep._due_for_refresh(set())) for _ in range(4)]
-    monkeypatch.setattr(sweep, "_due_for_refresh", lambda held: lists.pop())
-    assert sweep.refresh_due(actor="task") == {"unknown": 1}
+    lists = [list(EgnyteAccount.objects.with_token()) for _ in range(4)]
+    monkeypatch.setattr(sweep, "_due_for_refresh", lambda *args: lists.pop())
+    assert sweep.refresh_due(actor="task") == {"failed": 1}
+    HostState.objects.all().delete()
     for _ in range(3):
-        assert sweep.refresh_due(actor="task") == {}
-    assert KeyState.objects.get().token_requests == 1
-    due_in = EgnyteAccount.objects.get().next_refresh_at - timezone.now()
+        assert sweep.refresh_due(actor="task") == {"skipped": 1}
+    assert TokenRequest.objects.count() == 1
+    due_in = grant_of(egnyte_account).next_refresh_at - timezone.now()
     assert timedelta(0) < due_in < timedelta(minutes=2)
 
 
-def test_a_sweep_works_at_an_account_alone_and_a_killed_ones_claim_comes_back(
+def test_a_sweep_works_at_an_account_alone_and_a_killed_ones_lease_runs_out(
     egnyte_account, monkeypatch
 ):
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
-    also = []
+    from django_egnyte.models import EgnyteGrant
 
-    def killed(account, **options):
-        monkeypatch.setattr(sweep, "refresh", real)
-        also.append(sweep.refresh_due(actor="task"))
-        raise KeyboardInterrupt
-
-    real = sweep.refresh
-    monkeypatch.setattr(sweep, "refresh", killed)
-    with pytest.raises(KeyboardInterrupt):
-        sweep.refresh_due(actor="task")
-    assert also == [{}]
-    due_in = EgnyteAccount.objects.get().next_refresh_at - timezone.now()
-    assert timedelta(0) < due_in <= sweep.CLAIM
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
+    EgnyteGrant.objects.write(lease="a killed one's", leased_until=hence(60))
+    assert sweep.refresh_due(actor="task") == {"skipped": 1}
+    EgnyteGrant.objects.write(leased_until=hence(-1))
     assert sweep.refresh_due(actor="task") == {"refreshed": 1}
 
 
@@ -299,33 +387,54 @@ def test_what_the_budget_refuses_keeps_its_place(many, settings):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
     first, idle = many(2)
     now = timezone.now()
-    EgnyteAccount.objects.update(last_used_at=now, next_refresh_at=now - timedelta(hours=1))
+    EgnyteAccount.objects.filter(pk=first.pk).update(last_used_at=now)
     EgnyteAccount.objects.filter(pk=idle.pk).update(last_used_at=now - timedelta(days=20))
-    budget.prepare()
-    KeyState.objects.update(token_requests=1, hour_started_at=now)
-    before = EgnyteAccount.objects.filter(pk=first.pk)
-    before.update(next_refresh_at=now - timedelta(hours=2))
-    seen = before.values_list("next_refresh_at", "attempts").get()
+    refreshes_due(first, ago=2 * HOUR)
+    refreshes_due(idle, ago=HOUR)
+    with ledger.charged(Purpose.REFRESH, host="acme.egnyte.com"):
+        pass
+    before = grant_of(first)
     assert sweep.refresh_due(actor="task") == {"budget": 1}
-    assert before.values_list("next_refresh_at", "attempts").get() == seen
-    KeyState.objects.update(token_requests=0)
+    after = grant_of(first)
+    assert (after.next_refresh_at, after.refresh_attempts) == (before.next_refresh_at, 0)
+    TokenRequest.objects.all().delete()
     assert sweep.refresh_due(actor="task")["refreshed"] == 1
-    assert EgnyteAccount.objects.get(pk=first.pk).token_id == 2
+    assert generations()[first.pk] == 2
 
 
 def test_accounts_that_cannot_be_refreshed_do_not_starve_the_others(many, settings):
     accounts = many(4)
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 3
-    now = timezone.now()
+    EgnyteAccount.objects.update(last_used_at=timezone.now())
     for hours, each in enumerate(accounts):
-        EgnyteAccount.objects.filter(pk=each.pk).update(
-            next_refresh_at=now - timedelta(hours=9 - hours), last_used_at=now
-        )
+        refreshes_due(each, ago=(9 - hours) * HOUR)
     for each in accounts[:3]:
-        EgnyteAccount.objects.filter(pk=each.pk).write(seal_id=f"{each.pk:032d}")
+        EgnyteToken.objects.filter(accounts=each.pk).write(seal_id=f"{each.pk:032d}")
     for _ in range(2):
         sweep.refresh_due(actor="task")
-    assert EgnyteAccount.objects.get(pk=accounts[3].pk).token_id == 2
+    assert generations()[accounts[3].pk] == 2
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), OperationalError("away")])
+def test_any_exception_in_one_refresh_puts_it_off_and_the_pass_goes_on(
+    many, monkeypatch, caplog, error
+):
+    bad = many(3)[0]
+    refreshes_due(ago=HOUR)
+    refreshes_due(bad, ago=2 * HOUR)
+    refresh = sweep.refresh
+
+    def failing(account, **options):
+        if account.pk == bad.pk:
+            raise error
+        return refresh(account, **options)
+
+    monkeypatch.setattr(sweep, "refresh", failing)
+    assert sweep.refresh_due(actor="task") == {"failed": 1, "refreshed": 2}
+    assert grant_of(bad).next_refresh_at > timezone.now()
+    assert [r for r in caplog.records if getattr(r, "event", "") == "row_failed"]
+    # It does not come first again.
+    assert sweep.refresh_due(actor="task") == {}
 
 
 def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
@@ -333,27 +442,107 @@ def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
 ):
     many(5)
     good = link(make_user("good"), domain="globex", username="mmiller")
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
     egnyte_sandbox.faults.add(grant_type="refresh_token", domain="acme", status=504, times=None)
-    assert sweep.refresh_due(actor="task") == {"refreshed": 1, "unknown": 2}
-    assert EgnyteAccount.objects.get(pk=good.pk).token_id == 2
+    assert sweep.refresh_due(actor="task") == {"refreshed": 1, "failed": 2}
+    assert generations()[good.pk] == 2
     assert hosts.held_off() == {"acme.egnyte.com"}
+
+
+@pytest.mark.parametrize("status", [409, 429])
+def test_a_host_that_takes_no_more_token_requests_stops_no_other_host(
+    egnyte_sandbox, many, make_user, link, status
+):
+    """Its accounts are due first, and nothing moves them: they must not end each pass."""
+    acme = many(3)
+    good = link(make_user("good"), domain="globex", username="mmiller")
+    refreshes_due(*acme, ago=2 * HOUR)
+    refreshes_due(good)
+    EgnyteAccount.objects.exclude(pk=good.pk).update(last_used_at=timezone.now())
+    egnyte_sandbox.faults.add(
+        grant_type="refresh_token", domain="acme", status=status, headers={"Retry-After": "3000"}
+    )
+    assert sweep.refresh_due(actor="task") == {"failed": 1, "limited": 1, "refreshed": 1}
+    requests = TokenRequest.objects.count()
+    refreshes_due(good)
+    assert sweep.refresh_due(actor="task") == {"refreshed": 1}
+    assert TokenRequest.objects.count() == requests + 1
+    KeyState.objects.update(held_off_until=hence(-1))
+    assert sweep.refresh_due(actor="task") == {"refreshed": 2}
+
+
+def test_a_host_that_has_used_up_its_failures_stops_no_other_host(
+    egnyte_sandbox, many, make_user, link, settings
+):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 40
+    acme = many(3)
+    good = link(make_user("good"), domain="globex", username="mmiller")
+    refreshes_due(*acme, ago=HOUR)
+    refreshes_due(good)
+    for _ in range(11):
+        with pytest.raises(UnavailableError), ledger.charged(Purpose.REFRESH, host=acme[0].domain):
+            raise UnavailableError("503", status=503)
+    assert sweep.refresh_due(actor="task") == {"limited": 1, "refreshed": 1}
+    assert generations()[good.pk] == 2
+
+
+def test_a_slow_token_endpoint_uses_its_share_only(many, make_user, link, monkeypatch):
+    """It answers in the end, so nothing holds it off, and its accounts are always due first."""
+    monkeypatch.setattr(sweep, "CHUNK", 3)
+    acme = many(5)
+    good = link(make_user("good"), domain="globex", username="mmiller")
+    refreshes_due(*acme, ago=HOUR)
+    refreshes_due(good)
+    now = [1000.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(sweep, "time", clock)
+    monkeypatch.setattr(runner, "time", clock)
+    refresh = sweep.refresh
+
+    def slow(account, **options):
+        now[0] += 29 if account.domain == "acme.egnyte.com" else 0.1
+        return refresh(account, **options)
+
+    monkeypatch.setattr(sweep, "refresh", slow)
+    assert sweep.refresh_due(actor="task", seconds=120) == {"refreshed": 3}
+    assert generations()[good.pk] == 2
 
 
 def test_a_budget_that_is_too_small_is_told(many, settings, caplog):
     many(3)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now() + timedelta(days=1))
+    refreshes_due(ago=-timedelta(days=1))
     settings.EGNYTE_REFRESH_BEFORE = timedelta(hours=1)
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 2
     assert not sweep.warn_of_budget()
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
     assert sweep.refresh_forecast() == (3, 2)
     assert sweep.warn_of_budget()
     assert "EGNYTE_TOKEN_REQUESTS_PER_HOUR" in caplog.text
 
 
-def test_spent_states_are_forgotten_after_their_time():
+def test_what_is_over_is_forgotten_after_its_time():
     spend_state("one")
+    with ledger.charged(Purpose.REFRESH, host="acme.egnyte.com"):
+        pass
     assert sweep.purge() == 0
     SpentState.objects.update(expires_at=timezone.now())
     assert sweep.purge() == 1
+    TokenRequest.objects.update(created_at=hence(-7100))
+    assert sweep.purge() == 0
+    TokenRequest.objects.update(created_at=hence(-7300))
+    assert sweep.purge() == 1
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: next(sweep.claim_due(), None),
+        lambda: sweep.validate_batch([1], actor="task"),
+        lambda: sweep.validate_due(actor="task"),
+        lambda: sweep.refresh_due(actor="task"),
+        lambda: sweep.release_forgotten(),
+    ],
+)
+def test_no_sweep_inside_a_transaction(egnyte_account, work):
+    with transaction.atomic(), pytest.raises(InTransactionError):
+        work()

@@ -6,14 +6,21 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from django_egnyte.exceptions import RateLimitedError, UnavailableError
-from django_egnyte.models import EgnyteAccount, HostState, KeyState
-from django_egnyte.services import budget, hosts, leases, sweep
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, HostState
+from django_egnyte.services import hosts, leases, runner, sweep
+from django_egnyte.services.runner import Pass
 from django_egnyte.services.transactions import hence
 
 from .conftest import due_now
+from .rows import MINUTE, expired_now, generations, refreshes_due
+
+
+def a_pass():
+    return Pass("test", seconds=60, put_off=lambda row, error: None)
 
 
 @pytest.fixture
@@ -97,7 +104,8 @@ def test_a_held_off_host_is_not_claimed(many, make_user, link):
 def clock(monkeypatch):
     """A clock that is set by the test, for the sweeps alone."""
     now = [1000.0]
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (sweep, runner):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -145,12 +153,23 @@ def test_living_tokens_are_written_down_in_lots(many, sizes, monkeypatch):
     assert not EgnyteAccount.objects.filter(last_validated_at=None).exists()
 
 
-def test_living_tokens_count_for_the_key_and_only_once(many):
+def test_living_tokens_prove_the_key_at_their_host_once_a_lot(many, monkeypatch):
     accounts = many(3)
-    budget.prepare()
-    KeyState.objects.update(answers=0)
+    noted = []
+    monkeypatch.setattr(sweep.keys, "note_accepted", lambda host, asked: noted.append(host))
     sweep.validate_batch([each.pk for each in accounts], actor="task")
-    assert KeyState.objects.get().answers == 3
+    assert noted == ["acme.egnyte.com"]
+
+
+def test_what_cannot_be_noted_of_living_tokens_ends_no_batch(many, monkeypatch, caplog):
+    accounts = many(2)
+
+    def away(ids):
+        raise OperationalError("away")
+
+    monkeypatch.setattr(sweep, "_write_alive", away)
+    assert sweep.validate_batch([each.pk for each in accounts], actor="task") == {"failed": 2}
+    assert [r for r in caplog.records if getattr(r, "event", "") == "validations_not_noted"]
 
 
 def test_a_suspect_whose_token_lives_is_no_suspect_after_a_batch(many):
@@ -161,9 +180,11 @@ def test_a_suspect_whose_token_lives_is_no_suspect_after_a_batch(many):
     assert set(EgnyteAccount.objects.values_list("status", "status_reason")) == {("active", "")}
 
 
-def test_the_refreshes_end_in_time(many, monkeypatch, clock):
-    many(3)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+def test_the_refreshes_end_in_time(many, make_user, link, monkeypatch, clock):
+    many(2)
+    for number in range(2):
+        link(make_user(f"other{number}"), domain="globex", username="mmiller")
+    refreshes_due()
     refresh = sweep.refresh
 
     def slow(account, **options):
@@ -173,43 +194,70 @@ def test_the_refreshes_end_in_time(many, monkeypatch, clock):
     monkeypatch.setattr(sweep, "refresh", slow)
     assert sweep.refresh_due(actor="task", seconds=0) == {}
     assert sweep.refresh_due(actor="task", seconds=60) == {"refreshed": 2}
+    # Each host has had its share, which is a quarter of the time.
+    assert sorted(generations().values()) == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(("days", "first"), [(6.5, True), (7.5, False)])
 def test_an_account_is_in_use_for_a_week(many, days, first):
     used, idle = many(2)
-    now = timezone.now()
     EgnyteAccount.objects.filter(pk=used.pk).update(
-        next_refresh_at=now - timedelta(minutes=1), last_used_at=now - timedelta(days=days)
+        last_used_at=timezone.now() - timedelta(days=days)
     )
-    EgnyteAccount.objects.filter(pk=idle.pk).update(next_refresh_at=now - timedelta(minutes=2))
-    found = [account.pk for account in sweep._due_for_refresh(set())]
+    refreshes_due(used, ago=MINUTE)
+    refreshes_due(idle, ago=2 * MINUTE)
+    found = [account.pk for account in sweep._due_for_refresh(a_pass())]
     assert found == ([used.pk, idle.pk] if first else [idle.pk, used.pk])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 500])
+def test_each_due_account_is_listed_once_however_many_are_due_at_once(many, sizes, chunk):
+    accounts = many(5)
+    EgnyteAccount.objects.filter(pk=accounts[4].pk).update(last_used_at=timezone.now())
+    moment = timezone.now() - MINUTE
+    EgnyteGrant.objects.write(next_refresh_at=moment)
+    sizes(CHUNK=chunk)
+    found = [account.pk for account in sweep._due_for_refresh(a_pass())]
+    assert found == [accounts[4].pk, *[each.pk for each in accounts[:4]]]
+
+
+def test_what_is_released_or_of_another_key_is_not_due_for_a_refresh(many, settings):
+    released, revoked = many(2)
+    refreshes_due()
+    EgnyteGrant.objects.filter(tokens__accounts=released.pk).write(release_at=hence(60))
+    EgnyteAccount.objects.filter(pk=revoked.pk).write(status="revoked")
+    assert list(sweep._due_for_refresh(a_pass())) == []
+    EgnyteGrant.objects.write(release_at=None)
+    assert [each.pk for each in sweep._due_for_refresh(a_pass())] == [released.pk]
+    settings.EGNYTE_CLIENT_ID = "another-key"
+    assert list(sweep._due_for_refresh(a_pass())) == []
 
 
 def test_a_refresh_that_egnyte_refuses_or_that_is_gone_is_counted_as_such(
     many, egnyte_sandbox, monkeypatch
 ):
     refused, left = many(2)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
     egnyte_sandbox.set_password("acme", "jsmith", "new")
-    due = list(sweep._due_for_refresh(set()))
-    monkeypatch.setattr(sweep, "_due_for_refresh", lambda held: due)
-    monkeypatch.setattr(sweep, "_claim_refresh", lambda account: True)
-    left.delete()
+    due = list(sweep._due_for_refresh(a_pass()))
+    monkeypatch.setattr(sweep, "_due_for_refresh", lambda this: due)
+    EgnyteAccount.objects.get(pk=left.pk).delete()
     assert sweep.refresh_due(actor="task") == {"refused": 1, "gone": 1}
+    # A refused refresh token is no verdict: a validation finds out about the access token.
+    assert EgnyteAccount.objects.get(pk=refused.pk).status == "active"
+    assert sweep.validate_due(actor="task") == {"dead": 1}
     assert EgnyteAccount.objects.get(pk=refused.pk).status == "revoked"
 
 
-def test_another_throttle_than_the_token_endpoints_ends_no_sweep(many, monkeypatch):
+def test_another_throttle_than_the_sites_own_ends_no_sweep(many, monkeypatch):
     many(2)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
 
     def throttled(account, **options):
-        raise RateLimitedError("Slower.", retry_after=1, kind="qps")
+        raise RateLimitedError("Slower.", retry_after=1, kind="qps", status=429)
 
     monkeypatch.setattr(sweep, "refresh", throttled)
-    assert sweep.refresh_due(actor="task") == {"unknown": 2}
+    assert sweep.refresh_due(actor="task") == {"failed": 2}
 
 
 def test_each_batch_has_what_is_left_of_the_slice(many, sizes, clock, monkeypatch):
@@ -237,8 +285,9 @@ def test_a_host_that_refreshes_a_token_is_there(many, monkeypatch, outcome, forg
     """Of an account that is gone nobody was asked."""
     (account,) = many(1)
     hosts.note_unreachable(account.domain, UnavailableError("No answer."))
-    EgnyteAccount.objects.write(expires_at=timezone.now() - timedelta(minutes=1))
-    monkeypatch.setattr(sweep.validate, "settle_refused", lambda account, actor: outcome)
+    expired_now()
+    settled = lambda account, refused, actor: outcome  # noqa: E731
+    monkeypatch.setattr(sweep.validate, "settle_refused", settled)
     assert sweep.validate_batch([account.pk], actor="task") == {outcome: 1}
     assert HostState.objects.exists() is not forgotten
 
@@ -246,18 +295,18 @@ def test_a_host_that_refreshes_a_token_is_there(many, monkeypatch, outcome, forg
 def test_the_refreshes_leave_a_held_off_host_alone(many, make_user, link):
     many(1)
     other = link(make_user("other"), domain="globex", username="mmiller")
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
+    refreshes_due()
     hosts.note_unreachable("acme.egnyte.com", UnavailableError("No answer."))
     assert sweep.refresh_due(actor="task") == {"refreshed": 1}
-    assert EgnyteAccount.objects.get(pk=other.pk).token_id == 2
+    assert generations()[other.pk] == 2
 
 
 def test_the_refreshes_wait_for_nobody(many, monkeypatch):
     many(1)
-    EgnyteAccount.objects.update(next_refresh_at=timezone.now())
-    EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
+    refreshes_due()
+    EgnyteGrant.objects.write(lease="somebody's", leased_until=hence(60))
     impatient = SimpleNamespace(
         monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("waited")
     )
     monkeypatch.setattr(leases, "time", impatient)
-    assert sweep.refresh_due(actor="task") == {"unknown": 1}
+    assert sweep.refresh_due(actor="task") == {"skipped": 1}

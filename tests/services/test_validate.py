@@ -4,31 +4,35 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind
 from django_egnyte.exceptions import (
     InTransactionError,
+    NotLinkedError,
     UnauthorizedError,
 )
-from django_egnyte.models import AccountEvent, EgnyteAccount, KeyState, PendingRevocation
-from django_egnyte.services import breaker, budget, verdict
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, TokenRequest
+from django_egnyte.services import verdict
+from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.transactions import hence
 from django_egnyte.services.validate import note_use, validate
 from django_egnyte.signals import account_revoked, account_suspected
 
+from .conftest import grant_of
+from .rows import expired_now
 from .threads import Threads
 
 
 def test_a_living_token_is_noted(egnyte_account):
     EgnyteAccount.objects.write(
-        last_validated_at=None, next_validation_at=timezone.now(), attempts=3
+        last_validated_at=None, next_validation_at=timezone.now(), validation_attempts=3
     )
-    assert validate(egnyte_account.pk, 1, actor="task") == "alive"
+    assert validate(egnyte_account.pk, egnyte_account.token_id, actor="task") == "alive"
     stored = EgnyteAccount.objects.get()
-    assert stored.last_validated_at is not None and stored.attempts == 0
+    assert stored.last_validated_at is not None and stored.validation_attempts == 0
     due_in = stored.next_validation_at - timezone.now()
     assert timedelta(hours=21) < due_in <= timedelta(days=1)
 
@@ -39,11 +43,11 @@ def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legac
     receiver = lambda account, **kwargs: seen.append(account.status)  # noqa: E731
     account_revoked.connect(receiver)
     try:
-        assert validate(legacy.pk, 1, actor="task") == "dead"
+        assert validate(legacy.pk, legacy.token_id, actor="task") == "dead"
     finally:
         account_revoked.disconnect(receiver)
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.open_token(), stored.token_id) == ("revoked", "", 2)
+    assert (stored.status, stored.token_id) == ("revoked", None)
     assert seen == ["revoked"]
     assert ("process_revocations",) in hurried
     assert AccountEvent.objects.filter(kind=EventKind.REVOKED, actor="task").count() == 1
@@ -54,15 +58,15 @@ def test_a_dead_access_token_with_a_living_refresh_token_is_refreshed(
     egnyte_sandbox, egnyte_account
 ):
     egnyte_sandbox.expire_token(egnyte_account.open_token())
-    assert validate(egnyte_account.pk, 1, actor="task") == "refreshed"
+    assert validate(egnyte_account.pk, egnyte_account.token_id, actor="task") == "refreshed"
     stored = EgnyteAccount.objects.get()
     assert stored.status == "active" and egnyte_sandbox.is_alive(stored.open_token())
 
 
 def test_an_expired_token_is_refreshed_before_anybody_asks(egnyte_sandbox, egnyte_account):
-    EgnyteAccount.objects.write(expires_at=timezone.now() - timedelta(minutes=1))
+    expired_now()
     asked = egnyte_sandbox.counts["userinfo"]
-    assert validate(egnyte_account.pk, 1, actor="task") == "refreshed"
+    assert validate(egnyte_account.pk, egnyte_account.token_id, actor="task") == "refreshed"
     assert egnyte_sandbox.counts["userinfo"] == asked
 
 
@@ -71,10 +75,10 @@ def test_a_transient_failure_marks_nothing(egnyte_sandbox, egnyte_account, where
     if where != "/userinfo":
         egnyte_sandbox.expire_token(egnyte_account.open_token())
     egnyte_sandbox.faults.add(path=where, status=503)
-    assert validate(egnyte_account.pk, 1, actor="task") == "unknown"
+    assert validate(egnyte_account.pk, egnyte_account.token_id, actor="task") == "unknown"
     stored = EgnyteAccount.objects.get()
-    assert (stored.status, stored.token_id) == ("active", 1)
-    assert stored.attempts >= 1
+    assert (stored.status, stored.token_id) == ("active", egnyte_account.token_id)
+    assert stored.validation_attempts >= 1
     assert timezone.now() < stored.next_validation_at < timezone.now() + timedelta(minutes=5)
 
 
@@ -83,27 +87,27 @@ def test_a_token_that_was_replaced_meanwhile_is_not_judged(
 ):
     link(egnyte_user)
     asked = egnyte_sandbox.counts["userinfo"]
-    assert validate(legacy.pk, 1, actor="task") == "gone"
+    assert validate(legacy.pk, legacy.token_id, actor="task") == "gone"
     assert egnyte_sandbox.counts["userinfo"] == asked
     assert validate(999_999, 1, actor="task") == "gone"
 
 
 def test_a_verdict_needs_the_lease(egnyte_sandbox, legacy):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
-    EgnyteAccount.objects.write(lease="a-refresher", leased_until=hence(60))
-    assert validate(legacy.pk, 1, actor="task") == "unknown"
+    EgnyteGrant.objects.write(lease="a-refresher", leased_until=hence(60))
+    assert validate(legacy.pk, legacy.token_id, actor="task") == "unknown"
     assert EgnyteAccount.objects.get().status == "active"
 
 
 def test_no_key_is_no_verdict(egnyte_sandbox, legacy, settings):
     settings.EGNYTE_ENCRYPTION_KEYS = ["another key, of thirty-two characters or more"]
-    assert validate(legacy.pk, 1, actor="task") == "unknown"
+    assert validate(legacy.pk, legacy.token_id, actor="task") == "unknown"
     assert EgnyteAccount.objects.get().status == "active"
 
 
 def test_no_validation_inside_a_transaction(egnyte_account):
     with transaction.atomic(), pytest.raises(InTransactionError):
-        validate(egnyte_account.pk, 1, actor="task")
+        validate(egnyte_account.pk, egnyte_account.token_id, actor="task")
 
 
 def test_a_401_is_a_suspicion_and_hurries_a_worker(egnyte_sandbox, legacy, hurried):
@@ -118,7 +122,7 @@ def test_a_401_is_a_suspicion_and_hurries_a_worker(egnyte_sandbox, legacy, hurri
         account_suspected.disconnect(receiver)
     stored = EgnyteAccount.objects.get()
     assert stored.status == "suspect" and stored.is_live
-    assert hurried == [("validate_account", legacy.pk, 1)]
+    assert hurried == [("validate_account", legacy.pk, legacy.token_id)]
     assert seen == ["suspect"]
     # It goes on working until somebody has checked.
     with pytest.raises(UnauthorizedError):
@@ -133,7 +137,7 @@ def test_a_suspicion_in_a_transaction_hurries_a_worker_though_it_is_rolled_back(
     with pytest.raises(UnauthorizedError), transaction.atomic():
         legacy.client.userinfo()
     assert EgnyteAccount.objects.get().status == "active"
-    assert hurried == [("validate_account", legacy.pk, 1)]
+    assert hurried == [("validate_account", legacy.pk, legacy.token_id)]
 
 
 def test_a_suspicion_about_an_older_token_is_dropped(legacy, egnyte_user, link, hurried):
@@ -152,7 +156,7 @@ def test_acting_as_another_raises_suspicion_hourly_at_most(egnyte_sandbox, legac
 
 def test_a_suspect_whose_token_lives_is_cleared(legacy):
     verdict.suspect(legacy, reason="401", actor="client")
-    assert validate(legacy.pk, 1, actor="task") == "alive"
+    assert validate(legacy.pk, legacy.token_id, actor="task") == "alive"
     stored = EgnyteAccount.objects.get()
     assert (stored.status, stored.status_reason) == ("active", "")
     assert AccountEvent.objects.filter(kind=EventKind.CLEARED).count() == 1
@@ -162,7 +166,7 @@ def test_a_call_that_succeeds_counts_as_a_validation_once_an_hour(
     legacy, django_assert_num_queries
 ):
     EgnyteAccount.objects.write(last_used_at=None, last_validated_at=None)
-    account = EgnyteAccount.objects.get()
+    account = EgnyteAccount.objects.with_token().get()
     with django_assert_num_queries(1):
         for _ in range(3):
             account.client.userinfo()
@@ -200,7 +204,7 @@ def test_a_use_in_a_transaction_says_nothing_of_a_token_that_was_replaced(
     account = EgnyteAccount.objects.get()
     with transaction.atomic():
         note_use(account)
-        EgnyteAccount.objects.write(token_id=2)
+        EgnyteAccount.objects.write(token=another_token(account))
     assert EgnyteAccount.objects.get().last_used_at is None
 
 
@@ -242,44 +246,75 @@ def test_a_call_that_succeeds_ends_a_suspicion(legacy):
     assert EgnyteAccount.objects.get().status == "active"
 
 
-def test_the_breaker_stops_mass_death_at_twenty(egnyte_sandbox, legacy, make_user, link, caplog):
-    accounts = [legacy] + [
-        link(make_user(f"user{number}"), username="jsmith") for number in range(29)
-    ]
+def another_token(account: EgnyteAccount) -> EgnyteToken:
+    """As if a refresh or a new link had brought it."""
+    token = account.token
+    assert token is not None
+    return EgnyteToken.objects.create(
+        grant_id=token.grant_id,
+        domain=token.domain,
+        user_ref=token.user_ref,
+        access_token=token.access_token,
+        fingerprint="another",
+        generation=token.generation + 1,
+    )
+
+
+def test_a_use_that_the_database_does_not_take_fails_no_call(legacy, monkeypatch, caplog):
+    """Egnyte has carried the call out: to raise would have the caller repeat it."""
+    EgnyteAccount.objects.write(last_used_at=None, status="suspect")
+    account = EgnyteAccount.objects.with_token().get()
+
+    def locked(*args, **values):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(verdict, "clear", locked)
+    account.client.userinfo()
+    assert [r for r in caplog.records if getattr(r, "event", "") == "use_not_noted"]
+    assert EgnyteAccount.objects.get().last_used_at is None
+
+
+def test_an_account_of_another_key_is_shown_and_neither_refreshed_nor_judged(
+    egnyte_sandbox, egnyte_account, settings
+):
+    # Somebody of the new key is well: that key is proved good at any time.
+    egnyte_sandbox.add_key("new-key", "new-secret")
+    settings.EGNYTE_CLIENT_ID, settings.EGNYTE_CLIENT_SECRET = "new-key", "new-secret"
+    # While Egnyte accepts the old key's token, the account works.
+    assert validate(egnyte_account.pk, actor="task") == "alive"
     egnyte_sandbox.suspend_key("sandbox-code-key")
-    outcomes = [validate(each.pk, each.token_id, actor="task") for each in accounts]
-    assert outcomes.count("dead") == 20 and outcomes.count("paused") == 10
-    assert EgnyteAccount.objects.live().count() == 10
-    assert caplog.text.count("may be suspended") == 1
-    assert breaker.is_paused()
-    # An outbox row is not ended by such a no, either.
-    assert process_revocations() == {"failed": 20}
-    assert PendingRevocation.objects.count() == 20
-    # The key is back: answers are good, and verdicts resume by themselves.
+    for _ in range(3):
+        assert validate(egnyte_account.pk, actor="task") == "paused"
+    stored = EgnyteAccount.objects.with_token().get()
+    assert (stored.status, stored.token_id) == ("suspect", egnyte_account.token_id)
+    assert "another API key" in stored.status_reason and "reconnect" in stored.status_reason
+    assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
+    assert not EgnyteGrant.objects.exclude(release_at=None).exists()
+    # An expired token is not refreshed with the wrong secret, either.
+    expired_now()
+    assert validate(egnyte_account.pk, actor="task") == "paused"
+    assert egnyte_sandbox.counts["token:refresh_token"] == 0
+    with pytest.raises(NotLinkedError) as caught:
+        refresh(stored, actor="test")
+    assert "reconnect" in caught.value.hint
+    assert not TokenRequest.objects.exists()
+    # The old key is configured again: all is well.
+    settings.EGNYTE_CLIENT_ID = "sandbox-code-key"
+    settings.EGNYTE_CLIENT_SECRET = "sandbox-code-secret"
     egnyte_sandbox.resume_key("sandbox-code-key")
-    for each in [*accounts[20:]] * 4:
-        assert validate(each.pk, each.token_id, actor="task") == "alive"
-    assert not breaker.is_paused()
-    assert EgnyteAccount.objects.filter(status="active").count() == 10
-    PendingRevocation.objects.write(not_before=timezone.now())
-    assert process_revocations() == {"revoked": 20}
-    assert len(egnyte_sandbox.live_grants()) == 10
+    assert validate(egnyte_account.pk, actor="task") == "refreshed"
+    assert EgnyteAccount.objects.get().status == "active"
 
 
-def test_a_few_deaths_among_many_answers_are_no_outage(egnyte_account):
-    budget.prepare()
-    KeyState.objects.update(answers=600, deaths=20)
-    assert breaker.may_pass()
-    KeyState.objects.update(answers=400, deaths=20)
-    assert not breaker.may_pass()
-    assert breaker.resume("by command")
-    assert not breaker.resume("by command")
-    assert breaker.may_pass()
-
-
-def test_old_answers_fade(egnyte_account):
-    budget.prepare()
-    KeyState.objects.update(answers=1000, deaths=10)
-    breaker.note_alive(1)
-    state = KeyState.objects.get()
-    assert (state.answers, state.deaths) == (500, 5)
+def test_who_reconnects_after_a_change_of_key_gets_a_grant_of_the_new_one(
+    egnyte_sandbox, egnyte_account, egnyte_user, link, settings
+):
+    before = grant_of(egnyte_account)
+    egnyte_sandbox.add_key("new-key", "new-secret")
+    settings.EGNYTE_CLIENT_ID, settings.EGNYTE_CLIENT_SECRET = "new-key", "new-secret"
+    link(egnyte_user)
+    after = grant_of(egnyte_account)
+    assert (before.key_digest != after.key_digest) and after.release_at is None
+    assert process_revocations() == {"revoked": 1}
+    assert [grant.id for grant in egnyte_sandbox.live_grants()]
+    assert validate(egnyte_account.pk, actor="task") == "alive"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -13,13 +12,14 @@ from django_egnyte.exceptions import (
     UnauthorizedError,
     UnavailableError,
 )
-from django_egnyte.models import EgnyteAccount, KeyState
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, KeyState, TokenRequest
 from django_egnyte.oauth import OAuthClient
-from django_egnyte.services import budget, leases, verdict
+from django_egnyte.services import leases, ledger, verdict
 from django_egnyte.services.transactions import hence
-from django_egnyte.services.validate import is_expired, note_use, postpone, validate
+from django_egnyte.services.validate import note_use, postpone, validate
 
-MINUTE = timedelta(minutes=1)
+from .rows import MINUTE, expired_now
+from .test_validate import another_token
 
 
 @pytest.mark.parametrize(
@@ -32,22 +32,22 @@ MINUTE = timedelta(minutes=1)
     ],
 )
 def test_the_next_attempt_waits_as_long_as_it_must(egnyte_account, attempts, error, least, most):
-    EgnyteAccount.objects.write(attempts=attempts)
+    EgnyteAccount.objects.write(validation_attempts=attempts)
     egnyte_account.refresh_from_db()
     postpone(egnyte_account, error)
     stored = EgnyteAccount.objects.get()
     wait = (stored.next_validation_at - timezone.now()).total_seconds()
     assert least - 5 <= wait <= most
-    assert stored.attempts == attempts + 1
+    assert stored.validation_attempts == attempts + 1
 
 
-@pytest.mark.parametrize("changes", [{"token_id": 2}, {"status": "revoked"}])
+@pytest.mark.parametrize("changes", [{"token": None}, {"status": "revoked"}])
 def test_nothing_is_postponed_for_a_token_that_is_gone(egnyte_account, changes):
     EgnyteAccount.objects.write(**changes)
     before = EgnyteAccount.objects.get().next_validation_at
     postpone(egnyte_account, UnavailableError("No answer."))
     stored = EgnyteAccount.objects.get()
-    assert (stored.next_validation_at, stored.attempts) == (before, 0)
+    assert (stored.next_validation_at, stored.validation_attempts) == (before, 0)
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,26 @@ def test_of_two_uses_in_a_transaction_the_later_one_is_written(egnyte_account):
     ("expires_in", "expired"), [(None, False), (MINUTE, False), (-MINUTE, True)]
 )
 def test_a_token_has_expired_by_its_own_word(egnyte_account, expires_in, expired):
-    egnyte_account.expires_at = None if expires_in is None else timezone.now() + expires_in
-    assert is_expired(egnyte_account) is expired
+    token = egnyte_account.token
+    token.expires_at = None if expires_in is None else timezone.now() + expires_in
+    assert token.is_expired is expired
 
 
 def test_an_expired_token_without_a_refresh_token_is_asked_about(egnyte_sandbox, legacy):
     """Its time may be wrong: only Egnyte's no counts."""
-    EgnyteAccount.objects.write(expires_at=timezone.now() - MINUTE)
+    expired_now()
     asked = egnyte_sandbox.counts["userinfo"]
     assert validate(legacy.pk, actor="task") == "alive"
     assert egnyte_sandbox.counts["userinfo"] == asked + 1
 
 
-def test_a_dead_token_is_paused_while_verdicts_are(egnyte_sandbox, legacy):
+def test_nobody_is_judged_or_asked_about_within_an_hour_of_a_doubt(egnyte_sandbox, legacy):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
-    budget.prepare()
-    KeyState.objects.update(verdicts_paused_at=timezone.now())
+    ledger.write_key_state("globex.egnyte.com", doubted_at=timezone.now())
     assert validate(legacy.pk, actor="task") == "paused"
+    assert not TokenRequest.objects.exists()
+    KeyState.objects.update(doubted_at=timezone.now() - 61 * MINUTE)
+    assert validate(legacy.pk, actor="task") == "dead"
 
 
 def test_an_account_that_leaves_while_egnyte_is_asked_is_gone(egnyte_sandbox, legacy, monkeypatch):
@@ -121,7 +124,7 @@ def test_a_token_that_is_replaced_while_egnyte_refuses_it_is_gone(
     egnyte_sandbox, legacy, monkeypatch
 ):
     def replaced(self, token):
-        EgnyteAccount.objects.write(token_id=2)
+        EgnyteAccount.objects.write(token=another_token(legacy))
         raise UnauthorizedError("No.")
 
     monkeypatch.setattr(OAuthClient, "userinfo", replaced)
@@ -129,19 +132,24 @@ def test_a_token_that_is_replaced_while_egnyte_refuses_it_is_gone(
     assert EgnyteAccount.objects.get().status == "active"
 
 
-def test_an_account_whose_refresh_token_is_dropped_lives_on(egnyte_sandbox, egnyte_account):
+def test_an_account_whose_refresh_token_is_refused_lives_on(egnyte_sandbox, egnyte_account):
     """Its access token has expired by its own word only."""
-    EgnyteAccount.objects.write(expires_at=timezone.now() - MINUTE)
+    expired_now()
     egnyte_sandbox.faults.add(
-        grant_type="refresh_token", status=400, body={"error": "invalid_grant"}
+        grant_type="refresh_token", status=400, body={"error": "invalid_grant"}, times=None
     )
     assert validate(egnyte_account.pk, actor="task") == "alive"
-    assert EgnyteAccount.objects.get().opened_token().refresh_token.reveal() == ""
+    stored = EgnyteAccount.objects.with_token().get()
+    assert stored.status == "active"
+    assert stored.token.grant.refresh_refused_at is not None
+    # The refresh token is not asked about again.
+    assert validate(egnyte_account.pk, actor="task") == "alive"
+    assert TokenRequest.objects.count() == 1
 
 
 def test_a_verdict_waits_for_nobody(egnyte_sandbox, legacy, monkeypatch):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
-    EgnyteAccount.objects.write(lease="somebody's", leased_until=hence(60))
+    EgnyteGrant.objects.write(lease="somebody's", leased_until=hence(60))
     impatient = SimpleNamespace(
         monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("waited")
     )

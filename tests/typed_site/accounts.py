@@ -15,9 +15,12 @@ from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
     EgnyteGrant,
+    EgnyteToken,
     HostState,
     KeyState,
     SpentState,
+    SweepState,
+    TokenRequest,
 )
 
 # Where "connect" leads, besides to Egnyte.
@@ -32,7 +35,8 @@ def export(account: EgnyteAccount) -> dict[str, object]:
     assert_type(account.open_token(), str)
     assert_type(account.expires_at, datetime | None)
     assert_type(account.connected_at, datetime)
-    assert_type(account.token_id, int)
+    assert_type(account.token, EgnyteToken | None)
+    assert_type(account.token_id, int | None)
     assert_type(account.status, str)
     assert_type(account.is_default, bool)
     assert_type(account.client, LinkedClient)
@@ -42,8 +46,8 @@ def export(account: EgnyteAccount) -> dict[str, object]:
         "person": f"{account.first_name} {account.last_name} <{account.email}>",
         "scopes": [*account.scopes, *account.scope_labels],
         "flow": f"{account.flow}: {account.get_flow_display()}",
-        "token": f"{account.token_fingerprint[:8]}, number {account.token_id}",
-        "has": [bool(account.open_token()), bool(account.opened_token().refresh_token.reveal())],
+        "token": str(account.token) if account.token is not None else "none",
+        "has": [bool(account.open_token()), bool(account.opened_token().refresh_token)],
         "expires": account.expires_at and account.expires_at.isoformat(),
         "status": f"{account.status}: {account.get_status_display()} {account.status_reason}",
         "default": account.is_default and account.is_live,
@@ -84,10 +88,12 @@ def overdue() -> list[str]:
 def figures() -> dict[str, Any]:
     return {
         "live": EgnyteAccount.objects.live().count(),
-        "outbox": EgnyteGrant.objects.exclude(release_at=None).filter(attempts__gt=0).count(),
+        "to revoke": EgnyteGrant.objects.exclude(release_at=None).count(),
         "hosts": [state.host for state in HostState.objects.exclude(held_off_until=None)],
-        "paused": KeyState.objects.exclude(verdicts_paused_at=None).exists(),
+        "paused": KeyState.objects.exclude(doubted_at=None).exists(),
         "states": SpentState.objects.count(),
+        "requests": TokenRequest.objects.filter(failed=True).count(),
+        "swept": list(SweepState.objects.values_list("name", flat=True)),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 from django_egnyte.api import Connection, Credentials, EgnyteClient
+from django_egnyte.secret import Secret
 
 
 class BorrowedToken:
@@ -21,13 +22,13 @@ class BorrowedToken:
         self.seen: list[int | None] = []
 
     def credentials(self) -> Credentials:
-        return Credentials(self.token, 1)
+        return Credentials(Secret(self.token), 1)
 
     def rejected(self, used: Credentials, *, acting: bool) -> Credentials | None:
         return None
 
     def accepted(self, used: Credentials) -> None:
-        assert used.version == 1
+        assert used.token_id == 1
 
     def observed(
         self, method: str, status: int | None, seconds: float, request_id: str | None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django_egnyte.ciphers import Cipher, FernetCipher
 from django_egnyte.django_cryptography import DjangoCryptographyCipher
 from django_egnyte.exceptions import DecryptionError
+from django_egnyte.secret import Secret
 
 PREFIX = "site."
 
@@ -14,13 +15,13 @@ PREFIX = "site."
 class PrefixedCipher:
     """Fernet, under a name by which its texts are known."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[Secret]) -> None:
         self._fernet = FernetCipher(keys)
 
-    def seal(self, plaintext: str, context: str) -> str:
+    def seal(self, plaintext: Secret, context: str) -> str:
         return PREFIX + self._fernet.seal(plaintext, context)
 
-    def open(self, sealed: str, context: str) -> str:
+    def open(self, sealed: str, context: str) -> Secret:
         return self._fernet.open(self._bare(sealed), context)
 
     def needs_reseal(self, sealed: str) -> bool:

@@ -51,6 +51,8 @@ def back_up(account: EgnyteAccount, path: str) -> File | None:
 
 def hurry(account: EgnyteAccount) -> None:
     """Let a worker look after one account."""
+    if account.token_id is None:
+        return
     validate_account.delay(account.pk, account.token_id)
     refresh_account.delay(account_id=account.pk, token_id=account.token_id)
 

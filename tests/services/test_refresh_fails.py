@@ -1,0 +1,103 @@
+"""A refresh that fails, or that was stopped half-way, and what everybody does then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_egnyte.exceptions import EgnyteError, TokenExpiredError, UnavailableError
+from django_egnyte.models import EgnyteAccount, EgnyteToken, TokenRequest
+from django_egnyte.services import refresh as refreshing
+from django_egnyte.services import sweep
+from django_egnyte.services.refresh import refresh
+
+from .conftest import due_now, grant_of
+from .rows import HOUR, expired_now, refreshes_due
+
+
+def killed(*args):
+    raise KeyboardInterrupt
+
+
+def refreshed_and_killed(monkeypatch):
+    """A process that is stopped after it has stored a token, before the account points to it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(refreshing, "_point", killed)
+        with pytest.raises(KeyboardInterrupt):
+            refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"status": 503}, {"reset": True}, {"status": 418, "body": "teapot"}, {"html": True}],
+)
+def test_a_failing_refresh_is_not_a_storm(egnyte_sandbox, egnyte_account, fault):
+    expired_now()
+    egnyte_sandbox.expire_token(egnyte_account.open_token())
+    egnyte_sandbox.faults.add(grant_type="refresh_token", times=None, **fault)
+    with pytest.raises(EgnyteError):
+        EgnyteAccount.objects.with_token().get().client.userinfo()
+    first = grant_of(egnyte_account).next_refresh_at
+    for _ in range(99):
+        with pytest.raises(TokenExpiredError) as caught:
+            EgnyteAccount.objects.with_token().get().client.userinfo()
+        left = (first - timezone.now()).total_seconds()
+        assert abs(caught.value.retry_after - left) < 5
+    assert TokenRequest.objects.count() == 1
+    grant = grant_of(egnyte_account)
+    # The uses of the account have not pushed the next try away.
+    assert (grant.next_refresh_at, grant.refresh_attempts) == (first, 1)
+    assert timezone.now() < first < timezone.now() + timedelta(minutes=2)
+    # Egnyte is back, and the next try is due.
+    egnyte_sandbox.faults.clear()
+    refreshes_due()
+    assert EgnyteAccount.objects.with_token().get().client.userinfo()["username"] == "jsmith"
+    assert grant_of(egnyte_account).refresh_attempts == 0
+
+
+def test_a_token_that_a_killed_process_left_is_used_though_earlier_tries_failed(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    """The next try is then due in weeks: that of the token that was left."""
+    egnyte_sandbox.policy.refresh_rotates = True
+    egnyte_sandbox.faults.add(grant_type="refresh_token", status=503)
+    with pytest.raises(UnavailableError):
+        refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    refreshes_due()
+
+    refreshed_and_killed(monkeypatch)
+    assert grant_of(egnyte_account).next_refresh_at - timezone.now() > timedelta(days=1)
+    requests = TokenRequest.objects.count()
+    refreshed = refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    assert egnyte_sandbox.is_alive(refreshed.open_token())
+    assert TokenRequest.objects.count() == requests
+    assert grant_of(egnyte_account).refresh_attempts == 0
+
+
+def test_the_sweep_points_to_a_token_that_a_killed_process_left(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    egnyte_sandbox.policy.refresh_rotates = True
+    egnyte_sandbox.policy.refresh_kills_access = True
+
+    refreshed_and_killed(monkeypatch)
+    due_now()
+    assert sweep.validate_due(actor="task") == {"refreshed": 1}
+    stored = EgnyteAccount.objects.with_token().get()
+    assert (stored.status, egnyte_sandbox.is_alive(stored.open_token())) == ("active", True)
+
+
+def test_a_token_left_behind_that_has_expired_is_what_the_next_refresh_is_made_with(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    """Egnyte rotates: the refresh token that the account knows has been used up."""
+    egnyte_sandbox.policy.refresh_rotates = True
+    refreshed_and_killed(monkeypatch)
+    EgnyteToken.objects.write(expires_at=timezone.now() - HOUR)
+    egnyte_sandbox.advance(31 * 24 * 3600)
+    refreshed = refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    assert refreshed.token.generation == 3
+    assert egnyte_sandbox.is_alive(refreshed.open_token())
+    assert grant_of(egnyte_account).refresh_refused_at is None
