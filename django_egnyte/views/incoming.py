@@ -20,7 +20,7 @@ from ..secret import Secret
 def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
     """The parameters of a GET or a POST, out of the request.
 
-    Those named are a ``Secret``, the others text. Of a repeated one, the last counts.
+    Those named are a ``Secret``, the others text. If a name is repeated, its last value counts.
     """
     query = _raw_query(request)
     given = request.POST
