@@ -81,7 +81,8 @@ class IsEgnyteLinked(permissions.BasePermission):
         """The same permission for an account that was granted these scopes, too."""
         return type(cls.__name__, (cls,), {"scopes": (*cls.scopes, *scopes)})
 
-    def has_permission(self, request: Any, view: Any) -> bool:
+    def has_permission(self, request: Any, view: Any) -> Any:
+        """False for a caller who is not logged in. Raises ``EgnyteNotLinked``."""
         if not request.user or not request.user.is_authenticated:
             return False
         client: RequestClient = request.egnyte
@@ -123,7 +124,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return default_handler(exc, context)
     if isinstance(exc, NotLinkedError | UnauthorizedError) and not exc.retryable:
         refused = EgnyteNotLinked(context["request"], domain=exc.host or "")
-        answer = default_handler(refused, context)
+        answer: Any = default_handler(refused, context)
         return EgnyteErrorResponse(exc, answer.data, answer.status_code)
     set_rollback()
     code, error = next((code, error) for kind, code, error in _ANSWERS if isinstance(exc, kind))

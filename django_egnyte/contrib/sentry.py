@@ -76,8 +76,9 @@ def _guard_callback(
     **kwargs: Any,
 ) -> None:
     found: Mapping[str, Any] = environ or scope or {}
-    query: Any = found.get("QUERY_STRING") or found.get("query_string") or ""
-    if HIDDEN_QUERY in found or (b"state=" if isinstance(query, bytes) else "state=") in query:
+    text: str = found.get("QUERY_STRING", "")
+    raw: bytes = found.get("query_string", b"")
+    if HIDDEN_QUERY in found or "state=" in text or b"state=" in raw:
         guard()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -203,6 +203,23 @@ def test_a_refresh_that_a_transaction_left_to_a_worker_stays_due(
     assert (response.status_code, response.json()["error"]) == (503, "egnyte_busy")
     refresh_accounts()
     assert client.get("/api/unguarded/", headers=bearer).json()["username"] == "jsmith"
+
+
+def test_a_refusal_that_cannot_be_written_down_again_breaks_no_answer(
+    client: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def down(error: Any) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("django_egnyte.contrib.rest_framework.settle_again", down)
+    egnyte_sandbox.set_password("acme", "jsmith", "another")
+    assert client.get("/api/unguarded/", headers=bearer).status_code == 401
+    assert "refusal_not_written" in [getattr(each, "event", "") for each in caplog.records]
 
 
 @pytest.mark.parametrize(
