@@ -163,6 +163,20 @@ def test_another_users_account_is_not(
     assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
 
 
+def test_without_the_exception_handler_the_middleware_knows_that_user_too(
+    client: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    settings: Any,
+) -> None:
+    handler = "rest_framework.views.exception_handler"
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": handler}
+    egnyte_sandbox.set_password("acme", "jsmith", "another")
+    response = client.get("/api/unguarded/", headers=bearer)
+    assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
+
+
 # What goes wrong at Egnyte.
 
 
