@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -22,6 +23,10 @@ class EgnyteConfig(AppConfig):
         for model in apps.get_models():
             _watch_deletions(model)
         class_prepared.connect(_watch_deletions, dispatch_uid="django_egnyte.class_prepared")
+        if "sentry_sdk" in sys.modules:
+            from .contrib import sentry
+
+            sentry.install()
         if apps.is_installed("debug_toolbar"):
             from .contrib import debug_toolbar
 

@@ -44,11 +44,18 @@ def page_of(request: HttpRequest) -> str:
     """
     if wants_page(request) and not is_htmx(request):
         return request.get_full_path() if request.method == "GET" else ""
+    if path := page_behind(request):
+        return path
+    # Tools without a browser: whoever opens connect_url should see the answer afterwards.
+    return request.get_full_path() if request.method == "GET" and not is_htmx(request) else ""
+
+
+def page_behind(request: HttpRequest) -> str:
+    """The path of the page in which the script runs that asks; empty if it does not tell."""
     for name in ("HX-Current-URL", "Referer"):
         if path := _own_path(request, request.headers.get(name, "")):
             return path
-    # Tools without a browser: whoever opens connect_url should see the answer afterwards.
-    return request.get_full_path() if request.method == "GET" and not is_htmx(request) else ""
+    return ""
 
 
 def _own_path(request: HttpRequest, url: str) -> str:

@@ -104,9 +104,10 @@ def begin(
     if len(value) > LONGEST_COOKIE:
         value = _signed(state, asdict(attempt) | {"next": ""})
     path = _path(flow, redirect_uri)
-    _make_room(cookies, response, state, len(value), path)
     # The page that takes an implicit answer wants late ones, too.
     lifetime = LATE_TOKEN if flow == Flow.IMPLICIT else STATE_LIFETIME
+    listed = _make_room(cookies, response, state, len(value), path)
+    _set(response, INDEX, listed, path=reverse("egnyte:connect"), lifetime=lifetime)
     _set(response, _name(state), value, path=path, lifetime=lifetime)
 
 
@@ -226,8 +227,8 @@ def _path(flow: str, redirect_uri: str) -> str:
 
 def _make_room(
     cookies: Mapping[str, str], response: HttpResponse, state: str, size: int, path: str
-) -> None:
-    """List a new attempt of ``size`` bytes, and end the oldest that do not fit beside it."""
+) -> str:
+    """The list with a new attempt of ``size`` bytes. The oldest that do not fit beside it end."""
     listed = _LISTED.findall(cookies.get(INDEX, "")[:500])
     listed.append((_name(state).removeprefix(PREFIX), str(size)))
     while len(listed) > STATES_AT_MOST or (
@@ -237,8 +238,7 @@ def _make_room(
         response.delete_cookie(
             PREFIX + oldest, path=path, domain=settings.SESSION_COOKIE_DOMAIN, samesite="Lax"
         )
-    value = ".".join(f"{name}-{each}" for name, each in listed)
-    _set(response, INDEX, value, path=reverse("egnyte:connect"), lifetime=STATE_LIFETIME)
+    return ".".join(f"{name}-{each}" for name, each in listed)
 
 
 def _set(response: HttpResponse, name: str, value: str, *, path: str, lifetime: int) -> None:

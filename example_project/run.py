@@ -187,8 +187,8 @@ def requirements(environ: dict[str, str]) -> list[str]:
         "postgres": "psycopg[binary]>=3.2",
         "postgresql": "psycopg[binary]>=3.2",
         "mysql": "mysqlclient>=2.2.1",
-        "redis": "redis>=5",
-        "rediss": "redis>=5",
+        "redis": "celery[redis]",
+        "rediss": "celery[redis]",
     }
     for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
         driver = drivers.get(environ.get(name, "").partition(":")[0])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from django_egnyte.forms import DomainForm, domain_form
+from django_egnyte.forms import DomainForm, PasswordForm, domain_form
+from django_egnyte.secret import Secret
 
 FULL_WIDTH_STOP = "\uff0e"
 KELVIN = "\u212a"
@@ -96,3 +97,23 @@ def test_there_is_no_form_where_the_domain_is_fixed(settings: Any) -> None:
     assert domain_form(initial="globex") is not None
     settings.EGNYTE_DOMAIN = "acme"
     assert domain_form() is None
+
+
+@pytest.mark.parametrize("given", ["pass word ", Secret("pass word ")])
+def test_a_password_is_a_secret_and_kept_as_it_was_typed(given: Any) -> None:
+    form = PasswordForm({"username": "jsmith", "password": given})
+    assert form.is_valid()
+    assert form.cleaned_data["password"] == Secret("pass word ")
+    assert "pass word" not in f"{form.cleaned_data}{form!r}{form.as_div()}"
+
+
+@pytest.mark.parametrize("given", ["", Secret(""), None])
+def test_a_password_is_required(given: Any) -> None:
+    form = PasswordForm({"username": "jsmith", "password": given})
+    assert form.has_error("password", code="required")
+
+
+def test_a_password_has_a_limit() -> None:
+    form = PasswordForm({"username": "jsmith", "password": Secret("x" * 1025)})
+    assert form.has_error("password", code="max_length")
+    assert "xxx" not in str(form.errors)

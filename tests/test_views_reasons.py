@@ -144,3 +144,38 @@ def test_the_page_makes_three_queries(browser: Client, two: list[EgnyteAccount])
     with walk.Queries() as queries:
         page_of(browser)
     assert len(queries.made) == 3, queries.made  # session, user, accounts
+
+
+# Connecting another account is a way out, too.
+
+
+def test_another_account_ends_the_loop_of_a_dead_default(
+    browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    end(egnyte_account)
+    to_connect = browser.get("/egnyte-userinfo/")
+    assert to_connect.status_code == 302
+    back = walk.link(
+        browser, egnyte_sandbox, username="mmiller", domain="globex", next="/egnyte-userinfo/"
+    )
+    assert browser.get(back["Location"]).json()["username"] == "mmiller"
+    assert list(EgnyteAccount.objects.filter(is_default=True).values_list("username")) == [
+        ("mmiller",)
+    ]
+
+
+def test_another_account_does_not_take_the_place_of_a_live_default(
+    browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    walk.link(browser, egnyte_sandbox, username="mmiller", domain="globex")
+    assert browser.get("/egnyte-userinfo/").json()["username"] == "jsmith"
+
+
+def test_a_relink_of_another_account_ends_the_loop_too(
+    browser: Client, egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    walk.link(browser, egnyte_sandbox, username="mmiller", domain="globex")
+    for account in EgnyteAccount.objects.all():
+        end(account)
+    walk.link(browser, egnyte_sandbox, username="mmiller", domain="globex")
+    assert browser.get("/egnyte-userinfo/").json()["username"] == "mmiller"

@@ -15,7 +15,7 @@ from rest_framework.views import exception_handler as default_handler
 from rest_framework.views import set_rollback
 
 from ..access import RequestClient, connect_url, settle_again
-from ..callers import page_of
+from ..callers import page_behind
 from ..exceptions import (
     BadRequestError,
     ConflictError,
@@ -54,8 +54,9 @@ class EgnyteNotLinked(exceptions.APIException):
         scopes: Sequence[str] = (),
         error: str = "egnyte_not_linked",
     ) -> None:
+        # Not to the view itself: a browser that comes back to it has no token to show.
         url = connect_url(
-            next_path=page_of(request), domain=domain, scopes=scopes, user=request.user
+            next_path=page_behind(request), domain=domain, scopes=scopes, user=request.user
         )
         # After the constructor, which would make each value an ErrorDetail of its own.
         super().__init__(code=error)
@@ -80,7 +81,8 @@ class IsEgnyteLinked(permissions.BasePermission):
         """The same permission for an account that was granted these scopes, too."""
         return type(cls.__name__, (cls,), {"scopes": (*cls.scopes, *scopes)})
 
-    def has_permission(self, request: Any, view: Any) -> bool:
+    def has_permission(self, request: Any, view: Any) -> Any:
+        """False for a caller who is not logged in. Raises ``EgnyteNotLinked``."""
         if not request.user or not request.user.is_authenticated:
             return False
         client: RequestClient = request.egnyte
@@ -122,7 +124,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return default_handler(exc, context)
     if isinstance(exc, NotLinkedError | UnauthorizedError) and not exc.retryable:
         refused = EgnyteNotLinked(context["request"], domain=exc.host or "")
-        answer = default_handler(refused, context)
+        answer: Any = default_handler(refused, context)
         return EgnyteErrorResponse(exc, answer.data, answer.status_code)
     set_rollback()
     code, error = next((code, error) for kind, code, error in _ANSWERS if isinstance(exc, kind))

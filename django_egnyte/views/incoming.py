@@ -6,8 +6,6 @@ debug toolbar, an error report, ``repr(request)`` in a traceback.
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -15,13 +13,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, QueryDict
 
 from ..callers import HIDDEN_QUERY, scrub_addresses
+from ..contrib import sentry
 from ..secret import Secret
 
 
 def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
     """The parameters of a GET or a POST, out of the request.
 
-    Those named are a ``Secret``, the others text. Of a repeated one, the last counts.
+    Those named are a ``Secret``, the others text. If a name is repeated, its last value counts.
     """
     query = _raw_query(request)
     given = request.POST
@@ -54,23 +53,9 @@ def _scrub(request: HttpRequest, query: Secret) -> None:
         # The server's own, in place: what runs around Django reads it later.
         scope: Any = request.scope
         scope["query_string"] = b""
-    _scrub_sentry(query)
-
-
-def _scrub_sentry(query: Secret) -> None:
-    """Sentry's WSGI middleware has copied the query before Django saw the request."""
-    sentry = sys.modules.get("sentry_sdk")
-    if sentry is None:
-        return
-
-    def processor(event: Any, hint: Any) -> Any:
-        request = event.get("request")
-        if isinstance(request, dict):
-            request.pop("query_string", None)
-            request.pop("data", None)
-            if isinstance(headers := request.get("headers"), dict):
-                scrub_addresses(headers, query)
-        return event
-
-    with suppress(AttributeError):  # the SDK's first generation, which has no such function
-        sentry.get_isolation_scope().add_event_processor(processor)
+        repeated = f"?{query.reveal()}".encode("latin-1", errors="replace")
+        scope["headers"] = [
+            (name, value.replace(repeated, b"") if query else value)
+            for name, value in scope["headers"]
+        ]
+    sentry.guard()

@@ -86,23 +86,9 @@ def egnyte_page(
     """
 
     def decorate(view: View) -> View:
-        @functools.wraps(view)
-        def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            try:
-                if request.method == "POST":
-                    refuse_in_transaction()
-                elif request.method not in methods:
-                    # Back from the log-in page, or from a bookmark: there is nothing to see.
-                    return HttpResponseRedirect(reverse("egnyte:accounts"))
-                return view(request, *args, **kwargs)
-            except InTransactionError as error:
-                return error_page(request, error)
-            except Http404:
-                return _not_found(request)
-
-        # A page that only takes POST has a GET of its own: see above.
+        # A page that only takes POST sends a GET on: see _answered.
         seen = [*methods, "GET", "HEAD"] if list(methods) == ["POST"] else list(methods)
-        allowed: View = require_http_methods(seen)(answered)
+        allowed: View = require_http_methods(seen)(_answered(view, methods))
         allowed = login_required(allowed) if login else allowed
         allowed = _framed_as_the_site_says(csrf_protect(allowed))
 
@@ -124,6 +110,26 @@ def egnyte_page(
         return wrapped
 
     return decorate
+
+
+def _answered(view: View, methods: Sequence[str]) -> View:
+    """The view outside of transactions; a POST's page sends a GET on, and ``Http404`` is a page."""
+
+    @functools.wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            if request.method == "POST":
+                refuse_in_transaction()
+            elif request.method not in methods:
+                # Back from the log-in page, or from a bookmark: there is nothing to see.
+                return HttpResponseRedirect(reverse("egnyte:accounts"))
+            return view(request, *args, **kwargs)
+        except InTransactionError as error:
+            return error_page(request, error)
+        except Http404:
+            return _not_found(request)
+
+    return answered
 
 
 def refuse_callback_error(error: str) -> None:

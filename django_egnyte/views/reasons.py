@@ -18,7 +18,7 @@ def why(request: HttpRequest, asked: Sequence[str]) -> dict[str, Any]:
 
     ``reason`` is ``ended`` if the default account's token has ended, ``scopes`` if a page needs
     more than the default account was granted, and empty for a user who is new or adds an account.
-    The ``offers`` are the live accounts with the ``asked`` scopes that are not the default.
+    With a reason, the ``offers`` are the live accounts that have the ``asked`` scopes.
     """
     mine = list(EgnyteAccount.objects.for_user(request.user).order_by("-is_default", "pk"))
     default = mine[0] if mine and mine[0].is_default else None
@@ -33,7 +33,7 @@ def why(request: HttpRequest, asked: Sequence[str]) -> dict[str, Any]:
         "reason": reason,
         "ended": default if reason == "ended" else None,
         "new_scope_labels": [label_of(each) for each in new],
-        "offers": [each for each in enough if each != default] if reason else [],
+        "offers": enough if reason else [],
     }
 
 

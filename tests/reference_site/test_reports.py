@@ -15,11 +15,13 @@ import pytest
 import sentry_sdk
 from asgiref.sync import async_to_sync
 from django.core.asgi import get_asgi_application
-from django.core.signals import got_request_exception
+from django.core.signals import got_request_exception, request_started
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
 from sentry_sdk.transport import Transport
 
+from django_egnyte.contrib import debug_toolbar
+from django_egnyte.contrib.sentry import install
 from django_egnyte.models import EgnyteAccount
 from tests import walk
 from tests.flows.steps import fragment_of
@@ -128,6 +130,7 @@ def asgi(client: Client, url: str, data: str | None = None) -> int:
             (b"host", b"testserver"),
             (b"cookie", cookies.encode()),
             (b"accept", b"text/html"),
+            (b"x-original-uri", f"{parts.path}?{parts.query}".encode()),
             (b"content-type", b"application/x-www-form-urlencoded"),
             (b"content-length", str(len(data or "")).encode()),
         ],
@@ -237,6 +240,28 @@ def test_a_failing_password_page_is_reported_without_the_password(
     form = with_csrf(browser, f"domain=acme&username=jsmith&password={PASSWORD.replace(' ', '+')}")
     assert serve(browser, "/en/egnyte/password/", form) == 500
     assert_kept_none([PASSWORD, PASSWORD.replace(" ", "+")], sentry.text, *reports)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_callback_that_fails_before_its_view_is_reported_without_its_code(
+    browser: Client, egnyte_sandbox: Any, sentry: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    # Beside the debug toolbar, the query is hidden even before that.
+    assert request_started.disconnect(dispatch_uid="django_egnyte.hide_query")
+    location = egnyte_sandbox.authorize(begin(browser), "jsmith")
+    with monkeypatch.context() as patch:
+        fails(patch, "django.middleware.locale.LocaleMiddleware.process_request")
+        assert wsgi(browser, location) == 500
+    assert_kept_none([walk.query_of(location)["code"]], sentry.text)
+    # What is not ours stays as it is.
+    with monkeypatch.context() as patch:
+        fails(patch, "tests.reference_site.views.home")
+        assert wsgi(browser, "/en/?state=of-something-else") == 200
+        fails(patch, "django.middleware.locale.LocaleMiddleware.process_request")
+        assert wsgi(browser, "/en/?state=of-something-else") == 500
+    assert "state=of-something-else" in sentry.text
+    debug_toolbar.install()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -17,6 +17,7 @@ from django_egnyte.pytest_plugin import link_account
 from django_egnyte.scopes import read
 from django_egnyte.tasks import refresh_accounts
 from tests import walk
+from tests.users import another_user
 
 from . import api
 
@@ -40,13 +41,12 @@ def test_a_linked_user_with_a_token_passes(
 def test_a_user_without_an_account_is_told_where_to_connect(
     client: Client, egnyte_user: Any, bearer: dict[str, str], name: str
 ) -> None:
-    response = client.get(f"/api/{name}/", headers=bearer)
+    headers = bearer | {"Referer": "http://testserver/app/"}
+    response = client.get(f"/api/{name}/", headers=headers)
     assert response.status_code == 401
     found = response.json()
     assert found["error"] == "egnyte_not_linked"
-    assert (
-        found["connect_url"] == f"/en/egnyte/connect/?next=%2Fapi%2F{name.replace('/', '%2F')}%2F"
-    )
+    assert found["connect_url"] == "/en/egnyte/connect/?next=%2Fapp%2F"
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -107,6 +107,9 @@ def test_a_script_comes_back_to_its_page(
     headers = {**bearer, "Referer": "http://testserver/app/?tab=2"}
     found = client.post("/api/permitted/", headers=headers).json()
     assert walk.query_of(found["connect_url"]) == {"next": "/app/?tab=2"}
+    # A view of the API is no page to come back to: a browser has no token to show there.
+    found = client.get("/api/permitted/", headers=bearer).json()
+    assert found["connect_url"] == "/en/egnyte/connect/"
 
 
 def test_a_permission_costs_one_query(
@@ -148,11 +151,29 @@ def test_a_users_account_is_found_by_a_token_alone(
 
 
 def test_another_users_account_is_not(
-    client: Client, egnyte_sandbox: Any, bearer: dict[str, str], django_user_model: Any
+    client: Client,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    django_user_model: Any,
+    django_username_field: str,
 ) -> None:
-    other = django_user_model.objects.create(username="other")
+    other = another_user(django_user_model, django_username_field)
     theirs = link_account(egnyte_sandbox, other, username="bdoe")
     response = client.get(f"/api/chosen/{theirs.pk}/", headers=bearer)
+    assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
+
+
+def test_without_the_exception_handler_the_middleware_knows_that_user_too(
+    client: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    settings: Any,
+) -> None:
+    handler = "rest_framework.views.exception_handler"
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": handler}
+    egnyte_sandbox.set_password("acme", "jsmith", "another")
+    response = client.get("/api/unguarded/", headers=bearer)
     assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
 
 
@@ -196,6 +217,23 @@ def test_a_refresh_that_a_transaction_left_to_a_worker_stays_due(
     assert (response.status_code, response.json()["error"]) == (503, "egnyte_busy")
     refresh_accounts()
     assert client.get("/api/unguarded/", headers=bearer).json()["username"] == "jsmith"
+
+
+def test_a_refusal_that_cannot_be_written_down_again_breaks_no_answer(
+    client: Client,
+    egnyte_account: EgnyteAccount,
+    egnyte_sandbox: Any,
+    bearer: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def down(error: Any) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("django_egnyte.contrib.rest_framework.settle_again", down)
+    egnyte_sandbox.set_password("acme", "jsmith", "another")
+    assert client.get("/api/unguarded/", headers=bearer).status_code == 401
+    assert "refusal_not_written" in [getattr(each, "event", "") for each in caplog.records]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.t
 @pytest.fixture
 def browser(client: Client, egnyte_user: User) -> Client:
     client.force_login(egnyte_user)
+    client.defaults["HTTP_ACCEPT"] = "text/html"
     return client
 
 
