@@ -122,7 +122,7 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
         verdict.wait_for_proof(account, actor=actor)
         return "paused"
     asked = time.monotonic()
-    if keys.accepts(account.domain, account.opened_token().access_token):
+    if keys.accepts(account.domain, account.opened_access_token()):
         return settle_alive(account, asked=asked, actor=actor)
     reason = (
         gettext_noop("Egnyte refuses both tokens")
