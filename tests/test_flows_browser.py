@@ -184,7 +184,7 @@ def test_an_implicit_token_is_posted_and_leaves_no_trace_in_the_browser(
     browser.forward()
     arrive(browser, f"{live_server.url}/egnyte/")
     assert implicit.counts["userinfo"] == calls
-    assert EgnyteAccount.objects.get().token_id == 1
+    assert EgnyteAccount.objects.get().token_id == account.token_id
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_the_tests_in_the_guide_pass(site: Site) -> None:
         block.code
         for block in code_of(GUIDE, "python")
         if block.options.get("caption", "").startswith("test_")
+        and block.options.get("class") != "fragment"
     ]
     site.write("test_guide.py", "\n".join(blocks))
     outcomes = site.run().parseoutcomes()
