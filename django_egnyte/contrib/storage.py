@@ -277,6 +277,10 @@ class _Upload(io.BufferedIOBase):
         self._buffer: IO[bytes] = SpooledTemporaryFile(MEMORY)  # noqa: SIM115
         self._wanted = True
 
+    @property
+    def name(self) -> str:
+        return self._name
+
     def writable(self) -> bool:
         return True
 
