@@ -243,7 +243,8 @@ def test_a_folder_is_listed(storage: EgnyteStorage) -> None:
 
 def test_the_time_of_a_change(storage: EgnyteStorage) -> None:
     name = storage.save("x.txt", ContentFile(b"x"))
-    aware = storage.get_modified_time(name)
+    with override_settings(USE_TZ=True):
+        aware = storage.get_modified_time(name)
     assert abs(datetime.now(UTC) - aware) < timedelta(minutes=5)
     with override_settings(USE_TZ=False):
         naive = storage.get_modified_time(name)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import logging
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.dispatch import Signal
+from django.test.utils import CaptureQueriesContext
 
 from django_egnyte.choices import EventKind
 from django_egnyte.models import AccountEvent, EgnyteGrant
@@ -62,9 +63,12 @@ def test_an_event_names_whom_it_is_about(egnyte_account):
         assert (event.actor, event.reason) == (actor, reason)
 
 
-def test_many_events_are_one_statement(many, django_assert_num_queries):
+def test_many_events_are_one_statement(many):
     accounts = many(3)
-    with django_assert_num_queries(1):
+    with CaptureQueriesContext(connection) as queries:
         history.record_all(EventKind.CLEARED, accounts, actor="test", reason="why")
+    # Outside a transaction some versions of Django count its BEGIN and COMMIT, too.
+    said = [each["sql"].split()[0] for each in queries.captured_queries]
+    assert [word for word in said if word not in ("BEGIN", "COMMIT")] == ["INSERT"]
     events = AccountEvent.objects.filter(kind=EventKind.CLEARED)
     assert set(events.values_list("account_ref", flat=True)) == {each.pk for each in accounts}
