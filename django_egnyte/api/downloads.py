@@ -151,15 +151,9 @@ class Download(io.RawIOBase):
         """Write everything to a binary file. Returns the file with the size and the checksum of
         what was written. After an error a file that can seek ends where it stood before: what
         was behind that is gone, too, or old and new together could look complete."""
-        start = position_of(to)
         try:
-            self._pump(to)
-        except BaseException:
-            if start is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    to.seek(start)
-                    to.truncate()
-            raise
+            with undone_on_failure(to):
+                self._pump(to)
         finally:
             self.close()
         return self._written()
@@ -254,6 +248,20 @@ def position_of(file: Any) -> int | None:
         return position
     except (OSError, AttributeError, ValueError):
         return None
+
+
+@contextlib.contextmanager
+def undone_on_failure(to: IO[bytes]) -> Iterator[None]:
+    """Cut off what was written within, if it fails and the file can seek."""
+    start = position_of(to)
+    try:
+        yield
+    except BaseException:
+        if start is not None:
+            with contextlib.suppress(OSError, ValueError):
+                to.seek(start)
+                to.truncate()
+        raise
 
 
 def _entry_id(response: requests.Response) -> str | None:

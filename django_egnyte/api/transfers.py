@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -10,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django_egnyte import answers
 from django_egnyte.api import checksums, flows
-from django_egnyte.api.downloads import Download, position_of
+from django_egnyte.api.downloads import Download, undone_on_failure
 from django_egnyte.api.entries import File, entry_of
 from django_egnyte.api.uploads import Content, Part, Source, UploadState
 from django_egnyte.exceptions import EgnyteError, ResponseError, UnavailableError
@@ -34,30 +33,24 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
     After an error a file that can seek ends where it stood before: what was behind that is gone,
     too, or old and new together could look complete.
     """
-    start = position_of(to)
     tries, reached = TRIES, 0
     try:
-        while True:
-            failure = yield flows.Step("io", _pump, download, to, progress)
-            if failure is None:
-                return download._written()
-            tries = TRIES if download._received > reached else tries - 1
-            reached = download._received
-            if not tries or not download._can_resume:
-                raise failure
-            # Never another version, whatever was stored meanwhile.
-            response = yield from call(
-                params={"entry_id": download.file.entry_id},
-                headers={"Range": f"bytes={reached}-"},
-                stream=True,
-            )
-            download._resume(response)
-    except BaseException:
-        if start is not None:
-            with contextlib.suppress(OSError, ValueError):
-                to.seek(start)
-                to.truncate()
-        raise
+        with undone_on_failure(to):
+            while True:
+                failure = yield flows.Step("io", _pump, download, to, progress)
+                if failure is None:
+                    return download._written()
+                tries = TRIES if download._received > reached else tries - 1
+                reached = download._received
+                if not tries or not download._can_resume:
+                    raise failure
+                # Never another version, whatever was stored meanwhile.
+                response = yield from call(
+                    params={"entry_id": download.file.entry_id},
+                    headers={"Range": f"bytes={reached}-"},
+                    stream=True,
+                )
+                download._resume(response)
     finally:
         download.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -95,11 +96,10 @@ def settle_refused(account: EgnyteAccount, refused: float | None, *, actor: str)
     try:
         with leases.hold(account, LeasedFor.VERDICT, patience=0) as lease:
             if can_refresh(lease.token):
-                try:
+                # The refresh has noted its refusal; the access token may work all the same.
+                with suppress(InvalidGrantError):
                     refresh_leased(lease, actor=actor)
                     return "refreshed"
-                except InvalidGrantError:
-                    pass
             return _judge(lease, refused, actor)
     except leases.Moved:
         return "gone"

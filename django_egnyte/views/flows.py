@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -80,7 +79,7 @@ def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -
             raise OAuthError("A token was posted for an attempt of another flow.")
         link.spend_state(posted.reveal())
         refuse_callback_error(given.get("error", ""))
-        account = _link_posted(request, attempt, _answer(given, attempt))
+        account = _link_posted(request, attempt, _answer(given))
     except EgnyteError as error:
         if isinstance(error, UnauthorizedError):
             # Not Egnyte's trouble, as it would be after a code: the browser brought this token.
@@ -90,12 +89,11 @@ def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -
 
 
 @sensitive_variables()
-def _answer(given: dict[str, Any], attempt: state.Attempt) -> TokenAnswer:
-    """The posted token. What the browser says of its scopes is believed only where it is less
-    than what was asked for. An empty answer would mean every API, so it is not believed."""
+def _answer(given: dict[str, Any]) -> TokenAnswer:
+    """The posted token, with what the browser says of its scopes."""
     token: Secret = given.get("access_token", Secret())
     scope = given.get("scope", "")
-    answer = browser_answer(
+    return browser_answer(
         {
             "access_token": token.reveal(),
             "expires_in": given.get("expires_in", ""),
@@ -103,10 +101,6 @@ def _answer(given: dict[str, Any], attempt: state.Attempt) -> TokenAnswer:
             "scope": scope if len(scope) <= 4096 else "",
         }
     )
-    if answer.scopes is None:
-        return answer
-    asked = tuple(each for each in attempt.scopes if each in answer.scopes)
-    return replace(answer, scopes=asked or None)
 
 
 @sensitive_variables()

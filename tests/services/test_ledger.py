@@ -263,6 +263,7 @@ def test_refusals_of_refresh_tokens_stop_no_refresh_at_their_host(settings):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
     charge(Purpose.REFRESH, 40, error=InvalidGrantError("no"))
     charge(Purpose.REFRESH)
+    assert TokenRequest.objects.count() == 41
 
 
 def test_five_refused_attempts_in_an_hour_are_enough(settings):
@@ -378,12 +379,14 @@ def test_the_wait_is_that_of_the_host_at_hand():
 
 def test_what_was_held_off_goes_on_afterwards():
     charge(Purpose.REFRESH, error=throttle())
+    refused(Purpose.REFRESH)
     KeyState.objects.update(held_off_until=hence(-1))
     charge(Purpose.REFRESH)
 
 
 def test_a_throttle_of_one_key_holds_no_other_off(settings):
     charge(Purpose.REFRESH, error=throttle())
+    refused(Purpose.REFRESH)
     settings.EGNYTE_CLIENT_ID = "another-key"
     charge(Purpose.REFRESH)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import threading
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -51,6 +52,7 @@ from .conftest import (
     refresh_token_of,
     store_token,
 )
+from .threads import Threads
 
 REDIRECT = "https://site.example/egnyte/callback/"
 
@@ -385,26 +387,21 @@ def test_an_implicit_token_replaces_no_token_of_another_flow(egnyte_sandbox, egn
     assert stored.open_token() == account.open_token() and stored.flow == "authorization_code"
 
 
-def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
-    codes = [code_for(egnyte_sandbox) for _ in range(3)]
-    barrier = threading.Barrier(3)
-    failures: list[Exception] = []
+def link_at_once(links: list[tuple[Any, str]]) -> None:
+    """Let each user link with a code, all at the same moment."""
+    barrier = threading.Barrier(len(links), timeout=30)
 
-    def run(code: str) -> None:
+    def run(user: Any, code: str) -> None:
         barrier.wait()
-        try:
-            link_by_code(egnyte_user, code)
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
+        link_by_code(user, code)
 
-    threads = [threading.Thread(target=run, args=(code,)) for code in codes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with Threads() as threads:
+        for user, code in links:
+            threads.start(functools.partial(run, user, code))
+
+
+def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
+    link_at_once([(egnyte_user, code_for(egnyte_sandbox)) for _ in range(3)])
     account = EgnyteAccount.objects.get()
     assert account.is_default
     process_revocations()

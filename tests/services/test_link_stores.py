@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import functools
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Release, Status
@@ -20,8 +17,7 @@ from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
 
 from .conftest import HOST, arrive, grant_of, pending, refresh_token_of, store_token
-from .test_link import code_for, link_by_code
-from .threads import Threads
+from .test_link import code_for, link_at_once, link_by_code
 
 
 @pytest.mark.parametrize(
@@ -237,25 +233,8 @@ def test_a_token_that_was_put_into_another_grant_meanwhile_is_followed(
 
 
 def test_two_first_links_at_once_leave_one_default(egnyte_sandbox, egnyte_user):
-    codes = [code_for(egnyte_sandbox, name) for name in ("jsmith", "bdoe", "jsmith", "bdoe")]
-    barrier = threading.Barrier(len(codes))
-    failures: list[Exception] = []
-
-    def run(code: str) -> None:
-        barrier.wait()
-        try:
-            link_by_code(egnyte_user, code)
-        except Exception as error:
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(code,)) for code in codes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    names = ("jsmith", "bdoe", "jsmith", "bdoe")
+    link_at_once([(egnyte_user, code_for(egnyte_sandbox, name)) for name in names])
     assert EgnyteAccount.objects.count() == 2
     assert EgnyteAccount.objects.filter(is_default=True).count() == 1
 
@@ -266,16 +245,7 @@ def test_two_users_who_are_given_the_same_tokens_at_once_share_one_grant(
     """Neither is told to try again, and nobody's token is revoked."""
     egnyte_sandbox.policy.same_token = True
     users = [egnyte_user, make_user("two"), make_user("three")]
-    codes = [code_for(egnyte_sandbox) for _ in users]
-    barrier = threading.Barrier(len(users))
-
-    def run(user: Any, code: str) -> None:
-        barrier.wait()
-        link_by_code(user, code)
-
-    with Threads() as threads:
-        for user, code in zip(users, codes, strict=True):
-            threads.start(functools.partial(run, user, code))
+    link_at_once([(user, code_for(egnyte_sandbox)) for user in users])
     accounts = list(EgnyteAccount.objects.with_token())
     assert {grant_of(account) for account in accounts} == {EgnyteGrant.objects.get()}
     assert {account.token.user_ref for account in accounts} == {str(user.pk) for user in users}

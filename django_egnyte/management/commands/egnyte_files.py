@@ -129,7 +129,7 @@ def _state_in(kept: Path, account: EgnyteAccount, path: str) -> UploadState:
         if (value["account"], value["path"]) == (account.pk, path):
             return UploadState.from_json(value["state"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass
+        return UploadState()
     return UploadState()
 
 
