@@ -104,3 +104,8 @@ class Scope(TextChoices):
     CONTROLLEDDOCS = "Egnyte.controlleddocs", _("Controlled documents")
     PROJECTFOLDERS = "Egnyte.projectfolders", _("Project folders")
     INTEGRATIONS = "Egnyte.integrations", _("Integrations")
+
+    @classmethod
+    def label_of(cls, scope: str) -> str:
+        """What a scope is for, in words; the scope itself if it is not known."""
+        return str(cls(scope).label) if scope in cls.values else scope

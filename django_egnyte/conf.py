@@ -159,9 +159,5 @@ class Settings:
     def base_url(self) -> str | None:
         return getattr(settings, "EGNYTE_BASE_URL", None)
 
-    @property
-    def debug(self) -> bool:
-        return bool(settings.DEBUG)
-
 
 conf = Settings()

@@ -21,6 +21,10 @@ _Row = TypeVar("_Row", bound=models.Model)
 UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
 
 
+# What is written where an account stops being its user's default. The two go together.
+NO_DEFAULT: Final = {"is_default": False, "default_of": None}
+
+
 class AppQuerySet(models.QuerySet[_Row]):
     """Reads and writes the one database that this app's tables are on."""
 

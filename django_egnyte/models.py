@@ -61,6 +61,8 @@ class GuardedModel(AppModel):
     """A row whose ``guarded_fields`` only services change once it exists."""
 
     guarded_fields: ClassVar[frozenset[str]]
+    # What services write all the time. Others may write it, but not with a stale row as a whole.
+    unsaved_fields: ClassVar[frozenset[str]] = frozenset()
 
     class Meta(AppModel.Meta):
         abstract = True
@@ -68,8 +70,9 @@ class GuardedModel(AppModel):
     def save(self, **kwargs: Any) -> None:
         """Insert, or write what is not guarded.
 
-        On an existing row the guarded columns are left alone, so that a stale instance brings no
-        earlier state back. An ``update_fields`` that names one is a ``FieldError``.
+        On an existing row the guarded and the unsaved columns are left alone, so that a stale
+        instance brings no earlier state back. An ``update_fields`` that names a guarded one is a
+        ``FieldError``.
         """
         if self._state.adding:
             # With a primary key given, Django would try an UPDATE first.
@@ -82,7 +85,7 @@ class GuardedModel(AppModel):
                 field.name
                 for field in self._meta.concrete_fields
                 if not field.primary_key
-                and field.attname not in self.guarded_fields
+                and field.attname not in self.guarded_fields | self.unsaved_fields
                 and field.attname not in self.get_deferred_fields()
             ]
         elif named := sorted(self.guarded_fields & set(kwargs["update_fields"])):
@@ -143,8 +146,6 @@ class EgnyteGrant(GuardedModel):
 
     if TYPE_CHECKING:
         id: int
-
-        def get_reason_display(self) -> str: ...
 
     class Meta(GuardedModel.Meta):
         verbose_name = _("Egnyte grant")
@@ -251,7 +252,13 @@ class EgnyteAccount(GuardedModel):
     guarded_fields = frozenset(
         {
             "token", "token_id", "status", "status_reason", "domain", "user", "user_id",
-            "egnyte_user_id", "default_of",
+            "egnyte_user_id", "is_default", "default_of",
+        }
+    )  # fmt: skip
+    unsaved_fields = frozenset(
+        {
+            "flow", "connected_at", "last_validated_at", "last_used_at", "next_validation_at",
+            "validation_attempts",
         }
     )  # fmt: skip
     identity_fields: ClassVar = ("user_id", "domain", "egnyte_user_id")
@@ -379,7 +386,7 @@ class EgnyteAccount(GuardedModel):
     @property
     def scope_labels(self) -> list[str]:
         """What the token may be used for, in words. Empty means everything."""
-        return [str(Scope(s).label) if s in Scope.values else s for s in self.scopes]
+        return [Scope.label_of(scope) for scope in self.scopes]
 
     def open_token(self) -> str:
         """The access token in clear, for the rare caller who needs it.

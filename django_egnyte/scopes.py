@@ -15,7 +15,8 @@ MOST: Final = 50
 LONGEST_TEXT: Final = 4096
 
 # RFC 6749 section 3.3, one scope-token.
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,100}")
+SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+LONGEST: Final = 100
 
 
 def sign(user: Any, scopes: Sequence[str]) -> str:
@@ -35,7 +36,7 @@ def read(user: Any, text: str) -> tuple[str, ...] | None:
         return None
     scopes = tuple(found[1:])
     usable = len(scopes) <= MOST and all(
-        isinstance(each, str) and _SCOPE.fullmatch(each) for each in scopes
+        isinstance(each, str) and len(each) <= LONGEST and SCOPE.fullmatch(each) for each in scopes
     )
     return scopes if usable else None
 

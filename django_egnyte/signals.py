@@ -3,8 +3,7 @@
 Each is sent after the commit, robustly: a receiver that raises is logged and breaks nothing. The
 sender is ``EgnyteAccount``; the keyword arguments are ``account`` and ``reason`` (the flow, the
 actor, or text for people), and for ``account_connected`` also ``created`` (whether the account is
-new). In
-``account_disconnected`` the account no longer has a row and its tokens are empty.
+new). In ``account_disconnected`` the account has neither a row nor a token.
 """
 
 from __future__ import annotations

@@ -73,7 +73,6 @@ def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None
         ("EGNYTE_REFRESH_BEFORE", "refresh_before", timedelta(hours=1), timedelta(hours=1)),
         ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", "token_requests_per_hour", 7, 7),
         ("EGNYTE_BASE_URL", "base_url", "http://localhost", "http://localhost"),
-        ("DEBUG", "debug", True, True),
     ],
 )
 def test_a_setting_is_read_when_it_is_asked_for(

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from django.core.exceptions import FieldError
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 from django.db.models.signals import post_save
+from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
 from django_egnyte.services import grants
+from django_egnyte.services.disconnect import make_default
 
 pytestmark = pytest.mark.django_db
 
@@ -247,3 +250,26 @@ def test_the_migrations_are_complete(custom_user: str) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
 
     assert (done.returncode, done.stdout.strip()) == (0, "No changes detected"), done.stderr
+
+
+def test_a_stale_instance_brings_no_default_and_no_time_back(
+    account: EgnyteAccount, egnyte_sandbox: Sandbox
+) -> None:
+    other = link_account(egnyte_sandbox, account.user, domain="globex", username="mmiller")
+    stale = EgnyteAccount.objects.get(pk=account.pk)
+    make_default(account.user, other)
+    values = {
+        "flow": "implicit", "validation_attempts": 3,
+        **dict.fromkeys(
+            ("connected_at", "last_validated_at", "last_used_at", "next_validation_at"),
+            timezone.now() + timedelta(days=1),
+        ),
+    }  # fmt: skip
+    EgnyteAccount.objects.filter(pk=account.pk).update(**values)
+    stale.first_name = "Jane"
+    stale.save()
+    found = EgnyteAccount.objects.get(pk=account.pk)
+    assert (found.first_name, found.is_default, found.default_of) == ("Jane", False, None)
+    assert {name: getattr(found, name) for name in values} == values
+    with pytest.raises(FieldError):
+        EgnyteAccount.objects.update(is_default=True)

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from django_egnyte.access import connect_url
-from django_egnyte.choices import Status
+from django_egnyte.choices import Scope, Status
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services.disconnect import make_default
@@ -179,3 +179,15 @@ def test_a_relink_of_another_account_ends_the_loop_too(
         end(account)
     walk.link(browser, egnyte_sandbox, username="mmiller", domain="globex")
     assert browser.get("/egnyte-userinfo/").json()["username"] == "mmiller"
+
+
+def test_without_a_default_the_oldest_live_account_is_the_one_that_lacks_a_scope(
+    browser: Client, two: list[EgnyteAccount], egnyte_user: Any
+) -> None:
+    EgnyteAccount.objects.all().write(is_default=False, default_of=None)
+    asked = connect_url(scopes=["Egnyte.filesystem", "Egnyte.link"], user=egnyte_user)
+    EgnyteAccount.objects.update(scopes=["Egnyte.filesystem"])
+    assert str(Scope.LINK.label) in page_of(browser, asked)
+    end(two[0])
+    end(two[1])
+    assert "has ended" not in page_of(browser)  # which one would they mean?

@@ -27,6 +27,7 @@ from ..conf import conf
 from ..exceptions import InvalidDomainError
 from ..fields import ciphers
 from ..schedules import BEAT_SCHEDULE
+from ..scopes import SCOPE
 from .site import middleware, names, sessions, urls
 from .values import HOUR, LONGEST, MOST_REQUESTS, MOST_RETRIES, SILENCE, VALUES
 
@@ -35,7 +36,6 @@ __all__ = ["HOUR", "LONGEST", "MOST_REQUESTS", "MOST_RETRIES", "SILENCE"]
 TAG: Final = "egnyte"
 
 # RFC 6749 section 3.3, one scope-token.
-SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 @checks.register(TAG)

@@ -105,4 +105,4 @@ def setting_names() -> set[str]:
     """The names of this app's settings."""
     found = {name for name, value in vars(Settings).items() if isinstance(value, property)}
     names = {"ciphers": "CIPHER"}
-    return {f"{PREFIX}{names.get(name, name.upper())}" for name in found - {"debug"}}
+    return {f"{PREFIX}{names.get(name, name.upper())}" for name in found}

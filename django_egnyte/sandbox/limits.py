@@ -10,8 +10,6 @@ from . import refusals
 from .messages import Response
 from .state import DAY, HOUR, QPS_ALLOTTED, QUOTA_ALLOTTED, Key, Settings, Token
 
-TOKEN_REQUESTS = 100
-INTERNAL_TOKEN_REQUESTS = 10
 # Not strftime's, which speaks the language of the process.
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (

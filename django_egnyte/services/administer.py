@@ -7,6 +7,7 @@ from django.utils.translation import gettext_noop
 
 from .. import queue
 from ..choices import EventKind
+from ..managers import NO_DEFAULT
 from ..models import EgnyteAccount, EgnyteGrant
 from . import history, hosts
 from .refresh import can_refresh
@@ -51,8 +52,7 @@ def ask_to_reconnect(account: EgnyteAccount, *, actor: str) -> bool:
 
 def clear_default(account: EgnyteAccount) -> None:
     """The account is no longer its user's choice; the oldest live one is used until they choose."""
-    rows = EgnyteAccount.objects.filter(pk=account.pk)
-    rows.write(is_default=False, default_of=None)
+    EgnyteAccount.objects.filter(pk=account.pk).write(**NO_DEFAULT)
 
 
 def request_revocation(grant: EgnyteGrant, *, actor: str) -> bool:

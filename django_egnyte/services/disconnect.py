@@ -13,16 +13,24 @@ from django.db.models import Subquery
 
 from .. import queue
 from ..choices import EventKind, Release
+from ..exceptions import TokenConflictError
+from ..managers import NO_DEFAULT
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from ..signals import account_disconnected
 from . import grants, history, verdict
-from .transactions import DatabaseNow, alias, in_short_transaction, take_write_lock
+from .transactions import alias, in_short_transaction, take_write_lock
 
 CHUNK: Final = 500
+# Of a conflict with a link of the same account at the same moment.
+TRIES: Final = 3
 
 _deleting: ContextVar[tuple[str, str]] = ContextVar("egnyte_deleting", default=("delete", ""))
 # The deletion whose accounts were all released together, and their primary keys.
 _released: ContextVar[tuple[Any, set[int]]] = ContextVar("egnyte_released")
+
+
+class _Overtaken(Exception):
+    """The account was given a token of another grant since it was read."""
 
 
 def disconnect(account_id: int, *, actor: str, user: Any = None, reason: str = "") -> bool:
@@ -108,9 +116,11 @@ def _release(accounts: list[EgnyteAccount]) -> None:
 
 
 def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
-    """A copy: Django takes the primary key from what it has deleted."""
+    """A copy without its token, which is about to be revoked: Django takes the primary key from
+    what it has deleted."""
     fields = EgnyteAccount._meta.concrete_fields
-    return EgnyteAccount(**{each.attname: getattr(account, each.attname) for each in fields})
+    values = {each.attname: getattr(account, each.attname) for each in fields}
+    return EgnyteAccount(**values | {"token_id": None})
 
 
 def _release_grant_of(account: EgnyteAccount) -> None:
@@ -118,7 +128,7 @@ def _release_grant_of(account: EgnyteAccount) -> None:
     if account.token_id is not None:
         grant_id = EgnyteToken.objects.filter(pk=account.token_id).values("grant_id")[:1]
         rows = EgnyteGrant.objects.filter(pk=Subquery(grant_id), release_at=None)
-        if rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED):
+        if rows.write(**grants.due(Release.DISCONNECTED)):
             return
     # Whatever moves an account off a grant releases that grant, so this is not the current one.
     current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)
@@ -132,27 +142,34 @@ def _release_grants_of(accounts: list[EgnyteAccount]) -> None:
     # In the order in which all lock grants.
     rows = EgnyteGrant.objects.filter(pk__in=ids, release_at=None)
     list(rows.order_by("pk").select_for_update().values_list("pk"))
-    rows.write(release_at=DatabaseNow(), reason=Release.DISCONNECTED)
+    rows.write(**grants.due(Release.DISCONNECTED))
 
 
 def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
     """End an account's token but keep the account, so that its user may reconnect.
 
-    ``False`` if it holds none.
+    ``False`` if it holds none. ``TokenConflictError`` if it is linked anew at this moment.
     """
 
     def work() -> bool:
         found = EgnyteAccount.objects.with_token().live().filter(pk=account.pk).first()
         if found is None or found.token is None:
             return False
+        # Locks the grant. A refresh that was first has given the account another token of it.
         grants.make_due(found.token.grant_id, Release.REVOKED)
-        locked = EgnyteAccount.objects.filter(pk=found.pk, token=found.token_id)
-        if locked.select_for_update().first() is None:
-            return False
-        verdict.give_up([found], reason=reason, actor=actor)
+        users = grants.locked_accounts(found.token.grant_id)
+        mine = [each for each in users if each.pk == account.pk]
+        if not mine:
+            raise _Overtaken
+        verdict.give_up(mine, reason=reason, actor=actor)
         return True
 
-    return in_short_transaction(work)
+    for _ in range(TRIES):
+        try:
+            return in_short_transaction(work)
+        except _Overtaken:
+            continue
+    raise TokenConflictError("The account is being linked anew.", host=account.domain)
 
 
 def make_default(user: Any, account: EgnyteAccount) -> None:
@@ -160,7 +177,7 @@ def make_default(user: Any, account: EgnyteAccount) -> None:
 
     def work() -> None:
         accounts = EgnyteAccount.objects.for_user(user)
-        accounts.exclude(pk=account.pk).write(is_default=False, default_of=None)
+        accounts.exclude(pk=account.pk).write(**NO_DEFAULT)
         accounts.filter(pk=account.pk).write(is_default=True, default_of=str(user.pk))
 
     try:

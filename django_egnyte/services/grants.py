@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import Error, IntegrityError, models
-from django.db.models import Exists, F, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from .. import gateway
@@ -50,7 +51,6 @@ def write_down(
     host: str,
     user_ref: str,
     flow: str = "",
-    account_ref: int | None = None,
     refreshed: EgnyteToken | None = None,
 ) -> EgnyteToken:
     """Store a token that Egnyte has just issued, before anything else is done with it.
@@ -73,7 +73,6 @@ def write_down(
             release_at=hence(IN_FLIGHT) if answer.complete else DatabaseNow(),
             reason=Release.ARRIVED,
             user_ref=user_ref,
-            account_ref=account_ref,
             flow=flow,
         )
         return _insert(begun, answer, user_ref, generation=1 if answer.complete else 0)
@@ -443,5 +442,19 @@ def release_safely(grant_id: int, nonce: str) -> None:
 
 def make_due(grant_id: int, reason: Release) -> None:
     """Let the revoker have a grant from now on, unless an account points into it."""
-    rows = EgnyteGrant.objects.filter(pk=grant_id)
-    rows.write(release_at=DatabaseNow(), reason=reason)
+    EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
+
+
+def due(reason: Release) -> dict[str, Any]:
+    """What to write to grants that become due. It names an account that leaves, for the history."""
+    accounts = EgnyteAccount.objects.filter(token__grant=OuterRef("pk")).order_by("pk")
+
+    def of_account(name: str, column: str) -> Coalesce:
+        return Coalesce(Subquery(accounts.values(name)[:1]), F(column))
+
+    return {
+        "release_at": DatabaseNow(),
+        "reason": reason,
+        "account_ref": of_account("pk", "account_ref"),
+        "username": of_account("username", "username"),
+    }

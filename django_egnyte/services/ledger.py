@@ -80,9 +80,9 @@ def charged(
     """Charge one request, which is then made within.
 
     Raises ``RateLimitedError`` or ``TooManyFailuresError``, with ``retry_after``, before anything
-    is asked. Whatever is raised within is counted as a failure, a refusal by Egnyte as one of the
-    user's, and so is a request that is said to
-    have ``failed`` from the start. A 409 or 429 holds off the host.
+    is asked. Whatever is raised within is counted as a failure. A refusal by Egnyte is counted as
+    the user's failure, and so is a request that has ``failed`` from the start. A 409 or 429 holds
+    off the host.
     """
     digest = _digest(f"{host} {username.casefold()}") if username else ""
     charge = Charge(purpose, host, user_ref, digest)
@@ -94,11 +94,24 @@ def charged(
         _note_failure(row, error)
         raise
     if username:
-        TokenRequest.objects.filter(pk=row.pk).update(failed=False, refused=False)
+        with _if_possible(row):
+            TokenRequest.objects.filter(pk=row.pk).update(failed=False, refused=False)
+
+
+@contextmanager
+def _if_possible(row: TokenRequest) -> Iterator[None]:
+    """What was obtained, or the failure itself, matters more than what is written of it."""
+    try:
+        yield
+    except Error:
+        logger.exception(
+            "The outcome of a token request could not be recorded.",
+            extra={"event": "ledger_not_written", "domain": row.host},
+        )
 
 
 def _note_failure(row: TokenRequest, error: BaseException) -> None:
-    try:
+    with _if_possible(row):
         by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
         TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
         # For a password that limit is the Egnyte user's own, and for a token from a browser the
@@ -107,12 +120,6 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
         if isinstance(error, RateLimitedError) and not own:
             seconds = min(max(error.retry_after, 1.0), DAY)
             write_key_state(row.host, held_off_until=hence(seconds))
-    except Error:
-        # The failure itself is what the caller must hear of.
-        logger.exception(
-            "A failed token request could not be recorded.",
-            extra={"event": "ledger_not_written", "domain": row.host},
-        )
 
 
 def refuse_without_allowance(user_ref: str) -> None:

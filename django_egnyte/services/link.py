@@ -23,6 +23,7 @@ from ..exceptions import (
     TokenConflictError,
     WrongAccountError,
 )
+from ..managers import NO_DEFAULT
 from ..models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, SpentState
 from ..oauth import OAuthClient, TokenAnswer, UserInfo
 from ..secret import Secret
@@ -296,7 +297,7 @@ def _clear_default(accounts: list[EgnyteAccount]) -> None:
     """Their default is no longer live, so that the new account can take its place."""
     if accounts:
         keys = [each.pk for each in accounts]
-        EgnyteAccount.objects.filter(pk__in=keys).write(is_default=False, default_of=None)
+        EgnyteAccount.objects.filter(pk__in=keys).write(**NO_DEFAULT)
 
 
 def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
@@ -308,7 +309,8 @@ def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
     left = old is not None and old.grant_id != new.grant_id
     if old is not None and left:
         grants.make_due(old.grant_id, Release.RELINKED)
-    rows = EgnyteAccount.objects.filter(token=old.pk if old is not None else None)
+    # A revoked account has no token by which to tell that it was given to another user.
+    rows = EgnyteAccount.objects.filter(user=account.user_id, token=account.token_id)
     if not rows.write_to(account, **values):
         raise Overtaken
     if left:

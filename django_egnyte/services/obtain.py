@@ -29,7 +29,6 @@ def obtain(
     user_ref: str,
     username: str = "",
     flow: str = "",
-    account_ref: int | None = None,
     refreshed: EgnyteToken | None = None,
 ) -> EgnyteToken:
     """Make one token call and store its answer. The call is never repeated.
@@ -44,15 +43,8 @@ def obtain(
     # Keys that are missing, or kept by a service that is down, must fail while nothing is lost.
     seal(Secret("probe"), "probe")
     with ledger.charged(purpose, host=host, user_ref=user_ref, username=username):
-        answer = call(client)
-    return keep(
-        answer,
-        client=client,
-        user_ref=user_ref,
-        flow=flow,
-        account_ref=account_ref,
-        refreshed=refreshed,
-    )
+        # Stored within, so that nothing comes between the answer and its record.
+        return keep(call(client), client=client, user_ref=user_ref, flow=flow, refreshed=refreshed)
 
 
 def keep(
@@ -61,7 +53,6 @@ def keep(
     client: OAuthClient,
     user_ref: str,
     flow: str = "",
-    account_ref: int | None = None,
     refreshed: EgnyteToken | None = None,
 ) -> EgnyteToken:
     """Store a token; if the database does not take it, revoke it at Egnyte."""
@@ -71,7 +62,6 @@ def keep(
             host=client.host,
             user_ref=user_ref,
             flow=flow,
-            account_ref=account_ref,
             refreshed=refreshed,
         )
     except BaseException:

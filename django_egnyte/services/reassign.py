@@ -8,6 +8,7 @@ from django.db import IntegrityError
 
 from ..choices import EventKind
 from ..exceptions import LinkError, NotLinkedError
+from ..managers import NO_DEFAULT
 from ..models import EgnyteAccount
 from . import grants, history
 from .transactions import in_short_transaction, refuse_in_transaction
@@ -45,7 +46,7 @@ def _give(account: EgnyteAccount, user: Any, actor: str) -> EgnyteAccount:
         raise NotLinkedError("The account is no longer linked.", host=account.domain)
     if found.user_id == user.pk:
         return found
-    values: dict[str, Any] = {"user": user, "is_default": False, "default_of": None}
+    values: dict[str, Any] = {"user": user, **NO_DEFAULT}
     if found.token is not None:
         # Locked, so that no refresh brings another token before this is committed.
         grant = grants.merged({found.token.grant_id})

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Final
 
 from django.db import Error
-from django.db.transaction import TransactionManagementError
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -143,7 +142,6 @@ def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
             purpose=Purpose.REFRESH,
             host=account.domain,
             user_ref=lease.token.user_ref,
-            account_ref=account.pk,
             refreshed=token,
         )
     except InvalidGrantError:
@@ -194,8 +192,8 @@ def _forget_expired(grant_id: int, generation: int) -> None:
 def _note_refusal(lease: leases.Lease, actor: str) -> None:
     """Refresh no more. A validation finds out whether the access token still works."""
     now = timezone.now()
-    leased = EgnyteGrant.objects.filter(pk=lease.grant.pk, lease=lease.nonce)
-    if not leased.write(refresh_refused_at=now, next_refresh_at=None):
+    leased = EgnyteGrant.objects.filter(lease=lease.nonce)
+    if not leased.write_to(lease.grant, refresh_refused_at=now, next_refresh_at=None):
         return
     accounts = grants.locked_accounts(lease.grant.pk)
     pks = [each.pk for each in accounts]
@@ -234,6 +232,4 @@ def request_refresh(account: EgnyteAccount) -> None:
 
     if account.token_id is not None:
         queue.hurry("refresh_account", account.pk, account.token_id)
-    # Django knows no end of a transaction that is managed by hand.
-    with suppress(TransactionManagementError):
-        after_commit(write_down)
+    after_commit(write_down)

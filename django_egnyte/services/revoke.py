@@ -93,8 +93,7 @@ def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
         # it. So what is found here holds until it ends.
         if grants.twins(grant.pk):
             grants.release(grant.pk, nonce)
-            grants.joined(grant.pk)
-            return "merged"
+            return "merged" if grants.joined(grant.pk) else "skipped"
         if grants.in_use(grant.pk):
             grants.release(grant.pk, nonce, release_at=None, reason="")
             return "held"
@@ -223,7 +222,6 @@ class _Ending:
             purpose=Purpose.REVOKE,
             host=self.grant.domain,
             user_ref=newest.user_ref,
-            account_ref=self.grant.account_ref,
             refreshed=newest,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from django.db.models import DateTimeField, Func
 
 from ..exceptions import InTransactionError
 from ..models import EgnyteAccount
+
+logger = logging.getLogger("django_egnyte.transactions")
 
 _T = TypeVar("_T")
 
@@ -122,8 +125,20 @@ def take_write_lock() -> None:
 
 
 def after_commit(work: Callable[[], object]) -> None:
-    """Run ``work`` after the commit of the open transaction, or now. What it raises is logged."""
-    transaction.on_commit(work, using=alias(), robust=True)
+    """Run ``work`` after the commit of the open transaction, or now. What it raises is logged.
+
+    Now, too, where a transaction is managed by hand, of whose end Django does not know.
+    """
+    connection = connections[alias()]
+    if connection.in_atomic_block or connection.get_autocommit():
+        transaction.on_commit(work, using=alias(), robust=True)
+        return
+    try:
+        work()
+    except Exception:
+        logger.exception(
+            "What follows a change of an account failed.", extra={"event": "after_commit_failed"}
+        )
 
 
 class DatabaseNow(Func):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Literal
 
-from django.db import Error, connections
+from django.db import Error
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -19,7 +19,7 @@ from ..exceptions import EgnyteError, InvalidGrantError, UnauthorizedError
 from ..models import EgnyteAccount
 from . import agenda, keys, leases, verdict
 from .refresh import can_refresh, refresh_leased
-from .transactions import after_commit, alias, in_callers_transaction, refuse_in_transaction
+from .transactions import after_commit, in_callers_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.validate")
 
@@ -148,7 +148,7 @@ def note_use(account: EgnyteAccount, *, actor: str = "client") -> None:
         if account.last_used_at == now:  # otherwise a later use writes
             _write_use(account, actor)
 
-    if in_callers_transaction() and connections[alias()].in_atomic_block:
+    if in_callers_transaction():
         after_commit(write)
     else:
         write()

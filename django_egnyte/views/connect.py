@@ -14,14 +14,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from .. import gateway, state
-from ..choices import Flow
+from ..choices import Flow, Scope
 from ..conf import conf
 from ..exceptions import EgnyteError
 from ..forms import DomainForm, domain_form
 from ..models import EgnyteAccount
 from ..services import ledger
 from .pages import asked_scopes, egnyte_page, error_page, refusal, safe_next
-from .reasons import label_of, why
+from .reasons import why
 
 logger = logging.getLogger("django_egnyte.views")
 
@@ -115,7 +115,7 @@ def _page(request: HttpRequest, wish: Wish, form: DomainForm | None) -> HttpResp
         "account": wish.account,
         "next": wish.next_path,
         "scopes": wish.signed_scopes,
-        "scope_labels": [label_of(scope) for scope in wish.scopes],
+        "scope_labels": [Scope.label_of(scope) for scope in wish.scopes],
     }
     if wish.account is None:
         context |= why(request, wish.scopes)

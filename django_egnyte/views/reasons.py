@@ -21,7 +21,8 @@ def why(request: HttpRequest, asked: Sequence[str]) -> dict[str, Any]:
     With a reason, the ``offers`` are the live accounts that have the ``asked`` scopes.
     """
     mine = list(EgnyteAccount.objects.for_user(request.user).order_by("-is_default", "pk"))
-    default = mine[0] if mine and mine[0].is_default else None
+    # As access chooses the account: without a default, the oldest live one.
+    default = next((each for each in mine if each.is_default or each.is_live), None)
     more = [each for each in asked if each not in conf.scopes]
     reason, new = "", lacking(default.scopes, more) if default is not None else []
     if default is not None and not default.is_live:
@@ -32,11 +33,6 @@ def why(request: HttpRequest, asked: Sequence[str]) -> dict[str, Any]:
     return {
         "reason": reason,
         "ended": default if reason == "ended" else None,
-        "new_scope_labels": [label_of(each) for each in new],
+        "new_scope_labels": [Scope.label_of(each) for each in new],
         "offers": enough if reason else [],
     }
-
-
-def label_of(scope: str) -> str:
-    """What a scope is for, in words; the scope itself if it is not known."""
-    return str(Scope(scope).label) if scope in Scope.values else scope

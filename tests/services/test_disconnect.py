@@ -7,10 +7,11 @@ from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.test.utils import CaptureQueriesContext
 
-from django_egnyte.choices import EventKind
+from django_egnyte.choices import EventKind, Status
+from django_egnyte.exceptions import TokenConflictError
 from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
-from django_egnyte.services import sweep
+from django_egnyte.services import grants, sweep
 from django_egnyte.services.disconnect import disconnect, make_default, revoke
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.signals import account_disconnected
@@ -124,6 +125,7 @@ def test_the_signal_comes_after_the_commit_and_names_the_account(egnyte_account)
 
     def receiver(account, reason, **kwargs):
         seen.append((EgnyteAccount.objects.exists(), account.pk == pk, account.username, reason))
+        assert account.token_id is None  # it is about to be revoked
 
     account_disconnected.connect(receiver)
     try:
@@ -274,3 +276,59 @@ def test_a_deletion_that_is_tried_again_releases_all_again(many):
     assert pending() == []
     rows.delete()
     assert len(pending()) == 3
+
+
+@pytest.mark.parametrize("end", ["delete", "many", "revoke"])
+def test_the_history_of_a_grants_end_names_the_account(make_user, link, end):
+    accounts = [link(make_user(f"user{number}"), username="jsmith") for number in range(2)]
+    pks = [account.pk for account in accounts]
+    if end == "many":
+        EgnyteAccount.objects.all().delete()
+    for account in accounts if end != "many" else ():
+        if end == "delete":
+            account.delete()
+        else:
+            assert revoke(account, actor="command", reason="why")
+    assert process_revocations() == {"revoked": 2}
+    events = AccountEvent.objects.filter(kind=EventKind.TOKEN_REVOKED).order_by("account_ref")
+    assert list(events.values_list("account_ref", "username")) == [(pk, "jsmith") for pk in pks]
+
+
+def test_a_refresh_that_was_first_does_not_keep_an_account_from_being_revoked(
+    egnyte_sandbox, egnyte_account, monkeypatch
+):
+    make_due = grants.make_due
+
+    def after_a_refresh(grant_id, reason):
+        monkeypatch.undo()
+        newer = grants.copied(egnyte_account.token, "another row")
+        EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(token=newer)
+        make_due(grant_id, reason)
+
+    monkeypatch.setattr(grants, "make_due", after_a_refresh)
+    assert revoke(egnyte_account, actor="command", reason="why")
+    account = EgnyteAccount.objects.get()
+    assert (account.status, account.token_id) == (Status.REVOKED, None)
+    assert process_revocations() == {"revoked": 1}
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_an_account_that_is_linked_anew_while_it_is_revoked_is_not_passed_over(
+    egnyte_account, make_user, link, monkeypatch, always
+):
+    make_due, others = grants.make_due, [link(make_user(f"user{n}")) for n in range(4)]
+
+    def after_a_link(grant_id, reason):
+        if not always:
+            monkeypatch.undo()
+        EgnyteAccount.objects.filter(pk=egnyte_account.pk).write(token=others.pop().token)
+        make_due(grant_id, reason)
+
+    monkeypatch.setattr(grants, "make_due", after_a_link)
+    if always:
+        with pytest.raises(TokenConflictError):
+            revoke(egnyte_account, actor="command", reason="why")
+        assert EgnyteAccount.objects.get(pk=egnyte_account.pk).is_live
+    else:
+        assert revoke(egnyte_account, actor="command", reason="why")
+        assert not EgnyteAccount.objects.get(pk=egnyte_account.pk).is_live

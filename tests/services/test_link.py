@@ -8,7 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from django_egnyte import ciphers, gateway
@@ -461,3 +462,22 @@ def test_the_same_token_without_its_refresh_token_leaves_that_with_the_account(
     stored.delete()
     process_revocations()
     assert egnyte_sandbox.live_tokens() == []
+
+
+def test_a_password_whose_success_cannot_be_counted_links_all_the_same(
+    egnyte_sandbox, egnyte_user, settings, monkeypatch
+):
+    settings.EGNYTE_CLIENT_ID = "sandbox-internal-key"
+    settings.EGNYTE_CLIENT_SECRET = "sandbox-internal-secret"
+    update = QuerySet.update
+
+    def fail(rows: Any, **values: Any) -> int:
+        if rows.model is TokenRequest:
+            raise OperationalError("gone")
+        return update(rows, **values)
+
+    monkeypatch.setattr(QuerySet, "update", fail)
+    account = linking.link_with_password(
+        egnyte_user, username="jsmith", password=Secret("demo-password-1"), host=HOST, scopes=()
+    )
+    assert egnyte_sandbox.is_alive(account.open_token())

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from django_egnyte.choices import EventKind, Release, Status
 from django_egnyte.exceptions import InvalidGrantError, LinkError, OAuthError
+from django_egnyte.managers import NO_DEFAULT
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
 from django_egnyte.oauth import OAuthClient, TokenAnswer, UserInfo
 from django_egnyte.secret import Secret
@@ -273,3 +274,16 @@ def test_the_user_of_a_link_may_be_deleted_meanwhile(egnyte_sandbox, make_user, 
         store_token(user, token)
     assert [grant.reason for grant in pending()] == [Release.FAILED]
     assert not AccountEvent.objects.filter(kind=EventKind.CONNECTED, domain=HOST).exists()
+
+
+def test_a_relink_writes_nothing_to_an_account_that_another_user_was_given_meanwhile(
+    egnyte_account, egnyte_user, make_user, link
+):
+    """A revoked account has no token by which to tell."""
+    token = link(make_user("third")).token
+    revoke(egnyte_account, actor="task", reason="why")
+    stale = EgnyteAccount.objects.get(pk=egnyte_account.pk)
+    EgnyteAccount.objects.filter(pk=stale.pk).write(user=make_user("other"), **NO_DEFAULT)
+    with pytest.raises(linking.Overtaken):
+        linking._replace_token(stale, {"token": token, "status": Status.ACTIVE})
+    assert EgnyteAccount.objects.get(pk=stale.pk).token_id is None

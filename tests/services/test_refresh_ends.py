@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from django_egnyte.choices import EventKind
+from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import (
     InvalidGrantError,
     NotLinkedError,
@@ -15,9 +15,11 @@ from django_egnyte.exceptions import (
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, TokenRequest
 from django_egnyte.oauth import OAuthClient
 from django_egnyte.services import agenda
-from django_egnyte.services.refresh import refresh, request_refresh
+from django_egnyte.services.refresh import REFUSED, refresh, request_refresh
+from django_egnyte.services.validate import validate
 
 from .conftest import grant_of, refresh_token_of
+from .rows import expired_now
 
 
 @pytest.mark.parametrize(
@@ -133,3 +135,20 @@ def test_a_refresh_that_is_asked_for_is_due_unless_it_is_failing(egnyte_account,
     request_refresh(egnyte_account)
     assert grant_of(egnyte_account).next_refresh_at == later
     assert EgnyteToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.SUSPECT])
+def test_who_must_reconnect_is_told_so_although_the_access_token_works(
+    egnyte_account, monkeypatch, status
+):
+    """Our clock says that it has expired, Egnyte refuses to refresh it, and still accepts it."""
+    expired_now()
+    EgnyteAccount.objects.write(status=status)
+
+    def refuse(client, token):
+        raise InvalidGrantError("no", host=client.host)
+
+    monkeypatch.setattr(OAuthClient, "refresh", refuse)
+    assert validate(egnyte_account.pk, actor="task") == "alive"
+    account = EgnyteAccount.objects.get()
+    assert (account.status, account.status_reason) == (Status.ACTIVE, REFUSED)

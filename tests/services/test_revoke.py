@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from django_egnyte.choices import EventKind, Purpose, Release
+from django_egnyte.choices import EventKind, LeasedFor, Purpose, Release
 from django_egnyte.exceptions import InTransactionError
 from django_egnyte.models import (
     AccountEvent,
@@ -18,8 +18,8 @@ from django_egnyte.models import (
 )
 from django_egnyte.oauth import OAuthClient, TokenAnswer, browser_answer
 from django_egnyte.secret import Secret
+from django_egnyte.services import grants, revoke
 from django_egnyte.services import link as linking
-from django_egnyte.services import revoke
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
@@ -336,3 +336,16 @@ def test_nothing_is_left_when_a_refreshed_account_goes(egnyte_sandbox, egnyte_ac
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
     assert not EgnyteGrant.objects.exists() and not EgnyteToken.objects.exists()
+
+
+def test_a_grant_whose_twin_is_busy_is_no_progress(egnyte_account):
+    token = egnyte_account.token
+    busy = EgnyteGrant.objects.create(
+        domain=token.domain, key_digest=token.grant.key_digest, fingerprint="e" * 64, user_ref="7"
+    )
+    twin = grants.copied(token, "another")
+    EgnyteToken.objects.filter(pk=twin.pk).write(grant=busy)
+    assert grants.lease(busy.pk, LeasedFor.REVOKE)
+    egnyte_account.delete()
+    assert process_revocations() == {"skipped": 1}
+    assert EgnyteGrant.objects.count() == 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, LeasedFor, Release, Status
@@ -166,3 +167,23 @@ def test_no_verdict_without_the_lease_of_that_very_token(egnyte_account, changes
         assert not verdict.pass_verdict(lease, reason="r", actor="test")
     assert stored().status == Status.ACTIVE
     assert EgnyteGrant.objects.get().release_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_suspicion_in_a_transaction_managed_by_hand_is_a_suspicion(egnyte_account):
+    seen = []
+
+    def receiver(account, **kwargs):
+        seen.append(account.pk)
+
+    account_suspected.connect(receiver)
+    transaction.set_autocommit(False)
+    try:
+        assert verdict.suspect(egnyte_account, reason="401", actor="client")
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+        account_suspected.disconnect(receiver)
+    assert seen == [egnyte_account.pk]
+    assert EgnyteAccount.objects.get().status == Status.SUSPECT
