@@ -54,11 +54,12 @@ class UploadState:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> UploadState:
         """As `as_json` gave it. ValueError for anything else."""
-        upload_id, chunk, digests = (value.get(name) for name in ("upload_id", "chunk", "digests"))
-        known = isinstance(upload_id, str) and isinstance(chunk, int) and isinstance(digests, list)
-        if not known:
-            raise ValueError("that is not the state of an upload")
-        return cls(str(upload_id), int(chunk or 0), [str(each) for each in digests or []])
+        match value:
+            case {"upload_id": str(upload_id), "chunk": int(chunk), "digests": list(digests)} if (
+                0 <= chunk <= LARGEST_CHUNK and all(isinstance(each, str) for each in digests)
+            ):
+                return cls(upload_id, chunk, [*digests])
+        raise ValueError("that is not the state of an upload")
 
     def clear(self) -> None:
         """Forget the upload: it is done."""

@@ -221,7 +221,19 @@ def test_an_upload_that_egnyte_does_not_know(files: Files, way: Way) -> None:
         way(files, "upload", PATH, io.BytesIO(DATA), resume=state)
 
 
-@pytest.mark.parametrize("value", [{}, {"upload_id": 5}, {"upload_id": "x", "chunk": "y"}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        None,
+        {"upload_id": 5, "chunk": 1, "digests": []},
+        {"upload_id": "x", "chunk": "y", "digests": []},
+        {"upload_id": "x", "chunk": -1, "digests": []},
+        {"upload_id": "x", "chunk": 10**10, "digests": []},
+        {"upload_id": "x", "chunk": 1, "digests": [None]},
+    ],
+)
 def test_a_state_that_is_none(value: Any) -> None:
     with pytest.raises(ValueError, match="state of an upload"):
         UploadState.from_json(value)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def test_what_is_there_is_not_replaced_unasked(run: Run, one: str, here: Path) -
     assert (here / "x.txt").read_text() == "mine"
     assert run(*arguments, "--force").code == 0
     assert (here / "x.txt").read_text().startswith("Quarterly")
+
+
+def test_a_download_takes_no_file_that_is_somebodys(run: Run, one: str, here: Path) -> None:
+    (here / "x.txt.part").write_text("mine")
+    ran = run("egnyte_files", "get", "/Shared/report 2024.txt", "x.txt", one)
+    assert ran.code == 1 and "x.txt.part" in ran.error
+    assert (here / "x.txt.part").read_text() == "mine"
 
 
 def test_a_download_that_fails_leaves_what_was_there(run: Run, one: str, here: Path) -> None:
@@ -129,10 +137,12 @@ def test_a_file_that_was_changed_since_begins_anew(
     assert egnyte_sandbox.read_file("acme", "/Shared/a.bin") == b"x" + DATA[1:]
 
 
+@pytest.mark.parametrize("state", [None, [], {}])
 def test_a_state_that_cannot_be_read_is_none(
-    run: Run, one: str, broken: Path, egnyte_sandbox: Sandbox
+    run: Run, one: str, broken: Path, egnyte_sandbox: Sandbox, state: Any
 ) -> None:
-    broken.write_text("[]")
+    kept = json.loads(broken.read_text())
+    broken.write_text("[]" if state is None else json.dumps({**kept, "state": state}))
     assert run("egnyte_files", "put", "a.bin", "/Shared/a.bin", one).code == 0
     assert egnyte_sandbox.counts["fs-content-chunked"] == 9
 

@@ -65,8 +65,9 @@ class Command(BaseCommand):
         if target.exists() and not options["force"]:
             raise CommandError(f"{target} is there already. Replace it with --force.")
         part = target.parent / f"{target.name}.part"
+        file = part.open("xb")  # a file of that name is somebody's
         try:
-            with part.open("wb") as file, self._bar(target.name) as bar:
+            with file, self._bar(target.name) as bar:
                 account.client.files.download(options["path"], file, progress=_follow(bar))
             os.replace(part, target)
         finally:
