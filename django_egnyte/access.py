@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop
 
 from . import callers, gateway
 from .api import Connection, Credentials, EgnyteClient, Source
-from .api.flows import Flow, Step
+from .api.steps import Step, Steps
 from .choices import LIVE
 from .conf import conf
 from .exceptions import (
@@ -77,7 +77,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         self.max_throttle_wait = conf.max_throttle_wait
         self.pace_calls = conf.pace_calls
 
-    def credentials(self) -> Credentials | Flow[Credentials]:
+    def credentials(self) -> Credentials | Steps[Credentials]:
         """The token to use, refreshed first if it has expired.
 
         ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` for one at a host
@@ -99,7 +99,7 @@ class AccountConnection(_OnDjangosThread, Connection):
 
     def rejected(
         self, used: Credentials, *, acting: bool
-    ) -> Credentials | Flow[Credentials | None] | None:
+    ) -> Credentials | Steps[Credentials | None] | None:
         """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
         current = self._reread()
         if current.token is None:
@@ -112,7 +112,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         self._suspect(acting=acting)
         return None
 
-    def _refreshed(self) -> Flow[Credentials]:
+    def _refreshed(self) -> Steps[Credentials]:
         yield Step("db", self._refresh)
         current: Credentials = yield Step("db", self._current)
         return current

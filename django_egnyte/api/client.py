@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django_egnyte import answers
-from django_egnyte.api import flows, pace
+from django_egnyte.api import pace, steps
 from django_egnyte.api.areas import Areas
 from django_egnyte.api.call import Call, Patience
 from django_egnyte.api.connection import Connection, Credentials, Source
 from django_egnyte.api.files import Files
-from django_egnyte.api.flows import Flow, Step
 from django_egnyte.api.rate import Rate
+from django_egnyte.api.steps import Step, Steps
 from django_egnyte.exceptions import (
     EgnyteError,
     InvalidHeaderError,
@@ -105,7 +105,7 @@ class EgnyteClient(Areas):
         before anything is sent; UnauthorizedError, RateLimitedError, UnavailableError,
         ResponseError, and what the connection raises.
         """
-        return flows.run(self._call(method, path, **kw))
+        return steps.run(self._call(method, path, **kw))
 
     def get(self, path: str, **kw: Any) -> requests.Response:
         return self.request("GET", path, **kw)
@@ -124,7 +124,7 @@ class EgnyteClient(Areas):
 
     def userinfo(self) -> dict[str, Any]:
         """Whose token this is: id, username, first_name, last_name. Raises for every error."""
-        return flows.run(self._userinfo())
+        return steps.run(self._userinfo())
 
     async def arequest(self, method: str, path: str, **kw: Any) -> requests.Response:
         return await self._arun(self._call(method, path, **kw))
@@ -147,13 +147,13 @@ class EgnyteClient(Areas):
     async def auserinfo(self) -> dict[str, Any]:
         return await self._arun(self._userinfo())
 
-    def _userinfo(self) -> Flow[dict[str, Any]]:
+    def _userinfo(self) -> Steps[dict[str, Any]]:
         response = yield from self._call("GET", _USERINFO, checked=True)
         return answers.json_of(response)
 
-    async def _arun(self, flow: Flow[_T]) -> _T:
-        """Drive an operation from a coroutine. `flows.run` is the twin."""
-        return await flows.arun(flow, self._source.run)
+    async def _arun(self, work: Steps[_T]) -> _T:
+        """Drive an operation from a coroutine. `steps.run` is the twin."""
+        return await steps.arun(work, self._source.run)
 
     def _call(
         self,
@@ -164,7 +164,7 @@ class EgnyteClient(Areas):
         checked: bool = False,
         about: str | None = None,
         **kw: Any,
-    ) -> Flow[requests.Response]:
+    ) -> Steps[requests.Response]:
         """The one way a token is used, which every operation is built on: see `request`.
 
         With `checked` it raises for every answer that is no success. `about` is the path of the
@@ -173,7 +173,7 @@ class EgnyteClient(Areas):
         call = Call(method, path, self._headers(headers), **kw)
         connection, opened = yield Step("db", self._open)
         try:
-            used: Credentials = yield from flows.settled(opened)
+            used: Credentials = yield from steps.settled(opened)
             response = yield from self._attempts(call, connection, used)
             if checked and not 200 <= response.status_code < 300:
                 # The body of a streamed answer is still to be read.
@@ -193,7 +193,7 @@ class EgnyteClient(Areas):
 
     def _attempts(
         self, call: Call, connection: Connection, used: Credentials
-    ) -> Flow[requests.Response]:
+    ) -> Steps[requests.Response]:
         """Send it until there is an answer to return, or no more hope for one."""
         patience = Patience(call, connection)
         refreshed = False
@@ -222,11 +222,11 @@ class EgnyteClient(Areas):
                     return response
                 response.close()
             if pause is not None:
-                yield flows.sleep(pause)
+                yield steps.sleep(pause)
 
-    def _renewed(self, connection: Connection, used: Credentials) -> Flow[Credentials | None]:
+    def _renewed(self, connection: Connection, used: Credentials) -> Steps[Credentials | None]:
         tell = partial(connection.rejected, used, acting=self._acting is not None)
-        new: Credentials | None = yield from flows.settled((yield Step("db", tell)))
+        new: Credentials | None = yield from steps.settled((yield Step("db", tell)))
         return new
 
     def _send(self, call: Call, connection: Connection, used: Credentials) -> requests.Response:
@@ -259,7 +259,7 @@ class EgnyteClient(Areas):
         return sent
 
 
-def _take_turn(connection: Connection, used: Credentials, patience: Patience) -> Flow[None]:
+def _take_turn(connection: Connection, used: Credentials, patience: Patience) -> Steps[None]:
     if not connection.pace_calls:
         return
     wait = pace.pace.reserve((connection.host, used.token_id), patience.left)
@@ -269,7 +269,7 @@ def _take_turn(connection: Connection, used: Credentials, patience: Patience) ->
         )
     if wait > 0:
         patience.left -= wait
-        yield flows.sleep(wait)
+        yield steps.sleep(wait)
 
 
 def _not_again() -> TokenExpiredError:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from django_egnyte.api import flows
-from django_egnyte.api.flows import Flow
+from django_egnyte.api import steps
+from django_egnyte.api.steps import Steps
 from django_egnyte.exceptions import EgnyteError
 from django_egnyte.secret import Secret
 
@@ -34,14 +34,14 @@ class Source(Protocol):
     async def run(self, function: Callable[..., _T], *args: Any) -> _T:
         """Run work of the connection's own, from a coroutine. By default in the threads for HTTP;
         a connection that queries a database says where that may be done."""
-        return await flows.in_pool(function, *args)
+        return await steps.in_pool(function, *args)
 
 
 class Connection(Source, Protocol):
     """A host, limits, and the token. Derive from it, and override what differs.
 
     `credentials` and `rejected` may block; in asynchronous code they run where `run` says. One
-    that makes HTTP calls returns a generator of `flows.Step`s instead of its result, so that each
+    that makes HTTP calls returns a generator of `steps.Step`s instead of its result, so that each
     step runs where it belongs.
     """
 
@@ -60,14 +60,14 @@ class Connection(Source, Protocol):
         return self
 
     @abstractmethod
-    def credentials(self) -> Credentials | Flow[Credentials]:
+    def credentials(self) -> Credentials | Steps[Credentials]:
         """The token to use. May raise NotLinkedError, DecryptionError, TokenExpiredError."""
         ...
 
     @abstractmethod
     def rejected(
         self, used: Credentials, *, acting: bool
-    ) -> Credentials | Flow[Credentials | None] | None:
+    ) -> Credentials | Steps[Credentials | None] | None:
         """Egnyte refused this token. Returns new credentials, or None to give up.
 
         Called a second time when the new ones are refused too; the answer is then ignored.

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from django_egnyte import http
-from django_egnyte.api import checksums, flows
+from django_egnyte.api import checksums, steps
 from django_egnyte.api.entries import File, moment_of
 from django_egnyte.exceptions import EgnyteError, ResponseError
 
@@ -215,7 +215,7 @@ class AsyncDownload:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await flows.in_pool(self._download.close)
+        await steps.in_pool(self._download.close)
 
     def close(self) -> None:
         """For Django, which closes what a response streams. Does not wait for anything."""
@@ -223,10 +223,10 @@ class AsyncDownload:
 
     async def read(self, size: int = -1) -> bytes:
         """As `Download.read`."""
-        return await flows.in_pool(self._download.read, size)
+        return await steps.in_pool(self._download.read, size)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await flows.in_pool(self._download.read1):
+        while piece := await steps.in_pool(self._download.read1):
             yield piece
 
 

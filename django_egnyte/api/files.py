@@ -13,7 +13,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, overload
 
 from django_egnyte import answers, http
-from django_egnyte.api import flows, transfers
+from django_egnyte.api import steps, transfers
 from django_egnyte.api.areas.base import Caller, segment
 from django_egnyte.api.areas.by_id import FileById
 from django_egnyte.api.areas.places import Places
@@ -33,7 +33,7 @@ from django_egnyte.exceptions import (
 if TYPE_CHECKING:
     import requests
 
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 PAGE_SIZE = 100
 _LARGEST_PAGE = 1000
@@ -51,10 +51,10 @@ class Files(Places):
 
         Egnyte gives at most 1,000 entries in a page; ValueError for a `page_size` over that.
         """
-        first = flows.run(self._page(path, 0, page_size))
+        first = steps.run(self._page(path, 0, page_size))
 
         def fetch(offset: int) -> Page:
-            return flows.run(self._page(path, offset, page_size))
+            return steps.run(self._page(path, offset, page_size))
 
         return FolderListing(first, fetch)
 
@@ -85,14 +85,14 @@ class Files(Places):
 
     def info(self, path: str) -> Entry:
         """The file or folder at `path`."""
-        return flows.run(self._info(path))
+        return steps.run(self._info(path))
 
     def open(self, path: str, *, entry_id: str | None = None) -> Download:
         """Begin to download: a binary file to read from. Close it, or read to the end.
 
         `entry_id` asks for a certain version of the file.
         """
-        return flows.run(self._open(path, entry_id))
+        return steps.run(self._open(path, entry_id))
 
     @overload
     def download(
@@ -128,7 +128,7 @@ class Files(Places):
         numbers of bytes; `total` is None if Egnyte did not say. In asynchronous code that happens
         in another thread.
         """
-        return flows.run(self._download(path, to, entry_id, max_bytes, progress))
+        return steps.run(self._download(path, to, entry_id, max_bytes, progress))
 
     def upload(
         self,
@@ -151,7 +151,7 @@ class Files(Places):
         or in another process, give it and the same content again: what is there already is not
         sent again. ValueError for other content.
         """
-        return flows.run(self._upload(path, content, last_modified, progress, resume))
+        return steps.run(self._upload(path, content, last_modified, progress, resume))
 
     def by_id(self, group_id: str) -> FileById:
         """A file by its group id, which stays when it is renamed, moved or changed."""
@@ -160,19 +160,19 @@ class Files(Places):
     def create_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
         """Make a folder, and missing parents. ConflictError if there is something of that name;
         with `exist_ok`, only if it is a file."""
-        return flows.run(self._create_folder(path, exist_ok))
+        return steps.run(self._create_folder(path, exist_ok))
 
     def move(self, path: str, destination: str) -> None:
         """Move or rename; `destination` is the new path, name included."""
-        flows.run(self._act("move", path, destination))
+        steps.run(self._act("move", path, destination))
 
     def copy(self, path: str, destination: str) -> None:
         """Copy; `destination` is the path of the copy, name included."""
-        flows.run(self._act("copy", path, destination))
+        steps.run(self._act("copy", path, destination))
 
     def delete(self, path: str, *, entry_id: str | None = None) -> None:
         """Delete a file, a folder with all that is in it, or one version of a file."""
-        flows.run(self._delete(path, entry_id))
+        steps.run(self._delete(path, entry_id))
 
     async def alist(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
         """As `list`, but complete: every page is fetched before it returns."""
@@ -233,8 +233,8 @@ class Files(Places):
         progress: Progress | None = None,
     ) -> File | bytes:
         """As `download`; `to` is written to from another thread."""
-        flow = self._download(path, to, entry_id, max_bytes, progress)
-        return await self._client._arun(flow)
+        work = self._download(path, to, entry_id, max_bytes, progress)
+        return await self._client._arun(work)
 
     async def aupload(
         self,
@@ -246,8 +246,8 @@ class Files(Places):
         resume: UploadState | None = None,
     ) -> File:
         """As `upload`; `content` is read from another thread."""
-        flow = self._upload(path, content, last_modified, progress, resume)
-        return await self._client._arun(flow)
+        work = self._upload(path, content, last_modified, progress, resume)
+        return await self._client._arun(work)
 
     async def acreate_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
         return await self._client._arun(self._create_folder(path, exist_ok))
@@ -261,27 +261,27 @@ class Files(Places):
     async def adelete(self, path: str, *, entry_id: str | None = None) -> None:
         await self._client._arun(self._delete(path, entry_id))
 
-    def _call(self, method: str, area: str, path: str, **kw: Any) -> Flow[requests.Response]:
+    def _call(self, method: str, area: str, path: str, **kw: Any) -> Steps[requests.Response]:
         """Call an area of the API about a path. Raises for every answer that is no success."""
         where = fs_path(path, under=f"/pubapi/v1/{area}")
         return self._send(method, where, about=clean_path(path), **kw)
 
-    def _describe(self, path: str, params: dict[str, Any]) -> Flow[dict[str, Any]]:
+    def _describe(self, path: str, params: dict[str, Any]) -> Steps[dict[str, Any]]:
         response = yield from self._call("GET", "fs", path, params=params)
         return answers.json_of(response)
 
-    def _page(self, path: str, offset: int, count: int) -> Flow[Page]:
+    def _page(self, path: str, offset: int, count: int) -> Steps[Page]:
         if not 1 <= count <= _LARGEST_PAGE:
             raise ValueError(f"page_size must be from 1 to {_LARGEST_PAGE:,}")
         params = {"list_content": "true", "count": count, "offset": offset}
         return page_of((yield from self._describe(path, params)), clean_path(path), offset)
 
-    def _info(self, path: str) -> Flow[Entry]:
+    def _info(self, path: str) -> Steps[Entry]:
         value = yield from self._describe(path, {"list_content": "false"})
         plain = clean_path(path)
         return entry_of({"path": plain, "name": plain.rpartition("/")[2], **value})
 
-    def _open(self, path: str, entry_id: str | None) -> Flow[Download]:
+    def _open(self, path: str, entry_id: str | None) -> Steps[Download]:
         params = {"entry_id": entry_id} if entry_id else None
         _refuse_root(path)
         response = yield from self._call("GET", "fs-content", path, params=params, stream=True)
@@ -294,10 +294,10 @@ class Files(Places):
         entry_id: str | None,
         max_bytes: int,
         progress: Progress | None = None,
-    ) -> Flow[File | bytes]:
+    ) -> Steps[File | bytes]:
         if to is None:
             download = yield from self._open(path, entry_id)
-            content: bytes = yield flows.Step("io", download.read_all, max_bytes)
+            content: bytes = yield steps.Step("io", download.read_all, max_bytes)
             return content
         require_binary(to)
         download = yield from self._open(path, entry_id)
@@ -311,7 +311,7 @@ class Files(Places):
         modified: datetime | None,
         progress: Progress | None = None,
         resume: UploadState | None = None,
-    ) -> Flow[File]:
+    ) -> Steps[File]:
         _refuse_root(path)
         refuse_bad_names(path)
         ends = {} if modified is None else {"Last-Modified": http_date(modified)}
@@ -319,7 +319,7 @@ class Files(Places):
         upload = transfers.Upload(call, clean_path(path), ends, progress, resume)
         return (yield from upload.send(content))
 
-    def _create_folder(self, path: str, exist_ok: bool) -> Flow[Folder]:
+    def _create_folder(self, path: str, exist_ok: bool) -> Steps[Folder]:
         _refuse_root(path)
         refuse_bad_names(path)
         try:
@@ -337,14 +337,14 @@ class Files(Places):
         assert isinstance(folder, Folder)
         return folder
 
-    def _act(self, action: str, path: str, destination: str) -> Flow[None]:
+    def _act(self, action: str, path: str, destination: str) -> Steps[None]:
         _refuse_root(path)
         _refuse_root(destination)
         refuse_bad_names(destination)
         act = {"action": action, "destination": clean_path(destination)}
         yield from self._call("POST", "fs", path, json=act)
 
-    def _delete(self, path: str, entry_id: str | None) -> Flow[None]:
+    def _delete(self, path: str, entry_id: str | None) -> Steps[None]:
         _refuse_root(path)
         params = {"entry_id": entry_id} if entry_id else None
         yield from self._call("DELETE", "fs", path, params=params)
@@ -359,7 +359,7 @@ class _FilesById(Files):
         super().__init__(client)
         self._group_id = segment(group_id)
 
-    def _call(self, method: str, area: str, path: str, **kw: Any) -> Flow[requests.Response]:
+    def _call(self, method: str, area: str, path: str, **kw: Any) -> Steps[requests.Response]:
         where = f"/pubapi/v1/{area}/ids/file/{self._group_id}"
         return self._send(method, where, about=clean_path(path), **kw)
 

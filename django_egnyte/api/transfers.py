@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from typing import IO, TYPE_CHECKING, Any
 
 from django_egnyte import answers
-from django_egnyte.api import checksums, flows
+from django_egnyte.api import checksums, steps
 from django_egnyte.api.downloads import Download, undone_on_failure
 from django_egnyte.api.entries import File, entry_of
 from django_egnyte.api.uploads import Content, Part, Source, UploadState
@@ -17,17 +17,17 @@ from django_egnyte.exceptions import EgnyteError, ResponseError, UnavailableErro
 if TYPE_CHECKING:
     import requests
 
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 Progress = Callable[[int, "int | None"], object]
 """Called with the bytes that are done, and the bytes in all (or None)."""
-Call = Callable[..., "Flow[requests.Response]"]
+Call = Callable[..., "Steps[requests.Response]"]
 
 TRIES = 5
 """How often in a row a broken connection is made anew without a byte in between."""
 
 
-def write(download: Download, to: IO[bytes], call: Call, progress: Progress | None) -> Flow[File]:
+def write(download: Download, to: IO[bytes], call: Call, progress: Progress | None) -> Steps[File]:
     """Write a download to a binary file; `call` asks for the content again, with a Range.
 
     After an error a file that can seek ends where it stood before: what was behind that is gone,
@@ -37,7 +37,7 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
     try:
         with undone_on_failure(to):
             while True:
-                failure = yield flows.Step("io", _pump, download, to, progress)
+                failure = yield steps.Step("io", _pump, download, to, progress)
                 if failure is None:
                     return download._written()
                 tries = TRIES if download._received > reached else tries - 1
@@ -85,16 +85,16 @@ class Upload:
         self._state = UploadState() if state is None else state
         self._headers = {"Content-Type": "application/octet-stream"}
 
-    def send(self, content: Content) -> Flow[File]:
-        source: Source = yield flows.Step("io", Source, content, self._state.chunk, self._progress)
-        part: Part = yield flows.Step("io", source.take)
+    def send(self, content: Content) -> Steps[File]:
+        source: Source = yield steps.Step("io", Source, content, self._state.chunk, self._progress)
+        part: Part = yield steps.Step("io", source.take)
         if part.last and not self._state.upload_id:
             headers = {**self._headers, "X-Sha512-Checksum": part.checksum, **self._ends}
             response = yield from self._call("fs-content", data=part.body, headers=headers)
             return self._stored(part.size, part.checksum, response)
         return (yield from self._send_chunks(source, part))
 
-    def _send_chunks(self, source: Source, part: Part) -> Flow[File]:
+    def _send_chunks(self, source: Source, part: Part) -> Steps[File]:
         """Send part after part, but for those that Egnyte has."""
         state = self._state
         state.chunk = source.chunk
@@ -110,11 +110,11 @@ class Upload:
                 if part.last:
                     return self._finished(size, response)
             if self._progress is not None:
-                yield flows.Step("io", self._progress, size, source.size)
+                yield steps.Step("io", self._progress, size, source.size)
             del part  # or two would be in memory while the next is read
-            part = yield flows.Step("io", source.take)
+            part = yield steps.Step("io", source.take)
 
-    def _send_chunk(self, source: Source, part: Part, number: int) -> Flow[requests.Response]:
+    def _send_chunk(self, source: Source, part: Part, number: int) -> Steps[requests.Response]:
         state = self._state
         headers = {
             **self._headers,

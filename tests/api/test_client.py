@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from django_egnyte.api import Connection, Credentials, EgnyteClient, Rate, Source, flows, pace
+from django_egnyte.api import Connection, Credentials, EgnyteClient, Rate, Source, pace, steps
 from django_egnyte.api.call import backoff
-from django_egnyte.api.flows import Flow
+from django_egnyte.api.steps import Steps
 from django_egnyte.exceptions import (
     EgnyteError,
     InvalidHeaderError,
@@ -415,10 +415,10 @@ class Threaded(Line):
         self.note("rejected")
         return self.refreshing(used, acting)
 
-    def refreshing(self, used: Credentials, acting: bool) -> Flow[Credentials | None]:
-        yield flows.Step("db", self.note, "lease")
-        yield flows.Step("io", self.note, "token call")
-        new: Credentials | None = yield flows.Step("db", self.stored, used, acting)
+    def refreshing(self, used: Credentials, acting: bool) -> Steps[Credentials | None]:
+        yield steps.Step("db", self.note, "lease")
+        yield steps.Step("io", self.note, "token call")
+        new: Credentials | None = yield steps.Step("db", self.stored, used, acting)
         return new
 
     def stored(self, used: Credentials, acting: bool) -> Credentials | None:
@@ -448,10 +448,10 @@ def test_each_step_of_an_async_call_runs_where_it_belongs() -> None:
 def test_a_connection_may_return_its_result_or_the_steps_to_it() -> None:
     class Stepping(Line):
         def credentials(self) -> Any:
-            return self.steps(super().credentials())
+            return self.settle(super().credentials())
 
-        def steps(self, found: Credentials) -> Flow[Credentials]:
-            yield flows.Step("io", time.sleep, 0)
+        def settle(self, found: Credentials) -> Steps[Credentials]:
+            yield steps.Step("io", time.sleep, 0)
             return found
 
     with serving(always(DEAD, FINE)) as server:
@@ -542,7 +542,7 @@ def test_calls_keep_to_the_rate_that_egnyte_allots_across_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(flows.time, "sleep", waits.append)
+    monkeypatch.setattr(steps.time, "sleep", waits.append)
     monkeypatch.setattr(pace, "pace", pace.Pace())
     clock = iter([100.0] * 1000)
     monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -584,7 +584,7 @@ def test_an_async_wait_for_a_throttle_does_not_hold_a_thread(
     def refuse(seconds: float) -> None:
         raise AssertionError("slept in a thread")
 
-    monkeypatch.setattr(flows.time, "sleep", refuse)
+    monkeypatch.setattr(steps.time, "sleep", refuse)
 
     def script(visitor: Visitor) -> None:
         visitor.request()

@@ -11,7 +11,7 @@ from django_egnyte.api.areas.paging import Batch, Listing, Paged, Paging, Stream
 from django_egnyte.exceptions import ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 AUDIT = "/pubapi/v1/audit"
 STREAM = "/pubapi/v2/audit/stream"
@@ -42,7 +42,7 @@ class Audit(Paged):
         file: str | None = None,
         users: Sequence[str] = (),
         suppress_emails: bool = True,
-    ) -> Flow[str]:
+    ) -> Steps[str]:
         """Ask for a report of the days from `start` to `end`. Returns the id of the job.
 
         A report of logins needs `events`, one of files `folders` or a `file`: else ValueError.
@@ -69,7 +69,7 @@ class Audit(Paged):
     acreate = twin(create)
 
     @operation
-    def is_ready(self, job_id: str) -> Flow[bool]:
+    def is_ready(self, job_id: str) -> Steps[bool]:
         """Whether the report is there. Egnyte wants to be asked every 2 minutes at most."""
         response = yield from self._see_other("GET", f"{AUDIT}/jobs/{segment(job_id)}")
         return response.status_code == 303
@@ -82,7 +82,7 @@ class Audit(Paged):
         return self._listing(where, REPORT, _entry, {}, page_size=page_size)
 
     @operation
-    def delete(self, kind: Kind, job_id: str) -> Flow[None]:
+    def delete(self, kind: Kind, job_id: str) -> Steps[None]:
         """Delete a report."""
         yield from self._send("DELETE", f"{AUDIT}/{segment(kind)}/{segment(job_id)}")
 
@@ -105,7 +105,7 @@ class Audit(Paged):
         begins = present(startDate=iso(start), auditType="|".join(kinds) or None)
         return Stream(self, cursor or "", lambda position: self._batch(position, begins))
 
-    def _batch(self, position: str, begins: dict[str, Any]) -> Flow[Batch[Entry]]:
+    def _batch(self, position: str, begins: dict[str, Any]) -> Steps[Batch[Entry]]:
         params = {"nextCursor": position} if position else begins
         value = yield from self._json("GET", STREAM, params=params)
         found, following = value.get("events") or [], value.get("nextCursor")

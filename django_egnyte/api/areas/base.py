@@ -6,7 +6,7 @@
         scope = "Egnyte.thing"
 
         @operation
-        def get(self, thing_id: str) -> Flow[Thing]:
+        def get(self, thing_id: str) -> Steps[Thing]:
             value = yield from self._json("GET", f"/pubapi/v1/things/{segment(thing_id)}")
             return Thing.of(value)
 
@@ -25,14 +25,14 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 from django_egnyte import answers
-from django_egnyte.api import flows
+from django_egnyte.api import steps
 from django_egnyte.api.paths import fs_path
 from django_egnyte.exceptions import ForbiddenError, InvalidPathError, ResponseError
 
 if TYPE_CHECKING:
     import requests
 
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 _A = TypeVar("_A", bound="Area")
 _P = ParamSpec("_P")
@@ -43,9 +43,9 @@ class Caller(Protocol):
     """What an area needs of a client."""
 
     @property
-    def _call(self) -> Callable[..., Flow[requests.Response]]: ...
+    def _call(self) -> Callable[..., Steps[requests.Response]]: ...
 
-    async def _arun(self, flow: Flow[_T]) -> _T: ...
+    async def _arun(self, work: Steps[_T]) -> _T: ...
 
 
 class Area:
@@ -66,31 +66,31 @@ class Area:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._client!r}>"
 
-    def _run(self, flow: Flow[_T]) -> _T:
-        return flows.run(flow)
+    def _run(self, work: Steps[_T]) -> _T:
+        return steps.run(work)
 
-    async def _arun(self, flow: Flow[_T]) -> _T:
-        return await self._client._arun(flow)
+    async def _arun(self, work: Steps[_T]) -> _T:
+        return await self._client._arun(work)
 
-    def _send(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+    def _send(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
         """Make a call and return a 2xx. Keywords as for `EgnyteClient.request`, and `about`: the
         path of the file or folder, for an error."""
         return (yield from self._scoped(self._client._call(method, path, checked=True, **kw)))
 
-    def _see_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+    def _see_other(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
         """As `_send`, for what Egnyte also answers with a 303. The caller reads its Location."""
         return (yield from self._scoped(self._unless_other(method, path, **kw)))
 
-    def _unless_other(self, method: str, path: str, **kw: Any) -> Flow[requests.Response]:
+    def _unless_other(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
         response = yield from self._client._call(method, path, **kw)
         if response.status_code != 303:
             answers.raise_for_status(response)
         return response
 
-    def _scoped(self, flow: Flow[_T]) -> Flow[_T]:
+    def _scoped(self, work: Steps[_T]) -> Steps[_T]:
         """Say in a ForbiddenError which scope was needed."""
         try:
-            return (yield from flow)
+            return (yield from work)
         except ForbiddenError as error:
             error.scope = self.scope
             error.hint = (
@@ -99,11 +99,11 @@ class Area:
             )
             raise
 
-    def _json(self, method: str, path: str, **kw: Any) -> Flow[dict[str, Any]]:
+    def _json(self, method: str, path: str, **kw: Any) -> Steps[dict[str, Any]]:
         """The JSON object of the answer."""
         return answers.json_of((yield from self._send(method, path, **kw)))
 
-    def _array(self, method: str, path: str, **kw: Any) -> Flow[list[Any]]:
+    def _array(self, method: str, path: str, **kw: Any) -> Steps[list[Any]]:
         """The JSON array of the answer, for the few lists that come bare."""
         response = yield from self._send(method, path, **kw)
         try:
@@ -117,13 +117,13 @@ class Area:
 
 
 def operation(
-    flow: Callable[Concatenate[_A, _P], Flow[_T]],
+    operation: Callable[Concatenate[_A, _P], Steps[_T]],
 ) -> Callable[Concatenate[_A, _P], _T]:
     """The method that runs this generator and returns its result."""
 
-    @functools.wraps(flow)
+    @functools.wraps(operation)
     def method(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return area._run(flow(area, *args, **kwargs))
+        return area._run(operation(area, *args, **kwargs))
 
     return method
 
@@ -132,13 +132,13 @@ def twin(
     method: Callable[Concatenate[_A, _P], _T],
 ) -> Callable[Concatenate[_A, _P], Coroutine[Any, Any, _T]]:
     """The asynchronous form of an `operation`, named with an `a` in front."""
-    flow: Callable[Concatenate[_A, _P], Flow[_T]] = inspect.unwrap(method)
+    operation: Callable[Concatenate[_A, _P], Steps[_T]] = inspect.unwrap(method)
 
-    @functools.wraps(flow)
+    @functools.wraps(operation)
     async def coroutine(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await area._arun(flow(area, *args, **kwargs))
+        return await area._arun(operation(area, *args, **kwargs))
 
-    coroutine.__name__ = f"a{flow.__name__}"
+    coroutine.__name__ = f"a{operation.__name__}"
     return coroutine
 
 

@@ -12,7 +12,7 @@ from django_egnyte.api.areas.records import Record
 from django_egnyte.api.paths import clean_path
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 BOOKMARKS = "/pubapi/v1/bookmarks"
 LIST = Paging("bookmarks", size=50, largest=100)
@@ -35,7 +35,7 @@ class Bookmarks(Paged):
     scope = "Egnyte.bookmark"
 
     @operation
-    def create(self, path: str | None = None, *, folder_id: str | None = None) -> Flow[Bookmark]:
+    def create(self, path: str | None = None, *, folder_id: str | None = None) -> Steps[Bookmark]:
         """Mark a folder, by its path or its id: exactly one of the two."""
         if (path is None) == (folder_id is None):
             raise ValueError("a bookmark takes either a path or a folder_id")
@@ -49,14 +49,14 @@ class Bookmarks(Paged):
         return self._listing(BOOKMARKS, LIST, Bookmark.of, {}, page_size=page_size)
 
     @operation
-    def get(self, bookmark_id: str) -> Flow[Bookmark]:
+    def get(self, bookmark_id: str) -> Steps[Bookmark]:
         """One bookmark."""
         return Bookmark.of((yield from self._json("GET", f"{BOOKMARKS}/{segment(bookmark_id)}")))
 
     aget = twin(get)
 
     @operation
-    def delete(self, bookmark_id: str) -> Flow[None]:
+    def delete(self, bookmark_id: str) -> Steps[None]:
         """Take a bookmark away. The folder stays."""
         yield from self._send("DELETE", f"{BOOKMARKS}/{segment(bookmark_id)}")
 

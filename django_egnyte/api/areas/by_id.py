@@ -17,7 +17,7 @@ from django_egnyte.exceptions import ResponseError
 from django_egnyte.http import MAX_BYTES
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 
 class ById(Tools):
@@ -30,34 +30,34 @@ class ById(Tools):
         self._where = where
 
     @operation
-    def info(self) -> Flow[Entry]:
+    def info(self) -> Steps[Entry]:
         """What it is, and where it is now."""
         return entry_of((yield from self._described(self._where)))
 
     ainfo = twin(info)
 
     @operation
-    def move(self, destination: str) -> Flow[None]:
+    def move(self, destination: str) -> Steps[None]:
         """Move or rename; `destination` is the new path, name included. The id stays."""
         yield from self._act("move", destination)
 
     amove = twin(move)
 
     @operation
-    def copy(self, destination: str) -> Flow[None]:
+    def copy(self, destination: str) -> Steps[None]:
         """Copy; `destination` is the path of the copy, name included."""
         yield from self._act("copy", destination)
 
     acopy = twin(copy)
 
     @operation
-    def delete(self) -> Flow[None]:
+    def delete(self) -> Steps[None]:
         """Delete it, to the trash."""
         yield from self._send("DELETE", self._where)
 
     adelete = twin(delete)
 
-    def _act(self, action: str, destination: str) -> Flow[None]:
+    def _act(self, action: str, destination: str) -> Steps[None]:
         asked = {"action": action, "destination": clean_path(destination)}
         yield from self._send("POST", self._where, json=asked)
 
@@ -67,13 +67,13 @@ class Content(Protocol):
 
     _client: Caller
 
-    def _open(self, path: str, entry_id: str | None) -> Flow[Download]: ...
+    def _open(self, path: str, entry_id: str | None) -> Steps[Download]: ...
     def _download(
         self, path: str, to: IO[bytes] | None, entry_id: str | None, max_bytes: int
-    ) -> Flow[File | bytes]: ...
+    ) -> Steps[File | bytes]: ...
     def _upload(
         self, path: str, content: uploads.Content, modified: datetime | None
-    ) -> Flow[File]: ...
+    ) -> Steps[File]: ...
 
 
 class FileById(ById):
@@ -86,7 +86,7 @@ class FileById(ById):
         self._content = content
 
     @operation
-    def open(self, *, entry_id: str | None = None) -> Flow[Download]:
+    def open(self, *, entry_id: str | None = None) -> Steps[Download]:
         """As `files.open`."""
         path = yield from self._path()
         return (yield from self._content._open(path, entry_id))
@@ -97,7 +97,7 @@ class FileById(ById):
         return AsyncDownload(await self._arun(self._content._open(path, entry_id)))
 
     @operation
-    def read(self, *, entry_id: str | None = None, max_bytes: int = MAX_BYTES) -> Flow[bytes]:
+    def read(self, *, entry_id: str | None = None, max_bytes: int = MAX_BYTES) -> Steps[bytes]:
         """The content, `max_bytes` (16 MiB) at most: as `files.download` without `to`."""
         path = yield from self._path()
         found = yield from self._content._download(path, None, entry_id, max_bytes)
@@ -107,7 +107,7 @@ class FileById(ById):
     aread = twin(read)
 
     @operation
-    def download(self, to: IO[bytes], *, entry_id: str | None = None) -> Flow[File]:
+    def download(self, to: IO[bytes], *, entry_id: str | None = None) -> Steps[File]:
         """Write the content to a binary file: as `files.download`."""
         path = yield from self._path()
         found = yield from self._content._download(path, to, entry_id, 0)
@@ -119,7 +119,7 @@ class FileById(ById):
     @operation
     def upload(
         self, content: uploads.Content, *, last_modified: datetime | None = None
-    ) -> Flow[File]:
+    ) -> Steps[File]:
         """Store a new version: as `files.upload`."""
         path = yield from self._path()
         return (yield from self._content._upload(path, content, last_modified))
@@ -127,34 +127,34 @@ class FileById(ById):
     aupload = twin(upload)
 
     @operation
-    def versions(self) -> Flow[tuple[Version, ...]]:
+    def versions(self) -> Steps[tuple[Version, ...]]:
         """The versions of the file, the newest first."""
         return (yield from self._versions(self._where))
 
     aversions = twin(versions)
 
     @operation
-    def lock(self, *, seconds: int | None = None, token: str | None = None) -> Flow[Lock]:
+    def lock(self, *, seconds: int | None = None, token: str | None = None) -> Steps[Lock]:
         """As `files.lock`."""
         return (yield from self._lock(self._where, seconds, token))
 
     alock = twin(lock)
 
     @operation
-    def unlock(self, token: str | None = None) -> Flow[None]:
+    def unlock(self, token: str | None = None) -> Steps[None]:
         """As `files.unlock`."""
         yield from self._unlock(self._where, token)
 
     aunlock = twin(unlock)
 
     @operation
-    def lock_info(self) -> Flow[LockInfo | None]:
+    def lock_info(self) -> Steps[LockInfo | None]:
         """As `files.lock_info`."""
         return (yield from self._lock_info(self._where))
 
     alock_info = twin(lock_info)
 
-    def _path(self) -> Flow[str]:
+    def _path(self) -> Steps[str]:
         path = (yield from self._described(self._where)).get("path")
         if not isinstance(path, str):
             raise ResponseError("Egnyte described a file without its path.")
@@ -174,7 +174,7 @@ class FolderById(ById):
         if not 1 <= page_size <= 1000:
             raise ValueError("page_size must be from 1 to 1000")
 
-        def fetch(offset: int) -> Flow[Page[Entry]]:
+        def fetch(offset: int) -> Steps[Page[Entry]]:
             params = {"list_content": "true", "count": page_size, "offset": offset}
             value = yield from self._json("GET", self._where, params=params)
             page = page_of(value, str(value.get("path") or "/"), offset)
@@ -186,14 +186,14 @@ class FolderById(ById):
         return Listing(self, fetch)
 
     @operation
-    def stats(self) -> Flow[FolderStats]:
+    def stats(self) -> Steps[FolderStats]:
         """How much is below the folder."""
         return FolderStats.of((yield from self._json("GET", f"{self._where}/stats")))
 
     astats = twin(stats)
 
     @operation
-    def parents(self) -> Flow[tuple[Folder, ...]]:
+    def parents(self) -> Steps[tuple[Folder, ...]]:
         """The folders above it, as Egnyte orders them."""
         value = yield from self._json("GET", f"{self._where}/parents")
         found = value.get("parents")

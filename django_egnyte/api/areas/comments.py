@@ -12,7 +12,7 @@ from django_egnyte.api.areas.records import Record
 from django_egnyte.api.paths import clean_path
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 NOTES = "/pubapi/v1/notes"
 LIST = Paging("notes", size=25, largest=100, total="total_results")
@@ -39,7 +39,7 @@ class Comments(Paged):
     scope = "Egnyte.filesystem"
 
     @operation
-    def add(self, path: str, text: str) -> Flow[Comment]:
+    def add(self, path: str, text: str) -> Steps[Comment]:
         """Write a comment on a file. ValueError for an empty one."""
         if not text.strip():
             raise ValueError("a comment needs a text")
@@ -70,14 +70,14 @@ class Comments(Paged):
         return self._listing(NOTES, LIST, Comment.of, params, page_size=page_size)
 
     @operation
-    def get(self, comment_id: str) -> Flow[Comment]:
+    def get(self, comment_id: str) -> Steps[Comment]:
         """One comment."""
         return Comment.of((yield from self._json("GET", f"{NOTES}/{segment(comment_id)}")))
 
     aget = twin(get)
 
     @operation
-    def delete(self, comment_id: str) -> Flow[None]:
+    def delete(self, comment_id: str) -> Steps[None]:
         """Delete a comment; `comment.can_delete` says whether the user may."""
         yield from self._send("DELETE", f"{NOTES}/{segment(comment_id)}")
 

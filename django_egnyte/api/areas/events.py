@@ -15,7 +15,7 @@ from django_egnyte.api.paths import clean_path
 from django_egnyte.exceptions import EventsExpiredError, NotFoundError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 EVENTS = "/pubapi/v1/events"
 LARGEST = 100
@@ -70,7 +70,7 @@ class Events(Paged):
     scope = "Egnyte.filesystem"
 
     @operation
-    def cursor(self) -> Flow[Cursor]:
+    def cursor(self) -> Steps[Cursor]:
         """Where the events begin and end now."""
         return Cursor.of((yield from self._json("GET", f"{EVENTS}/cursor")))
 
@@ -101,7 +101,7 @@ class Events(Paged):
         )
         return Stream(self, str(int(event_id)), lambda position: self._batch(position, params))
 
-    def _batch(self, position: str, params: dict[str, Any]) -> Flow[Batch[Event]]:
+    def _batch(self, position: str, params: dict[str, Any]) -> Steps[Batch[Event]]:
         after = int(position)
         try:
             response = yield from self._send("GET", EVENTS, params={**params, "id": after})

@@ -12,7 +12,7 @@ from django_egnyte.api.areas.records import Record
 from django_egnyte.api.areas.scim import SCIM, scim_filter
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 GROUPS = "/pubapi/v2/groups"
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -58,14 +58,14 @@ class Groups(Paged):
         return self._listing(GROUPS, SCIM, Group.of, params, page_size=page_size)
 
     @operation
-    def get(self, group_id: str) -> Flow[Group]:
+    def get(self, group_id: str) -> Steps[Group]:
         """One group, with its members."""
         return Group.of((yield from self._json("GET", f"{GROUPS}/{segment(group_id)}")))
 
     aget = twin(get)
 
     @operation
-    def create(self, name: str, members: Sequence[int] = ()) -> Flow[Group]:
+    def create(self, name: str, members: Sequence[int] = ()) -> Steps[Group]:
         """Make a group of these users' ids. ConflictError for a name that is taken."""
         body = {"displayName": name, "members": _members(members)}
         return Group.of((yield from self._json("POST", GROUPS, json=body)))
@@ -73,7 +73,7 @@ class Groups(Paged):
     acreate = twin(create)
 
     @operation
-    def replace(self, group_id: str, name: str, members: Sequence[int]) -> Flow[Group]:
+    def replace(self, group_id: str, name: str, members: Sequence[int]) -> Steps[Group]:
         """Give a group this name and these members, and no others."""
         body = {"displayName": name, "members": _members(members)}
         return Group.of((yield from self._json("PUT", f"{GROUPS}/{segment(group_id)}", json=body)))
@@ -81,34 +81,34 @@ class Groups(Paged):
     areplace = twin(replace)
 
     @operation
-    def rename(self, group_id: str, name: str) -> Flow[Group]:
+    def rename(self, group_id: str, name: str) -> Steps[Group]:
         """Give a group another name, and leave its members."""
         return (yield from self._patch(group_id, "replace", "displayName", name))
 
     arename = twin(rename)
 
     @operation
-    def add_members(self, group_id: str, members: Sequence[int]) -> Flow[Group]:
+    def add_members(self, group_id: str, members: Sequence[int]) -> Steps[Group]:
         """Put users into a group, by their ids."""
         return (yield from self._patch(group_id, "add", "members", _members(members)))
 
     aadd_members = twin(add_members)
 
     @operation
-    def remove_members(self, group_id: str, members: Sequence[int]) -> Flow[Group]:
+    def remove_members(self, group_id: str, members: Sequence[int]) -> Steps[Group]:
         """Take users out of a group, by their ids."""
         return (yield from self._patch(group_id, "remove", "members", _members(members)))
 
     aremove_members = twin(remove_members)
 
     @operation
-    def delete(self, group_id: str) -> Flow[None]:
+    def delete(self, group_id: str) -> Steps[None]:
         """Delete a group. Its members stay users."""
         yield from self._send("DELETE", f"{GROUPS}/{segment(group_id)}")
 
     adelete = twin(delete)
 
-    def _patch(self, group_id: str, op: str, path: str, value: Any) -> Flow[Group]:
+    def _patch(self, group_id: str, op: str, path: str, value: Any) -> Steps[Group]:
         body = {"schemas": [PATCH], "Operations": [{"op": op, "path": path, "value": value}]}
         return Group.of(
             (yield from self._json("PATCH", f"{GROUPS}/{segment(group_id)}", json=body))

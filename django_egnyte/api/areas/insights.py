@@ -11,7 +11,7 @@ from django_egnyte.api.areas.records import Record, records
 from django_egnyte.api.paths import clean_path
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Insights(Area):
     scope = "Egnyte.filesystem"
 
     @operation
-    def recent_files(self, folder: str | None = None) -> Flow[tuple[RecentFile, ...]]:
+    def recent_files(self, folder: str | None = None) -> Steps[tuple[RecentFile, ...]]:
         """The files, ten at most, that the user opened or changed last, below a folder if given."""
         params = present(folder_path=None if folder is None else clean_path(folder))
         value = yield from self._json("GET", "/pubapi/v1/insights/files", params=params)
@@ -60,7 +60,7 @@ class Salesforce(Area):
     scope = "Egnyte.salesforce"
 
     @operation
-    def folder(self, record_id: str) -> Flow[MappedFolder]:
+    def folder(self, record_id: str) -> Steps[MappedFolder]:
         """The folder of a record. ValueError for an id that has not 18 characters."""
         if len(record_id) != 18:
             raise ValueError("the id of a Salesforce record has 18 characters")

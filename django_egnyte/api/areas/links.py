@@ -15,7 +15,7 @@ from django_egnyte.exceptions import ResponseError
 from django_egnyte.secret import Secret
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 LINKS = "/pubapi/v1/links"
 LIST = Paging("links", size=100, largest=500)
@@ -68,7 +68,7 @@ class Links(Paged):
     @operation
     def create(
         self, path: str, *, password: Secret | None = None, **options: Unpack[LinkOptions]
-    ) -> Flow[Link]:
+    ) -> Steps[Link]:
         """Make a link to a file or a folder, or one through which others upload to a folder.
 
         Anyone may use it, unless `accessibility` says otherwise. With "password" Egnyte chooses
@@ -90,7 +90,7 @@ class Links(Paged):
         message: str | None = None,
         copy_me: bool | None = None,
         **options: Unpack[LinkOptions],
-    ) -> Flow[tuple[Link, ...]]:
+    ) -> Steps[tuple[Link, ...]]:
         """Make a link for each of these email addresses. Egnyte sends them, unless told not to."""
         if isinstance(recipients, str) or not recipients:
             raise ValueError("recipients must be a sequence of one or more email addresses")
@@ -124,7 +124,7 @@ class Links(Paged):
         return self._listing("/pubapi/v2/links", LIST, Link.of, params, page_size=page_size)
 
     @operation
-    def get(self, link_id: str) -> Flow[Link]:
+    def get(self, link_id: str) -> Steps[Link]:
         """One link."""
         value = yield from self._json("GET", f"{LINKS}/{segment(link_id)}")
         return Link.of({"id": link_id, **value})
@@ -132,13 +132,13 @@ class Links(Paged):
     aget = twin(get)
 
     @operation
-    def delete(self, link_id: str) -> Flow[None]:
+    def delete(self, link_id: str) -> Steps[None]:
         """End a link: its address leads nowhere from now on."""
         yield from self._send("DELETE", f"{LINKS}/{segment(link_id)}")
 
     adelete = twin(delete)
 
-    def _make(self, path: str, options: LinkOptions, **extra: Any) -> Flow[tuple[Link, ...]]:
+    def _make(self, path: str, options: LinkOptions, **extra: Any) -> Steps[tuple[Link, ...]]:
         body = {"path": clean_path(path), **_settings(options), **extra}
         value = yield from self._json("POST", LINKS, json=body)
         made = value.pop("links", None)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class LockInfo(Record):
 class Unlocker(Protocol):
     """What a lock needs of the area that made it."""
 
-    def _run(self, flow: Flow[None]) -> None: ...
-    async def _arun(self, flow: Flow[None]) -> None: ...
-    def _unlock(self, where: str, token: str | None) -> Flow[None]: ...
+    def _run(self, work: Steps[None]) -> None: ...
+    async def _arun(self, work: Steps[None]) -> None: ...
+    def _unlock(self, where: str, token: str | None) -> Steps[None]: ...
 
 
 class Lock:
@@ -67,7 +67,7 @@ class Lock:
     async def arelease(self) -> None:
         await self._area._arun(self._release())
 
-    def _release(self) -> Flow[None]:
+    def _release(self) -> Steps[None]:
         try:
             yield from self._area._unlock(self._where, self.token)
         except NotFoundError:

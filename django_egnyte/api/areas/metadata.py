@@ -11,7 +11,7 @@ from django_egnyte.api.areas.records import Record, records
 from django_egnyte.exceptions import ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 NAMESPACE = "/pubapi/v1/properties/namespace"
 
@@ -32,14 +32,14 @@ class Metadata(Area):
     scope = "Egnyte.filesystem"
 
     @operation
-    def namespaces(self) -> Flow[tuple[Namespace, ...]]:
+    def namespaces(self) -> Steps[tuple[Namespace, ...]]:
         """All that the user may see."""
         return records(Namespace, (yield from self._array("GET", NAMESPACE)))
 
     anamespaces = twin(namespaces)
 
     @operation
-    def namespace(self, name: str) -> Flow[Namespace]:
+    def namespace(self, name: str) -> Steps[Namespace]:
         """One namespace."""
         value = yield from self._json("GET", f"{NAMESPACE}/{segment(name)}")
         return Namespace.of({"name": name, **value})
@@ -53,7 +53,7 @@ class Metadata(Area):
         keys: Mapping[str, Mapping[str, Any]],
         *,
         scope: Literal["public", "protected", "private"] = "public",
-    ) -> Flow[None]:
+    ) -> Steps[None]:
         """Define a namespace: {"amount": {"type": "decimal", "helpText": "In euros"}}.
 
         ConflictError for one that is there. ValueError for a hyphen in its name.
@@ -71,7 +71,7 @@ class Metadata(Area):
     acreate = twin(create)
 
     @operation
-    def delete(self, name: str, *, force: bool = False) -> Flow[None]:
+    def delete(self, name: str, *, force: bool = False) -> Steps[None]:
         """Delete a namespace; `force` deletes it with the values that files and folders have."""
         headers = {"X-Egnyte-Force-Delete": "Yes"} if force else None
         yield from self._send("DELETE", f"{NAMESPACE}/{segment(name)}", headers=headers)
@@ -81,7 +81,7 @@ class Metadata(Area):
     @operation
     def get(
         self, namespace: str, *, file: str | None = None, folder: str | None = None
-    ) -> Flow[Mapping[str, Any]]:
+    ) -> Steps[Mapping[str, Any]]:
         """The values that a file or a folder has in a namespace."""
         value = yield from self._json("GET", _at(namespace, file, folder))
         return _values(value, namespace)
@@ -96,7 +96,7 @@ class Metadata(Area):
         *,
         file: str | None = None,
         folder: str | None = None,
-    ) -> Flow[None]:
+    ) -> Steps[None]:
         """Give a file or a folder these values, and leave its others."""
         yield from self._send("PUT", _at(namespace, file, folder), json=dict(values))
 

@@ -10,7 +10,7 @@ from django_egnyte.api.areas.base import Area
 from django_egnyte.exceptions import ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 _T = TypeVar("_T")
 
@@ -61,7 +61,7 @@ class Listing(Generic[_T]):
 
     __slots__ = ("_area", "_fetch", "_first")
 
-    def __init__(self, area: Area, fetch: Callable[[int], Flow[Page[_T]]]) -> None:
+    def __init__(self, area: Area, fetch: Callable[[int], Steps[Page[_T]]]) -> None:
         """`fetch` asks for the page at an offset, which counts from 0."""
         self._area = area
         self._fetch = fetch
@@ -104,12 +104,12 @@ class Listing(Generic[_T]):
             for item in page:
                 yield item
 
-    def _page(self, offset: int) -> Flow[Page[_T]]:
+    def _page(self, offset: int) -> Steps[Page[_T]]:
         if offset < 0:
             raise ValueError("offset must not be negative")
         return (yield from self._fetch(offset))
 
-    def _first_page(self) -> Flow[Page[_T]]:
+    def _first_page(self) -> Steps[Page[_T]]:
         if self._first is None:
             self._first = yield from self._fetch(0)
         return self._first
@@ -134,7 +134,7 @@ class Stream(Generic[_T]):
 
     __slots__ = ("_area", "_fetch", "position")
 
-    def __init__(self, area: Area, position: str, fetch: Callable[[str], Flow[Batch[_T]]]) -> None:
+    def __init__(self, area: Area, position: str, fetch: Callable[[str], Steps[Batch[_T]]]) -> None:
         self.position = position
         self._area = area
         self._fetch = fetch
@@ -188,7 +188,7 @@ class Paged(Area):
         if not 1 <= size <= paging.largest:
             raise ValueError(f"page_size must be from 1 to {paging.largest}")
 
-        def fetch(offset: int) -> Flow[Page[_T]]:
+        def fetch(offset: int) -> Steps[Page[_T]]:
             asked = {**params, paging.offset: offset + paging.first, paging.count: size}
             if body:
                 value = yield from self._json("POST", path, json=asked)

@@ -12,7 +12,7 @@ from django_egnyte.api.paths import clean_path, fs_path
 from django_egnyte.exceptions import ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 PERMS = "/pubapi/v2/perms"
 
@@ -44,7 +44,7 @@ class Permissions(Area):
     scope = "Egnyte.permission"
 
     @operation
-    def get(self, folder: str) -> Flow[FolderPermissions]:
+    def get(self, folder: str) -> Steps[FolderPermissions]:
         """What is set at a folder, for users and for groups."""
         return FolderPermissions.of((yield from self._json("GET", fs_path(folder, under=PERMS))))
 
@@ -59,7 +59,7 @@ class Permissions(Area):
         groups: Mapping[str, Level] | None = None,
         inherits: bool | None = None,
         keep_parent: bool | None = None,
-    ) -> Flow[None]:
+    ) -> Steps[None]:
         """Change what is named, and leave the rest; "None" takes away what was set.
 
         `keep_parent` says, where `inherits=False` ends the inheritance, whether what was inherited
@@ -80,7 +80,7 @@ class Permissions(Area):
     aset = twin(set)
 
     @operation
-    def effective(self, folder: str, *, username: str | None = None) -> Flow[str]:
+    def effective(self, folder: str, *, username: str | None = None) -> Steps[str]:
         """The level that the user, or another one, has in a folder when all is counted."""
         where = "/pubapi/v1/perms/user"
         if username is not None:

@@ -15,7 +15,7 @@ from django_egnyte.api.paths import fs_path
 from django_egnyte.exceptions import NotFoundError, ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Places(Tools):
         return FolderById(self, folder_id)
 
     @operation
-    def exists(self, path: str) -> Flow[bool]:
+    def exists(self, path: str) -> Steps[bool]:
         """Whether there is a file or a folder at `path` that the user may see."""
         where = fs_path(path, under=FS)
         try:
@@ -69,7 +69,7 @@ class Places(Tools):
     aexists = twin(exists)
 
     @operation
-    def versions(self, path: str) -> Flow[tuple[Version, ...]]:
+    def versions(self, path: str) -> Steps[tuple[Version, ...]]:
         """The versions of a file, the newest first."""
         return (yield from self._versions(fs_path(path, under=FS)))
 
@@ -78,7 +78,7 @@ class Places(Tools):
     @operation
     def lock(
         self, path: str, *, seconds: int | None = None, token: str | None = None
-    ) -> Flow[Lock]:
+    ) -> Steps[Lock]:
         """Lock a file for others, for an hour if `seconds` is not given.
 
         The lock is a context manager that unlocks the file: `with files.lock(path):`, and
@@ -90,21 +90,21 @@ class Places(Tools):
     alock = twin(lock)
 
     @operation
-    def unlock(self, path: str, token: str | None = None) -> Flow[None]:
+    def unlock(self, path: str, token: str | None = None) -> Steps[None]:
         """Unlock a file. Who locked it may leave the token out. NotFoundError for a wrong one."""
         yield from self._unlock(fs_path(path, under=FS), token)
 
     aunlock = twin(unlock)
 
     @operation
-    def lock_info(self, path: str) -> Flow[LockInfo | None]:
+    def lock_info(self, path: str) -> Steps[LockInfo | None]:
         """Who holds a lock on a file; None if nobody does."""
         return (yield from self._lock_info(fs_path(path, under=FS)))
 
     alock_info = twin(lock_info)
 
     @operation
-    def stats(self, path: str) -> Flow[FolderStats]:
+    def stats(self, path: str) -> Steps[FolderStats]:
         """How much is below a folder. Two calls: Egnyte counts by the folder's id."""
         folder_id = (yield from self._described(fs_path(path, under=FS))).get("folder_id")
         if not isinstance(folder_id, str):
@@ -115,14 +115,14 @@ class Places(Tools):
     astats = twin(stats)
 
     @operation
-    def options(self, path: str) -> Flow[FolderOptions]:
+    def options(self, path: str) -> Steps[FolderOptions]:
         """How a folder is set up."""
         return FolderOptions.of((yield from self._described(fs_path(path, under=FS))))
 
     aoptions = twin(options)
 
     @operation
-    def set_options(self, path: str, **changes: Unpack[FolderChanges]) -> Flow[None]:
+    def set_options(self, path: str, **changes: Unpack[FolderChanges]) -> Steps[None]:
         """Change options of a folder. Egnyte allows not all of them at a top folder."""
         body = options_of(FolderChanges, changes)
         if not body:

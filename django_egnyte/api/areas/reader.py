@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 TRIES = 5
 """How often in a row a broken connection is made anew without a byte in between."""
@@ -132,7 +132,7 @@ class RemoteFile(io.RawIOBase):
         self._response, self._pieces = response, http.iter_body(response)
         return response
 
-    def _asking(self) -> Flow[requests.Response]:
+    def _asking(self) -> Steps[requests.Response]:
         headers = {"Range": f"bytes={self._position}-"} if self._position else None
         params = {"entry_id": self.entry_id} if self.entry_id else None
         return (

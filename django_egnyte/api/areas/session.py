@@ -12,7 +12,7 @@ from django_egnyte.exceptions import ResponseError
 from django_egnyte.secret import Secret
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class WebSession(Area):
     scope = "Egnyte.launchwebsession"
 
     @operation
-    def open(self, path: str | None = None, *, embedded: bool = True) -> Flow[Secret]:
+    def open(self, path: str | None = None, *, embedded: bool = True) -> Steps[Secret]:
         body = present(embedded=embedded, path=None if path is None else clean_path(path))
         # The answer is a password for some seconds, so no frame keeps it.
         address = _address((yield from self._json("POST", "/pubapi/v2/navigate", json=body)))
@@ -51,7 +51,7 @@ class Whoami(Area):
     scope = "Egnyte.filesystem"
 
     @operation
-    def get(self) -> Flow[Identity]:
+    def get(self) -> Steps[Identity]:
         said = Identity.of((yield from self._json("GET", "/pubapi/v1/whoami")))
         # Egnyte uses short names here: "fs" for Egnyte.filesystem.
         scopes = tuple(_LONG.get(each.lower(), each) for each in said.scopes)

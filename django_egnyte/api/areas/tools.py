@@ -11,7 +11,7 @@ from django_egnyte.api.areas.locks import Lock, LockInfo
 from django_egnyte.api.areas.records import Record, records
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 FS = "/pubapi/v1/fs"
 
@@ -45,25 +45,25 @@ class Tools(Area):
     __slots__ = ()
     scope = "Egnyte.filesystem"
 
-    def _described(self, where: str, **params: str) -> Flow[dict[str, Any]]:
+    def _described(self, where: str, **params: str) -> Steps[dict[str, Any]]:
         params = {"list_content": "false", **params}
         return (yield from self._json("GET", where, params=params))
 
-    def _versions(self, where: str) -> Flow[tuple[Version, ...]]:
+    def _versions(self, where: str) -> Steps[tuple[Version, ...]]:
         value = yield from self._described(where, list_content="true")
         # Egnyte leaves the newest version out of its list of versions.
         older = value.pop("versions", None)
         return (Version.of(value), *records(Version, older))
 
-    def _lock(self, where: str, seconds: int | None, token: str | None) -> Flow[Lock]:
+    def _lock(self, where: str, seconds: int | None, token: str | None) -> Steps[Lock]:
         asked = present(action="lock", lock_timeout=seconds, lock_token=token)
         value = yield from self._json("POST", where, json=asked)
         return Lock.at(value, self, where)
 
-    def _unlock(self, where: str, token: str | None) -> Flow[None]:
+    def _unlock(self, where: str, token: str | None) -> Steps[None]:
         asked = present(action="unlock", lock_token=token)
         yield from self._send("POST", where, json=asked)
 
-    def _lock_info(self, where: str) -> Flow[LockInfo | None]:
+    def _lock_info(self, where: str) -> Steps[LockInfo | None]:
         value = yield from self._described(where, include_locks=str(flag(True)))
         return LockInfo.of(value.get("lock_info") or {}) if value.get("locked") is True else None

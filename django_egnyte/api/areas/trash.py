@@ -14,7 +14,7 @@ from django_egnyte.api.areas.records import Record
 from django_egnyte.exceptions import PartialFailureError, ResponseError
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 LIST = Paging("items", size=50, largest=50, total="total_count", more="has_more")
 AT_ONCE = 10
@@ -69,7 +69,7 @@ class Trash(Paged):
         return self._listing("/pubapi/v2/fs/trash", LIST, Trashed.of, params, page_size=page_size)
 
     @operation
-    def count(self) -> Flow[int]:
+    def count(self) -> Steps[int]:
         """How many things are in the trash."""
         value = yield from self._json("GET", "/pubapi/v2/fs/trash/totalcount")
         total = value.get("totalCount")
@@ -80,20 +80,20 @@ class Trash(Paged):
     acount = twin(count)
 
     @operation
-    def restore(self, ids: Sequence[str]) -> Flow[None]:
+    def restore(self, ids: Sequence[str]) -> Steps[None]:
         """Put things back where they were. PartialFailureError if Egnyte could not, for some."""
         yield from self._act("RESTORE", ids)
 
     arestore = twin(restore)
 
     @operation
-    def purge(self, ids: Sequence[str]) -> Flow[None]:
+    def purge(self, ids: Sequence[str]) -> Steps[None]:
         """Delete things for ever. PartialFailureError if Egnyte could not, for some."""
         yield from self._act("PURGE", ids)
 
     apurge = twin(purge)
 
-    def _act(self, action: str, ids: Sequence[str]) -> Flow[None]:
+    def _act(self, action: str, ids: Sequence[str]) -> Steps[None]:
         if isinstance(ids, str) or not ids:
             raise ValueError("ids must be a sequence of one or more ids")
         failures: dict[str, str] = {}

@@ -13,7 +13,7 @@ from django_egnyte.api.areas.records import Record
 from django_egnyte.api.areas.scim import SCIM, scim_filter
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 USERS = "/pubapi/v2/users"
 
@@ -93,7 +93,7 @@ class Users(Paged):
         return self._listing(USERS, SCIM, User.of, params, page_size=page_size)
 
     @operation
-    def get(self, user_id: int) -> Flow[User]:
+    def get(self, user_id: int) -> Steps[User]:
         """One user."""
         return User.of((yield from self._json("GET", f"{USERS}/{segment(user_id)}")))
 
@@ -109,7 +109,7 @@ class Users(Paged):
         *,
         send_invite: bool | None = None,
         **options: Unpack[UserOptions],
-    ) -> Flow[User]:
+    ) -> Steps[User]:
         """Add a user: a standard one who signs in at Egnyte, unless the options say otherwise."""
         body = {
             "userName": user_name,
@@ -126,7 +126,7 @@ class Users(Paged):
     acreate = twin(create)
 
     @operation
-    def change(self, user_id: int, **changes: Unpack[UserChanges]) -> Flow[User]:
+    def change(self, user_id: int, **changes: Unpack[UserChanges]) -> Steps[User]:
         """Change what is given, and leave the rest. ValueError for nothing."""
         body = camel(options_of(UserChanges, changes))
         if not body:
@@ -136,7 +136,7 @@ class Users(Paged):
     achange = twin(change)
 
     @operation
-    def delete(self, user_id: int) -> Flow[None]:
+    def delete(self, user_id: int) -> Steps[None]:
         """Delete a user, whose tokens end with it."""
         yield from self._send("DELETE", f"{USERS}/{segment(user_id)}")
 

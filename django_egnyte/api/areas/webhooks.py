@@ -13,7 +13,7 @@ from django_egnyte.api.paths import clean_path
 from django_egnyte.secret import Secret
 
 if TYPE_CHECKING:
-    from django_egnyte.api.flows import Flow
+    from django_egnyte.api.steps import Steps
 
 WEBHOOKS = "/pubapi/v1/webhooks"
 MOST_PATHS = 100
@@ -54,7 +54,7 @@ class Webhooks(Area):
         paths: Sequence[str] = (),
         header: str | None = None,
         value: Secret | None = None,
-    ) -> Flow[Webhook]:
+    ) -> Steps[Webhook]:
         """Have Egnyte post to an https address: `events` such as "fs:add_file", or all.
 
         `header` and its secret `value` are sent along, and are all that proves that Egnyte is
@@ -80,14 +80,14 @@ class Webhooks(Area):
     aregister = twin(register)
 
     @operation
-    def list(self) -> Flow[tuple[Webhook, ...]]:
+    def list(self) -> Steps[tuple[Webhook, ...]]:
         """The registrations of this API key at the domain."""
         return records(Webhook, (yield from self._array("GET", WEBHOOKS)))
 
     alist = twin(list)
 
     @operation
-    def get(self, webhook_id: str) -> Flow[Webhook]:
+    def get(self, webhook_id: str) -> Steps[Webhook]:
         """One registration."""
         value = yield from self._json("GET", f"{WEBHOOKS}/{segment(webhook_id)}/details")
         return Webhook.of({"webhookId": webhook_id, **value})
@@ -95,26 +95,26 @@ class Webhooks(Area):
     aget = twin(get)
 
     @operation
-    def enable(self, webhook_id: str) -> Flow[None]:
+    def enable(self, webhook_id: str) -> Steps[None]:
         """Start it again, after Egnyte or you stopped it."""
         yield from self._set_status(webhook_id, "enabled")
 
     aenable = twin(enable)
 
     @operation
-    def disable(self, webhook_id: str) -> Flow[None]:
+    def disable(self, webhook_id: str) -> Steps[None]:
         """Stop it, and keep the registration."""
         yield from self._set_status(webhook_id, "disabled")
 
     adisable = twin(disable)
 
     @operation
-    def delete(self, webhook_id: str) -> Flow[None]:
+    def delete(self, webhook_id: str) -> Steps[None]:
         """End a registration."""
         yield from self._send("DELETE", f"{WEBHOOKS}/{segment(webhook_id)}")
 
     adelete = twin(delete)
 
-    def _set_status(self, webhook_id: str, status: str) -> Flow[None]:
+    def _set_status(self, webhook_id: str, status: str) -> Steps[None]:
         where = f"{WEBHOOKS}/{segment(webhook_id)}/status"
         yield from self._send("POST", where, json={"status": status})

@@ -34,7 +34,7 @@ class Step:
         self.args = args
 
 
-Flow = Generator[Step, Any, _T]
+Steps = Generator[Step, Any, _T]
 
 
 class Run(Protocol):
@@ -47,15 +47,15 @@ def sleep(seconds: float) -> Step:
     return Step("sleep", time.sleep, seconds)
 
 
-def settled(result: Any) -> Flow[Any]:
+def settled(result: Any) -> Steps[Any]:
     """The result of a function that may have returned the steps to it instead."""
     return (yield from result) if isinstance(result, Generator) else result
 
 
-def run(flow: Flow[_T]) -> _T:
+def run(work: Steps[_T]) -> _T:
     """Drive an operation here and now."""
     try:
-        step = next(flow)
+        step = next(work)
         while True:
             error: Exception | None = None
             result: Any = None
@@ -64,16 +64,16 @@ def run(flow: Flow[_T]) -> _T:
             except Exception as raised:
                 error = raised
             # Outside the handler, or each error of a repeated call would be the next one's context.
-            step = flow.send(result) if error is None else flow.throw(error)
+            step = work.send(result) if error is None else work.throw(error)
     except StopIteration as stop:
         value: _T = stop.value
         return value
 
 
-async def arun(flow: Flow[_T], run_db: Run) -> _T:
+async def arun(work: Steps[_T], run_db: Run) -> _T:
     """Drive an operation from a coroutine: nothing in it blocks the event loop."""
     try:
-        step = next(flow)
+        step = next(work)
         while True:
             error: Exception | None = None
             result: Any = None
@@ -86,12 +86,12 @@ async def arun(flow: Flow[_T], run_db: Run) -> _T:
                     result = await in_pool(step.function, *step.args)
             except Exception as raised:
                 error = raised
-            step = flow.send(result) if error is None else flow.throw(error)
+            step = work.send(result) if error is None else work.throw(error)
     except StopIteration as stop:
         value: _T = stop.value
         return value
     finally:
-        flow.close()
+        work.close()
 
 
 def in_pool(function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
