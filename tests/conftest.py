@@ -4,9 +4,10 @@ import ipaddress
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +16,9 @@ from django.test import Client
 
 import django_egnyte
 from tests.turns import turn
+
+if TYPE_CHECKING:
+    from tests.browsing import Axe
 
 pytest_plugins = ["pytester"]
 
@@ -26,6 +30,7 @@ SERVICES = {
     "rabbitmq": os.environ.get("EGNYTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//"),
     "redis": os.environ.get("EGNYTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
 }
+AXE_CORE = "axe-core@4.14.1"
 PROGRAMS = {"browser": ("chromium", "chromedriver"), "node": ("node", "npm")}
 # What browsers send when they go to a page.
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -79,6 +84,58 @@ def browser(client: Client, egnyte_user: Any) -> Client:
     client.force_login(egnyte_user)
     client.defaults["HTTP_ACCEPT"] = ACCEPT
     return client
+
+
+def npm_package(config: pytest.Config, name: str) -> Path:
+    """The folder of ``NAME@VERSION``, which npm puts into pytest's cache at first."""
+    cache: Any = config.cache
+    home: Path = cache.mkdir(name.replace("@", "-"))
+    if not (home / "complete").exists():
+        npm = shutil.which("npm")
+        assert npm
+        command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
+        done = subprocess.run([*command, "--no-fund", name], capture_output=True, text=True)
+        if done.returncode != 0 and "node" not in REQUIRED:
+            pytest.skip(f"npm could not install {name}")
+        assert done.returncode == 0, done.stderr
+        (home / "complete").touch()
+    return home / "node_modules" / name.rpartition("@")[0]
+
+
+@pytest.fixture(scope="session")
+def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Chromium for all tests: to start it takes some seconds."""
+    need("browser")
+    from tests import browsing
+
+    program, driver = shutil.which("chromium") or "", shutil.which("chromedriver") or ""
+    chromium = browsing.start(program, driver, str(tmp_path_factory.mktemp("chromium")))
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture
+def chromium(_chromium: Any) -> Any:
+    """The browser, in a new tab and without cookies."""
+    from tests import browsing
+
+    browsing.clear(_chromium)
+    return _chromium
+
+
+@pytest.fixture(scope="session")
+def axe_core(request: pytest.FixtureRequest) -> str:
+    """The source of axe-core."""
+    need("node")
+    return (npm_package(request.config, AXE_CORE) / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def axe(chromium: Any, axe_core: str) -> Axe:
+    """Asks axe about the pages of ``chromium``: ``axe.everywhere(url)`` is a list of faults."""
+    from tests.browsing import Axe
+
+    return Axe(chromium, axe_core)
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +10,7 @@ from django.conf import settings as django_settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support import expected_conditions
-from selenium.webdriver.support.wait import WebDriverWait
 
 from django_egnyte import gateway
 from django_egnyte.choices import Status
@@ -23,20 +18,11 @@ from django_egnyte.decorators import egnyte_required
 from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.services.revoke import process_revocations
 from tests import urls
+from tests.browsing import SCHEMES, consent, follow, log_in, overflow, refused, scheme, words
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
 PHONE = 360
-FLAGS = [
-    "headless=new",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-]
 
 
 @egnyte_required
@@ -61,22 +47,6 @@ def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
     return middleware
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in [*FLAGS, f"user-data-dir={profile}"]:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # Both are named, or selenium would look for them on the network.
-    options.binary_location = shutil.which("chromium") or ""
-    log = str(profile / "chromedriver.log")
-    service = Service(shutil.which("chromedriver"), log_output=log)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def browser(
     chromium: webdriver.Chrome, live_server: Any, client: Any, egnyte_user: Any, settings: Any
@@ -85,47 +55,8 @@ def browser(
     settings.ROOT_URLCONF = __name__
     settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
     client.force_login(egnyte_user)
-    chromium.get(f"{live_server.url}/")
-    chromium.delete_all_cookies()
-    name = django_settings.SESSION_COOKIE_NAME
-    chromium.add_cookie({"name": name, "value": client.cookies[name].value})
-    chromium.get_log("browser")
+    log_in(chromium, f"{live_server.url}/", client)
     return chromium
-
-
-def follow(browser: webdriver.Chrome, selector: str) -> None:
-    """Press what leads to another page, and wait for that page."""
-    page = browser.find_element(By.TAG_NAME, "html")
-    browser.find_element(By.CSS_SELECTOR, selector).click()
-    # Asked about an element of a page that is just being left, the driver may know no answer yet.
-    waiting = WebDriverWait(browser, 20, ignored_exceptions=[WebDriverException])
-    waiting.until(expected_conditions.staleness_of(page))
-    waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
-
-
-def words(browser: webdriver.Chrome) -> str:
-    return browser.find_element(By.TAG_NAME, "body").text
-
-
-def consent(browser: webdriver.Chrome, username: str, password: str) -> None:
-    browser.find_element(By.NAME, "username").send_keys(username)
-    browser.find_element(By.NAME, "password").send_keys(password)
-    follow(browser, "button[value=allow]")
-
-
-def width_needed(browser: webdriver.Chrome, width: int) -> int:
-    """How wide the page is in a window of this width."""
-    metrics = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    needed: int = browser.execute_script("return document.documentElement.scrollWidth")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    return needed
-
-
-def refused(browser: webdriver.Chrome) -> list[str]:
-    """What the browser's console says of the policy."""
-    entries = [entry["message"] for entry in browser.get_log("browser")]
-    return [entry for entry in entries if "Content Security Policy" in entry]
 
 
 def test_a_user_connects_uses_files_and_disconnects(
@@ -214,7 +145,7 @@ def test_no_page_scrolls_sideways_on_a_phone(
     browser.get(f"{live_server.url}{page}")
     for details in browser.find_elements(By.TAG_NAME, "summary"):
         details.click()
-    assert width_needed(browser, PHONE) == PHONE
+    assert overflow(browser, PHONE) == 0
     assert refused(browser) == []
 
 
@@ -236,32 +167,28 @@ def test_the_stylesheet_is_served_and_follows_the_dark_scheme(
     browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
 ) -> None:
     shades = {}
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(f"{live_server.url}/egnyte/connect/")
-        body = browser.find_element(By.TAG_NAME, "body")
-        shades[scheme] = body.value_of_css_property("background-color")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    for name in SCHEMES:
+        with scheme(browser, name):
+            browser.get(f"{live_server.url}/egnyte/connect/")
+            body = browser.find_element(By.TAG_NAME, "body")
+            shades[name] = body.value_of_css_property("background-color")
     assert shades == {"light": "rgba(244, 246, 245, 1)", "dark": "rgba(17, 23, 20, 1)"}
 
 
 def test_in_a_site_that_is_always_light_the_cards_are_light_too(
     browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any
 ) -> None:
-    features = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(f"{live_server.url}/egnyte/")
-    # As in the base.html of a site that knows nothing of schemes.
-    browser.execute_script("document.body.className = ''")
-    seen = {
-        selector: browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property(name)
-        for selector, name in (
-            (".egnyte h1", "color"),
-            (".egnyte .egnyte-card", "background-color"),
-        )
-    }
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    with scheme(browser, "dark"):
+        browser.get(f"{live_server.url}/egnyte/")
+        # As in the base.html of a site that knows nothing of schemes.
+        browser.execute_script("document.body.className = ''")
+        seen = {
+            selector: browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property(name)
+            for selector, name in (
+                (".egnyte h1", "color"),
+                (".egnyte .egnyte-card", "background-color"),
+            )
+        }
     assert seen == {
         ".egnyte h1": "rgba(0, 0, 0, 1)",
         ".egnyte .egnyte-card": "rgba(255, 255, 255, 1)",

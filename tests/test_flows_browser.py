@@ -14,9 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.services.revoke import process_revocations
-from tests.test_browser import chromium, consent, follow, refused, words
-
-__all__ = ["chromium"]  # a fixture
+from tests.browsing import consent, follow, log_in, refused, words
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
@@ -45,20 +43,10 @@ def browser(
     egnyte_user: Any,
     settings: Any,
 ) -> webdriver.Chrome:
-    """In a new tab on the site's home page, logged in as ``egnyte_user``."""
+    """On a page of the site, logged in as ``egnyte_user``."""
     settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
     client.force_login(egnyte_user)
-    before = chromium.current_window_handle
-    chromium.switch_to.new_window("tab")  # with a history of its own
-    new = chromium.current_window_handle
-    chromium.switch_to.window(before)
-    chromium.close()
-    chromium.switch_to.window(new)
-    chromium.get(f"{live_server.url}/plain/")
-    chromium.delete_all_cookies()
-    name = django_settings.SESSION_COOKIE_NAME
-    chromium.add_cookie({"name": name, "value": client.cookies[name].value})
-    chromium.get_log("browser")
+    log_in(chromium, f"{live_server.url}/plain/", client)
     return chromium
 
 

@@ -37,7 +37,7 @@ STYLE = """\
 }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; background: var(--back); color: var(--text);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 .flag { padding: .5rem 1rem; background: var(--flag); color: var(--on-flag); text-align: center;
   font-size: .875rem; }
 main { max-width: 27rem; margin: 0 auto; padding: 2rem 1rem; }
@@ -45,14 +45,14 @@ main { max-width: 27rem; margin: 0 auto; padding: 2rem 1rem; }
   border-radius: .75rem; }
 h1 { margin: 0 0 .25rem; font-size: 1.375rem; line-height: 1.3; overflow-wrap: anywhere; }
 p { margin: .5rem 0; overflow-wrap: anywhere; }
-ul { margin: .5rem 0 1.25rem; padding-left: 1.25rem; }
+ul { margin: .5rem 0 1.25rem; padding-inline-start: 1.25rem; }
 .dim { color: var(--dim); font-size: .875rem; }
 .bad { color: var(--bad); font-weight: 600; }
 label { display: block; margin: .875rem 0 .25rem; font-weight: 600; }
 input { width: 100%; padding: .625rem .75rem; border: 1px solid var(--dim); border-radius: .5rem;
   background: transparent; color: inherit; font: inherit; }
-.buttons { display: flex; flex-direction: row-reverse; gap: .75rem; margin-top: 1.25rem; }
-button { flex: 1; min-height: 2.75rem; padding: .5rem 1rem; border: 1px solid var(--main);
+.buttons { display: flex; flex-flow: row-reverse wrap; gap: .75rem; margin-top: 1.25rem; }
+button { flex: 1 1 8rem; min-height: 2.75rem; padding: .5rem 1rem; border: 1px solid var(--main);
   border-radius: .5rem; background: transparent; color: var(--main); font: inherit;
   font-weight: 600; cursor: pointer; }
 button.main { background: var(--main); color: var(--on-main); }
@@ -152,6 +152,7 @@ def _page(title: str, body: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} - Egnyte sandbox</title>
 <link rel="stylesheet" href="{STYLE_PATH}"><link rel="icon" href="data:,"></head>
-<body><div class="flag">Egnyte sandbox: this is not Egnyte. Never type a real password here.</div>
+<body>
+<header class="flag">Egnyte sandbox: this is not Egnyte. Never type a real password here.</header>
 <main><div class="card">{body}</div></main></body></html>
 """

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_egnyte.sandbox import Sandbox, SandboxServer
-from tests.conftest import REQUIRED
+from tests.conftest import npm_package
 
 from .calls import Caller
 
@@ -47,19 +46,8 @@ def call(sandbox: Sandbox, acme: str) -> Caller:
 
 @pytest.fixture(scope="session")
 def js_sdk(request: pytest.FixtureRequest) -> Path:
-    """The folder of Egnyte's SDK for JavaScript, which npm puts into pytest's cache at first."""
-    cache: Any = request.config.cache
-    home: Path = cache.mkdir(JS_SDK.replace("@", "-"))
-    if not (home / "complete").exists():
-        npm = shutil.which("npm")
-        assert npm
-        command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
-        done = subprocess.run([*command, "--no-fund", JS_SDK], capture_output=True, text=True)
-        if done.returncode != 0 and "node" not in REQUIRED:
-            pytest.skip("npm could not install Egnyte's SDK")
-        assert done.returncode == 0, done.stderr
-        (home / "complete").touch()
-    return home / "node_modules" / "egnyte-js-sdk"
+    """The folder of Egnyte's SDK for JavaScript."""
+    return npm_package(request.config, JS_SDK)
 
 
 @pytest.fixture(scope="session")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import http.server
 import queue
-import shutil
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from django_egnyte.sandbox import SandboxServer
+from tests.browsing import SCHEMES, Axe, consent, follow, overflow, scheme
 
 from .calls import authorization_url, exchange
-
-webdriver = pytest.importorskip("selenium.webdriver")
 
 pytestmark = pytest.mark.service("browser")
 
@@ -56,55 +53,24 @@ def application() -> Iterator[Application]:
     application.server.server_close()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-        f"user-data-dir={profile}",
-    ):
-        options.add_argument(f"--{argument}")
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    driver.implicitly_wait(5)
-    yield driver
-    driver.quit()
-
-
-def allow(browser: Any, password: str = "demo-password-1") -> None:
-    browser.find_element("id", "username").send_keys("jsmith")
-    browser.find_element("id", "password").send_keys(password)
-    browser.find_element("css selector", "button[value=allow]").click()
-
-
 def enhanced(browser: Any, base: str, application: Application) -> tuple[str, str | None]:
     url = authorization_url(
         base.format(domain="us-partner-integrations"), redirect_uri=application.url
     )
     browser.get(url.replace("/puboauth/token", "/services/oauth/code"))
     browser.find_element("id", "domain").send_keys("acme")
-    browser.find_element("css selector", "button").click()
-    allow(browser, "wrong")
+    follow(browser, "button")
+    consent(browser, "jsmith", "wrong")
     assert "password is wrong" in browser.find_element("css selector", "[role=alert]").text
     browser.find_element("id", "username").clear()
-    allow(browser)
+    consent(browser, "jsmith", "demo-password-1")
     return application.seen.get(timeout=10)
 
 
 def test_the_customers_host_is_the_referer(
-    server: SandboxServer, browser: Any, application: Application
+    server: SandboxServer, chromium: Any, application: Application
 ) -> None:
-    path, referer = enhanced(browser, server.host_base_url, application)
+    path, referer = enhanced(chromium, server.host_base_url, application)
     query = parse_qs(urlsplit(path).query)
     assert query["state"] == ["s 1&2"]
     assert referer == f"http://acme.localhost:{server.port}/"
@@ -113,41 +79,60 @@ def test_the_customers_host_is_the_referer(
 
 
 def test_the_customers_path_is_in_the_referer(
-    server: SandboxServer, browser: Any, application: Application
+    server: SandboxServer, chromium: Any, application: Application
 ) -> None:
-    _, referer = enhanced(browser, server.base_url, application)
+    _, referer = enhanced(chromium, server.base_url, application)
     assert referer
     assert referer.startswith(f"{server.url}/d/acme/")
 
 
 def test_no_referer_is_sent_when_it_is_switched_off(
-    server: SandboxServer, browser: Any, application: Application
+    server: SandboxServer, chromium: Any, application: Application
 ) -> None:
     server.sandbox.settings.send_referer = False
-    assert enhanced(browser, server.host_base_url, application)[1] is None
+    assert enhanced(chromium, server.host_base_url, application)[1] is None
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_every_screen(
-    server: SandboxServer, browser: Any, tmp_path: Path, width: int, scheme: str
-) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
+def pages(server: SandboxServer) -> dict[str, str]:
+    """The address of each kind of page, for an application with a long name."""
     server.sandbox.add_key(
         "long", name="An application with a rather" + "-very" * 12 + "-long name"
     )
-    browser.get(authorization_url(server.base_url.format(domain="acme"), client_id="long"))
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    back = browser.find_element("css selector", "body").value_of_css_property("background-color")
-    assert back.startswith("rgba(238, 242, 243" if scheme == "light" else "rgba(16, 24, 28")
-    assert browser.save_screenshot(str(tmp_path / f"{width}-{scheme}.png"))
-    told = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    # An earlier test's page may still look for its icon on a server that is gone.
-    assert [message for message in told if message.startswith(server.url)] == []
+    asked = authorization_url(server.base_url.format(domain="acme"), client_id="long")
+    service = server.base_url.format(domain="us-partner-integrations")
+    return {
+        "index": server.url,
+        "consent": asked,
+        "domain": authorization_url(service).replace("/puboauth/token", "/services/oauth/code"),
+        "refusal": asked.replace("client_id=long", "client_id=nobody"),
+    }
+
+
+@pytest.mark.parametrize(("width", "text"), [(320, 200), (390, 100), (1280, 100)])
+def test_the_pages_fit_every_screen(
+    server: SandboxServer, chromium: Any, width: int, text: int
+) -> None:
+    over = {}
+    for name, address in pages(server).items():
+        chromium.get(address)
+        over[name] = overflow(chromium, width, text)
+    assert over == dict.fromkeys(over, 0)
+    told = [each["message"] for each in chromium.get_log("browser") if each["level"] == "SEVERE"]
+    assert [each for each in told if "style" in each or "Content Security Policy" in each] == []
+
+
+def test_the_pages_follow_the_scheme_and_axe_finds_nothing(server: SandboxServer, axe: Axe) -> None:
+    for address in pages(server).values():
+        assert axe.everywhere(address, languages=("en",)) == []
+    backs = {}
+    for name in SCHEMES:
+        with scheme(axe.browser, name):
+            body = axe.browser.find_element("css selector", "body")
+            backs[name] = body.value_of_css_property("background-color")
+    assert backs == {"light": "rgba(238, 242, 243, 1)", "dark": "rgba(16, 24, 28, 1)"}
+
+
+def test_axe_finds_nothing_where_the_password_is_wrong(server: SandboxServer, axe: Axe) -> None:
+    axe.browser.get(pages(server)["consent"])
+    consent(axe.browser, "jsmith", "wrong")
+    assert axe.here() == []
