@@ -14,22 +14,22 @@ from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.formats import date_format
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..models import AccountEvent, EgnyteAccount
+from ..models import AccountEvent, EgnyteAccount, EgnyteGrant
 from ..services import administer
 from ..services.disconnect import disconnect, make_default, revoke
 from ..services.refresh import can_refresh
 from . import health
 from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
+from .links import list_address, may_view, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,7 @@ class EgnyteAccountAdmin(ActingAdmin):
     acts: Sequence[Act] = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
     actions = list_actions(acts)
     change_list_template = "admin/django_egnyte/egnyteaccount/change_list.html"
+    change_form_template = "admin/django_egnyte/egnyteaccount/change_form.html"
     list_display: Options = (
         "identity", "host", "user", "state", "validated", "expires", "connected", "granted",
     )  # fmt: skip
@@ -122,7 +123,6 @@ class EgnyteAccountAdmin(ActingAdmin):
                 )
             },
         ),
-        (_("History"), {"fields": ("recent",)}),
     )  # fmt: skip
 
     def get_readonly_fields(
@@ -205,40 +205,38 @@ class EgnyteAccountAdmin(ActingAdmin):
         )
         return text % {"fingerprint": token.refresh_fingerprint[:8]}
 
-    @admin.display(description=_("latest events"))
-    def recent(self, account: EgnyteAccount) -> SafeString:
-        events = AccountEvent.objects.filter(account_ref=account.pk).order_by("-created_at", "-pk")
-        rows = format_html_join(
-            "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            (
-                (
-                    date_format(_local(event.created_at), "SHORT_DATETIME_FORMAT"),
-                    event.get_kind_display(),
-                    event.actor,
-                    event.reason,
-                )
-                for event in events[:RECENT]
-            ),
-        )
-        if not rows:
-            return format_html("{}", gettext("None is recorded."))
-        url = reverse("admin:django_egnyte_accountevent_changelist")
-        return format_html(
-            '<div class="egnyte-scroll"><table class="egnyte-events"><thead><tr>'
-            "<th>{}</th><th>{}</th><th>{}</th><th>{}</th></tr></thead><tbody>{}</tbody></table></div>"
-            '<p><a href="{}?account_ref__exact={}">{}</a></p>',
-            gettext("At"),
-            gettext("Event"),
-            gettext("By"),
-            gettext("Reason"),
-            rows,
-            url,
-            account.pk,
-            gettext("All events of this account"),
-        )
+    # The page of an account
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        account = context.get("original")
+        if account is not None and may_view(self.admin_site, request, AccountEvent):
+            events = rows_of(self.admin_site, request, AccountEvent)
+            of_account = events.filter(account_ref=account.pk).order_by("-created_at", "-pk")
+            context["egnyte_events"] = list(of_account[:RECENT])
+            context["egnyte_events_url"] = list_address(
+                self.admin_site, request, AccountEvent, account_ref__exact=account.pk
+            )
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # Changes
+
+    def has_validate_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("validate", request, obj)
+
+    def has_refresh_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("refresh", request, obj)
+
+    def has_ask_reconnect_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("ask_reconnect", request, obj)
+
+    def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("revoke", request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and self.has_view_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: EgnyteAccount, form: Any, change: bool) -> None:
         if "is_default" not in form.changed_data:
@@ -277,13 +275,10 @@ class EgnyteAccountAdmin(ActingAdmin):
                 "title": _("Link health"),
                 "opts": self.opts,
                 "media": self.media,
+                "grants_url": list_address(self.admin_site, request, EgnyteGrant),
                 **health.figures(),
             },
         )
-
-
-def _local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def _distance(moment: datetime | None) -> str:

@@ -1,14 +1,13 @@
 """What an administrator can do to a row: as an action of the list and as a button of its page.
 
-Each has a permission and a service of its own, and is written into the history twice: the service
-records an ``AccountEvent``, and Django's log gets an entry.
+Each act has its own permission and its own service. It is recorded twice: the service writes an
+``AccountEvent``, and the admin writes Django's log entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -80,23 +79,28 @@ class ActingAdmin(RowAdmin):
     class Media:
         css = {"all": ["egnyte/admin.css"]}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for act in self.acts:
-            # Where Django looks for the permission that an action names.
-            setattr(self, f"has_{act.name}_permission", partial(self.may, act=act))
+    def may(self, name: str, request: HttpRequest, row: Any = None) -> bool:
+        """Whether the administrator has the permission ``<name>_<model>`` and may view ``row``.
 
-    def may(self, request: HttpRequest, act: Act) -> bool:
-        """Whether the administrator has the act's own permission, and may see the rows at all."""
-        options = self.opts
-        name = f"{options.app_label}.{act.name}_{options.model_name}"
-        if not self.has_view_permission(request):
+        Without a row: whether they may view the list.
+        """
+        if not self.has_view_permission(request, row):
             return False
+        permission = f"{self.opts.app_label}.{name}_{self.opts.model_name}"
         # A user that the admin lets in has it; django-stubs' basis of all user models has not.
-        return request.user.has_perm(name)  # pyright: ignore[reportAttributeAccessIssue]
+        return request.user.has_perm(permission)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _permits(self, act: Act, request: HttpRequest, row: Any = None) -> bool:
+        """Asks the method that Django asks for an action's permission, which a site overrides."""
+        allowed: bool = getattr(self, f"has_{act.name}_permission")(request, row)
+        return allowed and self.has_view_permission(request, row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_view_or_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The permission to change a row does not show a row that a site hides."""
+        return self.has_view_permission(request, obj)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Nobody finds out about a token, or its seal, by filtering the list in the address."""
@@ -109,13 +113,23 @@ class ActingAdmin(RowAdmin):
     def act_on_selected(
         self, request: HttpRequest, act: Act, selected: models.QuerySet[Any]
     ) -> HttpResponse | None:
-        """The act on every selected row, confirmed first if it has a question."""
-        if not self.may(request, act):
+        """The act on the selected rows that permit it, confirmed first if it has a question."""
+        if not self._permits(act, request):
             raise PermissionDenied
-        rows = list(selected[: MOST_AT_ONCE + 1])
-        if len(rows) > MOST_AT_ONCE:
+        found = list(selected[: MOST_AT_ONCE + 1])
+        if len(found) > MOST_AT_ONCE:
             text = _("No more than %(count)d at once. The commands of this app do any number.")
             self.message_user(request, text % {"count": MOST_AT_ONCE}, messages.ERROR)
+            return None
+        rows = [row for row in found if self._permits(act, request, row)]
+        if refused := len(found) - len(rows):
+            text = ngettext(
+                "%(count)d was left as it is: you do not have permission for it.",
+                "%(count)d were left as they are: you do not have permission for them.",
+                refused,
+            )
+            self.message_user(request, text % {"count": refused}, messages.ERROR)
+        if not rows:
             return None
         if act.question and not request.POST.get("post"):
             return self._ask(request, act, rows, one=False)
@@ -165,16 +179,16 @@ class ActingAdmin(RowAdmin):
         context["egnyte_acts"] = [
             {"label": act.label, "url": self._url(act.name, row.pk), "asks": bool(act.question)}
             for act in self.acts
-            if row is not None and self.may(request, act) and act.applies(row)
+            if row is not None and act.applies(row) and self._permits(act, request, row)
         ]
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _view_of(self, act: Act) -> Callable[..., HttpResponseBase]:
         @csrf_protect
         def view(request: HttpRequest, object_id: str) -> HttpResponseBase:
-            if not self.may(request, act):
-                raise PermissionDenied
             row = self.get_object(request, unquote(object_id))
+            if not self._permits(act, request, row):
+                raise PermissionDenied
             if row is None:
                 raise Http404
             if request.method != "POST":

@@ -86,6 +86,12 @@ class EgnyteGrantAdmin(ActingAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields
 
+    def has_retry_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("retry", request, obj)
+
+    def has_abandon_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may("abandon", request, obj)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
