@@ -4,6 +4,8 @@ A cipher is made with the site's keys, newest first, and is asked three things. 
 texts are ``Secret``: no error report shows them. ``context`` names
 the one place (field, account, host, user) that a sealed text belongs to; a text moved elsewhere
 must not open.
+
+``cryptography`` is imported when it is used: a process that opens no token does not load it.
 """
 
 from __future__ import annotations
@@ -11,14 +13,13 @@ from __future__ import annotations
 import base64
 import functools
 from collections.abc import Sequence
-from typing import Protocol
-
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING, Protocol
 
 from .exceptions import DecryptionError
 from .secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 SHORTEST_KEY = 32
 
@@ -65,6 +66,8 @@ class FernetCipher:
 
     def open(self, sealed: str, context: str) -> Secret:
         """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
+        from cryptography.fernet import InvalidToken
+
         token, key_id = _split(sealed)
         key = self._keys.get(key_id)
         if key is None:
@@ -96,6 +99,8 @@ def _key_id(key: Secret) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _fernet(key: Secret, context: str) -> Fernet:
+    from cryptography.fernet import Fernet
+
     # No variable holds the derived key: an error report may read this frame.
     return Fernet(
         base64.urlsafe_b64encode(_derive(key, b"django-egnyte token\x00" + context.encode(), 32))
@@ -103,4 +108,7 @@ def _fernet(key: Secret, context: str) -> Fernet:
 
 
 def _derive(key: Secret, info: bytes, length: int) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(SHA256(), length, salt=None, info=info).derive(key.reveal().encode())

@@ -4,18 +4,23 @@ A page must never wait for a broker, so a message goes over a connection of its 
 timeouts and no retries, from a thread that is waited for ``PATIENCE`` seconds: no timeout of a
 broker's library bounds a resolver that hangs, or a server that answers a byte at a time. After a
 failure nothing is tried for ``PAUSE`` seconds.
+
+This module never imports Celery first: a process that has not imported it has no Celery app.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery, current_app
 from django.db import transaction
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 logger = logging.getLogger("django_egnyte.queue")
 
@@ -56,8 +61,8 @@ def scheduled_tasks() -> set[str] | None:
 
     ``None`` if there is no such app, or if its schedule is elsewhere than in its configuration.
     """
-    app = current_app._get_current_object()
-    if not _is_configured(app):
+    app = _site_app()
+    if app is None:
         return None
     settings = app.conf
     if settings.beat_scheduler != "celery.beat:PersistentScheduler":
@@ -67,8 +72,7 @@ def scheduled_tasks() -> set[str] | None:
 
 def _send(task: str, args: tuple[int | str, ...]) -> None:
     global _paused_until
-    app = current_app._get_current_object()
-    if time.monotonic() < _paused_until or not _is_configured(app):
+    if time.monotonic() < _paused_until or (app := _site_app()) is None:
         return
     name = f"django_egnyte.tasks.{task}"
     try:
@@ -89,11 +93,18 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
         )
 
 
-def _is_configured(app: Celery) -> bool:
-    """Whether this is the site's Celery app: without one, Celery makes up an app, which would
-    look for a broker that nobody runs."""
+def _site_app() -> Celery | None:
+    """The site's Celery app, if this process has one.
+
+    Without one, Celery makes up an app, which would look for a broker that nobody runs.
+    """
+    if sys.modules.get("celery") is None:
+        return None
+    from celery import current_app
+
+    app = current_app._get_current_object()
     made_up = app.main == "default" and not app.set_as_current
-    return not made_up or bool(app.conf.broker_url)
+    return app if not made_up or app.conf.broker_url else None
 
 
 def _publish_in_time(app: Celery, name: str, args: tuple[Any, ...]) -> None:

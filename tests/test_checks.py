@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from celery.local import Proxy
 from django.conf.urls.i18n import i18n_patterns
 from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
@@ -42,7 +41,7 @@ class ReplicaRouter:
 
 @pytest.fixture(autouse=True)
 def _no_celery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_egnyte.queue._is_configured", lambda app: False)
+    monkeypatch.setattr("django_egnyte.queue._site_app", lambda: None)
 
 
 def messages_of(deploy: bool = False, **settings: Any) -> list[CheckMessage]:
@@ -301,7 +300,7 @@ class TestSchedule:
     def app(self, monkeypatch: pytest.MonkeyPatch) -> Celery:
         app = Celery("site", set_as_current=False, broker="amqp://nobody:5672//")
         monkeypatch.undo()
-        monkeypatch.setattr("django_egnyte.queue.current_app", Proxy(lambda: app))
+        monkeypatch.setattr("django_egnyte.queue._site_app", lambda: app)
         return app
 
     def test_a_schedule_without_the_sweeps_is_found(self, app: Celery) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.apps import apps
 from django.conf import settings as site
 from django.contrib.auth import get_user_model
@@ -28,7 +29,7 @@ _ACTIONS = ("validate", "refresh", "ask_reconnect", "revoke", "delete_selected")
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
-    monkeypatch.setattr(queue, "_is_configured", lambda app: True)
+    monkeypatch.setattr(queue, "_site_app", lambda: Celery("site", set_as_current=False))
     queue.resume()
     monkeypatch.setattr(queue, "_publish", lambda app, name, args: sent.append(f"{name}{args!r}"))
     return sent

@@ -29,14 +29,9 @@ from django_egnyte import __version__
 from django_egnyte.exceptions import EgnyteError, InvalidHeaderError, ResponseError
 from django_egnyte.http import line
 from django_egnyte.http.failures import explain
+from django_egnyte.http.limits import CHUNK_SIZE, MAX_BYTES
 from django_egnyte.http.opaque import opaque
 from django_egnyte.secret import Secret
-
-MAX_BYTES = 16 * 1024 * 1024
-"""The most that an API answer may hold, in bytes, unpacked."""
-TOKEN_MAX_BYTES = 64 * 1024
-"""The same for an answer of the token endpoint."""
-CHUNK_SIZE = 64 * 1024
 
 Timeout = tuple[float, float]
 Body = bytes | str | Mapping[str, Any] | IO[bytes] | Iterator[bytes]

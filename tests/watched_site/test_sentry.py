@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from celery import Celery
 from cryptography.fernet import Fernet
 from django.db import OperationalError
 from django.test import Client
@@ -286,7 +287,7 @@ def test_a_page_whose_call_has_a_bug(
 def test_a_broker_that_takes_no_task(
     egnyte_account: EgnyteAccount, assert_kept: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "_is_configured", lambda app: True)
+    monkeypatch.setattr(queue, "_site_app", lambda: Celery("site", set_as_current=False))
     monkeypatch.setattr(queue, "_publish", chained)
     monkeypatch.setattr(http, "send", bug)
     queue.resume()
