@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -34,7 +35,7 @@ from .exceptions import (
 )
 from .models import EgnyteAccount
 from .scopes import sign
-from .services.refresh import can_refresh, refresh, request_refresh
+from .services.refresh import can_refresh, refreshing, request_refresh
 from .services.transactions import in_callers_transaction
 from .services.validate import note_use
 from .services.verdict import suspect
@@ -113,7 +114,17 @@ class AccountConnection(_OnDjangosThread, Connection):
         return None
 
     def _refreshed(self) -> Steps[Credentials]:
-        yield Step("db", self._refresh)
+        yield Step("db", self._refuse_in_transaction)
+        try:
+            self.account = yield Step("whole", partial(refreshing, self.account, actor="client"))
+        except InvalidGrantError:
+            # Egnyte refuses the refresh token. A worker finds out about the access token.
+            yield Step("db", partial(self._suspect, acting=False))
+            raise UnauthorizedError(
+                "Egnyte refuses the refresh token, and the access token has expired or is refused.",
+                host=self.host,
+            ) from None
+        self._replaced = self.account.token_id
         current: Credentials = yield Step("db", self._current)
         return current
 
@@ -165,7 +176,7 @@ class AccountConnection(_OnDjangosThread, Connection):
                 request_id=request_id,
             )
 
-    def _refresh(self) -> None:
+    def _refuse_in_transaction(self) -> None:
         if self._note_transaction():
             request_refresh(self.account)
             raise TokenExpiredError(
@@ -173,16 +184,6 @@ class AccountConnection(_OnDjangosThread, Connection):
                 host=self.host,
                 hint="Try again soon: a worker refreshes it.",
             )
-        try:
-            self.account = refresh(self.account, actor="client")
-        except InvalidGrantError:
-            # Egnyte refuses the refresh token. A worker finds out about the access token.
-            self._suspect(acting=False)
-            raise UnauthorizedError(
-                "Egnyte refuses the refresh token, and the access token has expired or is refused.",
-                host=self.host,
-            ) from None
-        self._replaced = self.account.token_id
 
     def _note_transaction(self) -> bool:
         """Whether a rollback of the caller's could undo what is written now; ``failed`` tells."""

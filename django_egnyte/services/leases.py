@@ -10,6 +10,8 @@ from typing import Final
 
 from django.db.models import Q
 
+from ..api import steps
+from ..api.steps import Step, Steps
 from ..choices import LeasedFor
 from ..exceptions import TokenExpiredError
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
@@ -38,22 +40,35 @@ class Moved(Exception):
 
 @contextmanager
 def hold(account: EgnyteAccount, purpose: LeasedFor, *, patience: float) -> Iterator[Lease]:
+    """Hold the lease on the account's grant. Waits and raises as ``taken``."""
+    lease = steps.run(taken(account, purpose, patience=patience))
+    try:
+        yield lease
+    finally:
+        give_back(lease)
+
+
+def taken(account: EgnyteAccount, purpose: LeasedFor, *, patience: float) -> Steps[Lease]:
     """Take the lease on the account's grant, waiting up to ``patience`` seconds for its owner.
 
     ``Moved`` if the account has another token by now or is no longer live, ``TokenExpiredError``
     (retryable) if the owner takes longer.
     """
     until = time.monotonic() + patience
-    while (lease := _take(account, purpose)) is None:
+    while True:
+        lease: Lease | None = yield Step("db", _take, account, purpose)
+        if lease is not None:
+            return lease
         if time.monotonic() >= until:
             raise TokenExpiredError(
                 "Another process is refreshing this token.", host=account.domain, retry_after=1.0
             )
-        time.sleep(POLL)
-    try:
-        yield lease
-    finally:
-        grants.release_safely(lease.grant.pk, lease.nonce)
+        yield steps.sleep(POLL)
+
+
+def give_back(lease: Lease) -> None:
+    """End the lease. It also ends by itself, so trouble of the database is only logged."""
+    grants.release_safely(lease.grant.pk, lease.nonce)
 
 
 def _take(account: EgnyteAccount, purpose: LeasedFor) -> Lease | None:

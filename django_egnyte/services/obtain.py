@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 
-from django.db import Error
+from django.db import Error, connections
 
 from .. import gateway, queue
+from ..api import steps
+from ..api.steps import Step, Steps
 from ..choices import Purpose, Release
 from ..exceptions import EgnyteError, ResponseError
 from ..fields import seal
@@ -16,7 +20,7 @@ from ..models import EgnyteToken
 from ..oauth import OAuthClient, TokenAnswer
 from ..secret import Secret
 from . import grants, ledger
-from .transactions import refuse_in_transaction
+from .transactions import alias, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.obtain")
 
@@ -38,13 +42,106 @@ def obtain(
     and ``ResponseError`` for an incomplete answer, whose token is then due for revocation.
     Whatever the site's cipher raises, it raises before the call.
     """
-    refuse_in_transaction()
-    client = gateway.oauth(host)
-    # Keys that are missing, or kept by a service that is down, must fail while nothing is lost.
-    seal(Secret("probe"), "probe")
-    with ledger.charged(purpose, host=host, user_ref=user_ref, username=username):
-        # Stored within, so that nothing comes between the answer and its record.
-        return keep(call(client), client=client, user_ref=user_ref, flow=flow, refreshed=refreshed)
+    return steps.run(
+        obtaining(
+            call,
+            purpose=purpose,
+            host=host,
+            user_ref=user_ref,
+            username=username,
+            flow=flow,
+            refreshed=refreshed,
+        )
+    )
+
+
+def obtaining(
+    call: Callable[[OAuthClient], TokenAnswer],
+    *,
+    purpose: Purpose,
+    host: str,
+    user_ref: str,
+    username: str = "",
+    flow: str = "",
+    refreshed: EgnyteToken | None = None,
+) -> Steps[EgnyteToken]:
+    """The steps of ``obtain``: the database, the call, the database again."""
+    charge = ExitStack()
+
+    def prepare() -> OAuthClient:
+        refuse_in_transaction()
+        client = gateway.oauth(host)
+        # Missing keys, or a key service that is down, must fail before a token can be lost.
+        seal(Secret("probe"), "probe")
+        charge.enter_context(
+            ledger.charged(purpose, host=host, user_ref=user_ref, username=username)
+        )
+        return client
+
+    def store(answered: Callable[[], TokenAnswer]) -> EgnyteToken:
+        with charge:
+            return keep(
+                answered(), client=client, user_ref=user_ref, flow=flow, refreshed=refreshed
+            )
+
+    client: OAuthClient = yield Step("db", prepare)
+    exchange = _Exchange(lambda: call(client), store)
+    try:
+        yield Step("io", exchange.ask)
+        token: EgnyteToken = yield Step("db", exchange.store)
+    except BaseException:
+        exchange.abandon()
+        raise
+    return token
+
+
+class _Exchange:
+    """A token call and the write of its answer, which may run in two threads.
+
+    If the event loop ends between the two, a thread of its own stores the answer.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[], TokenAnswer],
+        store: Callable[[Callable[[], TokenAnswer]], EgnyteToken],
+    ) -> None:
+        self._call = call
+        self._store = store
+        self._outcome: Future[TokenAnswer] = Future()
+        self._claim = threading.Lock()
+
+    def ask(self) -> None:
+        """Make the call. ``store`` returns or raises what came of it."""
+        try:
+            self._outcome.set_result(self._call())
+        except BaseException as error:
+            self._outcome.set_exception(error)
+
+    def store(self) -> EgnyteToken | None:
+        """Store the answer, or raise the call's error. ``None`` if the other thread does it."""
+        if self._claim.acquire(blocking=False):
+            return self._store(self._outcome.result)
+        return None
+
+    def abandon(self) -> None:
+        """If nobody has called ``store``, nobody will: store the answer once it is there."""
+        if self._claim.locked():
+            return
+        alone = threading.Thread(target=self._store_alone, name="egnyte-token")
+        self._outcome.add_done_callback(lambda outcome: alone.start())
+
+    def _store_alone(self) -> None:
+        try:
+            self.store()
+        except Exception as error:
+            logger.warning(
+                "A token call whose caller had ended failed: %s.",
+                type(error).__name__,
+                extra={"event": "abandoned_call_failed"},
+            )
+        finally:
+            connections[alias()].close()
 
 
 def keep(

@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from .. import gateway, queue
+from ..api import steps
+from ..api.steps import Step, Steps
 from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
     DecryptionError,
@@ -22,9 +24,10 @@ from ..exceptions import (
     TokenExpiredError,
 )
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
+from ..secret import Secret
 from ..signals import account_refreshed
 from . import agenda, grants, history, keys, leases
-from .obtain import due_on_failure, obtain
+from .obtain import due_on_failure, obtaining
 from .transactions import after_commit, in_short_transaction, refuse_in_transaction
 
 PATIENCE: Final = 5.0
@@ -32,21 +35,36 @@ REFUSED: Final = gettext_noop("Egnyte refused the refresh token: please reconnec
 
 
 def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -> EgnyteAccount:
-    """Give the account a new access token, or wait ``patience`` seconds for who is at it.
+    """Replace the account's access token, waiting ``patience`` seconds if it is being replaced.
 
     Returns the account as it is afterwards. Raises ``NotLinkedError`` if it is gone, revoked, has
     no refresh token or was linked with another API key; ``InvalidGrantError`` if Egnyte refuses
     the refresh token for good; ``InTransactionError``; or a retryable error. After a failed
     refresh nobody asks again for a while: ``TokenExpiredError``, with ``retry_after``.
     """
-    refuse_in_transaction()
+    return steps.run(refreshing(account, actor=actor, patience=patience))
+
+
+def refreshing(
+    account: EgnyteAccount, *, actor: str, patience: float = PATIENCE
+) -> Steps[EgnyteAccount]:
+    """The steps of ``refresh``. They must run to their end, or the lease ends by its time only."""
+    yield Step("db", refuse_in_transaction)
     try:
-        with leases.hold(account, LeasedFor.REFRESH, patience=patience) as lease:
-            return refresh_leased(lease, actor=actor)
+        lease = yield from leases.taken(account, LeasedFor.REFRESH, patience=patience)
     except leases.Moved as moved:
         if moved.account is None:
             raise NotLinkedError("The account is no longer linked.", host=account.domain) from None
         return moved.account
+    try:
+        refreshed = yield from refreshing_leased(lease, actor=actor)
+    except GeneratorExit:  # no step can follow: the lease ends by its time
+        raise
+    except BaseException:
+        yield Step("db", leases.give_back, lease)
+        raise
+    yield Step("db", leases.give_back, lease)
+    return refreshed
 
 
 def can_refresh(token: EgnyteToken) -> bool:
@@ -60,12 +78,32 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
-    """As ``refresh``, by who already holds the lease."""
+    """As ``refresh``, for a caller that holds the lease."""
+    return steps.run(refreshing_leased(lease, actor=actor))
+
+
+def refreshing_leased(lease: leases.Lease, *, actor: str) -> Steps[EgnyteAccount]:
+    """The steps of ``refresh_leased``."""
+    newest: EgnyteToken
+    newest, is_needed = yield Step("db", _prepare, lease)
+    if is_needed:
+        newest = yield from _ask(lease, newest, actor)
+    refreshed: EgnyteAccount = yield Step("db", _finish, lease, newest, is_needed, actor)
+    return refreshed
+
+
+def _prepare(lease: leases.Lease) -> tuple[EgnyteToken, bool]:
+    """The grant's newest token, and whether it must be refreshed first."""
     _join_twins(lease)
     newest = _newest(lease)
-    if _is_same(newest, lease.token) or newest.is_expired:
-        _refuse_hopeless(lease, newest)
-        newest = _ask(lease, newest, actor)
+    if not _is_same(newest, lease.token) and not newest.is_expired:
+        return newest, False
+    _refuse_hopeless(lease, newest)
+    return newest, True
+
+
+def _finish(lease: leases.Lease, newest: EgnyteToken, is_fresh: bool, actor: str) -> EgnyteAccount:
+    if is_fresh:
         grants.joined(lease.grant.pk)
         newest = grants.newest_of(lease.grant.pk, lease.token.user_ref) or newest
     with due_on_failure(newest):
@@ -132,30 +170,40 @@ def _refuse_hopeless(lease: leases.Lease, token: EgnyteToken) -> None:
         )
 
 
-def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteToken:
+def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> Steps[EgnyteToken]:
     account, asked = lease.account, time.monotonic()
-    opened = account.opened_token() if token.pk == account.token_id else token.open()
-    refresh_token = opened.refresh_token
+
+    def opened() -> Secret | None:
+        pair = account.opened_token() if token.pk == account.token_id else token.open()
+        return pair.refresh_token
+
+    refresh_token: Secret = yield Step("db", opened)
     try:
-        return obtain(
+        obtained = yield from obtaining(
             lambda client: client.refresh(refresh_token),
             purpose=Purpose.REFRESH,
             host=account.domain,
             user_ref=lease.token.user_ref,
             refreshed=token,
         )
-    except InvalidGrantError:
-        # A refusal that blames the refresh token accepts the key.
-        keys.note_accepted(account.domain, asked=asked)
-        in_short_transaction(lambda: _note_refusal(lease, actor))
-        raise
     except Exception as error:
-        # Whatever it is: who asks again at once would ask for ever.
-        with suppress(Error):
-            if isinstance(error, InactiveKeyError):
-                keys.doubt(account.domain)
-            _postpone(lease, error)
+        yield Step("db", _note_failure, lease, error, asked, actor)
         raise
+    return obtained
+
+
+def _note_failure(lease: leases.Lease, error: Exception, asked: float, actor: str) -> None:
+    host = lease.account.domain
+    if isinstance(error, InvalidGrantError):
+        # A refusal that blames the refresh token accepts the key.
+        keys.note_accepted(host, asked=asked)
+        in_short_transaction(lambda: _note_refusal(lease, actor))
+        return
+    # Whatever the error is: a caller that asks again at once would do so without end.
+    with suppress(Error):
+        if isinstance(error, InactiveKeyError):
+            keys.doubt(host)
+        _postpone(lease, error)
 
 
 def _point(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteAccount | None:

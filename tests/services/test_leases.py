@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
+from django_egnyte.api import steps
+from django_egnyte.api.steps import Step
 from django_egnyte.choices import LeasedFor, Status
 from django_egnyte.conf import LEASE
 from django_egnyte.exceptions import TokenExpiredError
@@ -22,9 +24,14 @@ def clock(monkeypatch):
     """Time stands still but for who sleeps; what was slept, in seconds."""
     slept: list[float] = []
     # For this module alone: the rest of the process goes by the real one.
-    clock = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept), sleep=slept.append)
+    clock = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept))
     monkeypatch.setattr(leases, "time", clock)
+    sleep_by(monkeypatch, slept.append)
     return slept
+
+
+def sleep_by(monkeypatch, sleep):
+    monkeypatch.setattr(steps, "sleep", lambda seconds: Step("sleep", sleep, seconds))
 
 
 def leased(until=None):
@@ -83,7 +90,7 @@ def test_the_lease_comes_free_while_somebody_waits(egnyte_account, clock, monkey
         clock.append(seconds)
         EgnyteGrant.objects.write(leased_until=ago(1))
 
-    monkeypatch.setattr(leases.time, "sleep", sleep)
+    sleep_by(monkeypatch, sleep)
     with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3):
         pass
     assert len(clock) == 1
@@ -130,7 +137,7 @@ def test_what_was_tried_meanwhile_is_seen_first(egnyte_account, clock, monkeypat
         clock.append(seconds)
         EgnyteGrant.objects.write(lease="", leased_until=None, refresh_attempts=1)
 
-    monkeypatch.setattr(leases.time, "sleep", sleep)
+    sleep_by(monkeypatch, sleep)
     with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=3) as lease:
         assert lease.grant.refresh_attempts == 1
 
