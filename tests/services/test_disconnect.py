@@ -200,24 +200,49 @@ def test_a_deletion_that_comes_second_is_not_in_the_history(egnyte_account, monk
     assert not AccountEvent.objects.filter(kind=EventKind.DISCONNECTED).exists()
 
 
-@pytest.mark.parametrize("how", ["raw SQL", "_raw_delete"])
+def raw_sql(account):
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_egnyte_egnyteaccount WHERE id = %s", [account.pk])
+
+
+def raw_delete(account):
+    rows = EgnyteAccount.objects.filter(pk=account.pk)
+    rows._raw_delete(rows.db)
+
+
+@pytest.mark.parametrize("delete", [raw_sql, raw_delete])
 def test_a_deletion_without_a_signal_is_found_by_the_slow_sweep(
-    egnyte_sandbox, egnyte_account, make_user, link, how
+    egnyte_sandbox, egnyte_account, make_user, link, delete
 ):
     kept = link(make_user("another"), username="bdoe")
-    rows = EgnyteAccount.objects.filter(pk=egnyte_account.pk)
-    if how == "raw SQL":
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "DELETE FROM django_egnyte_egnyteaccount WHERE id = %s", [egnyte_account.pk]
-            )
-    else:
-        rows._raw_delete(rows.db)
+    delete(egnyte_account)
     assert process_revocations() == {}
     assert sweep.release_forgotten() == 1
     assert process_revocations() == {"revoked": 1}
     assert sweep.release_forgotten() == 0
     assert {token.username for token in egnyte_sandbox.live_tokens()} == {kept.username}
+
+
+def test_what_a_migration_deletes_is_revoked(egnyte_sandbox, egnyte_account):
+    state = MigrationExecutor(connection).loader.project_state()
+    historical = state.apps.get_model("django_egnyte", "EgnyteAccount")
+    assert historical is not EgnyteAccount
+    historical._base_manager.filter(pk=egnyte_account.pk).delete()
+    assert process_revocations() == {"revoked": 1}
+    assert egnyte_sandbox.live_tokens() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_accounts_that_were_truncated_are_found_by_the_slow_sweep(
+    egnyte_sandbox, egnyte_account, make_user, link
+):
+    link(make_user("another"), username="bdoe")
+    with connection.cursor() as cursor:
+        statement = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+        cursor.execute(f"{statement} django_egnyte_egnyteaccount")
+    assert sweep.release_forgotten() == 2
+    assert process_revocations() == {"revoked": 2}
+    assert egnyte_sandbox.live_tokens() == []
 
 
 def test_the_slow_sweep_goes_on_where_it_ended(many, monkeypatch):
