@@ -75,10 +75,10 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
     if time.monotonic() < _paused_until or (app := _site_app()) is None:
         return
     name = f"django_egnyte.tasks.{task}"
+    if app.conf.task_always_eager:
+        _run_here(app, name, args)
+        return
     try:
-        if app.conf.task_always_eager:
-            app.tasks[name].apply(args)
-            return
         _publish_in_time(app, name, args)
     except Exception as error:  # whatever a broker's library raises, a page must not see it
         with _lock:
@@ -90,6 +90,21 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
             type(error).__name__,
             PAUSE,
             extra={"event": "queue_unavailable", "task": name},
+        )
+
+
+def _run_here(app: Celery, name: str, args: tuple[int | str, ...]) -> None:
+    """With ``task_always_eager``: no broker is asked, and none is to blame."""
+    try:
+        if name not in app.tasks:
+            # As a worker does when it starts; a web process may not have imported any task.
+            app.loader.import_default_modules()
+        app.tasks[name].apply(args)
+    except Exception:
+        logger.exception(
+            "%s failed in eager mode; the next sweep does its work.",
+            name,
+            extra={"event": "eager_task_failed", "task": name},
         )
 
 

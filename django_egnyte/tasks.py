@@ -36,18 +36,24 @@ if TYPE_CHECKING:
 
     def shared_task(**options: Any) -> Callable[[Callable[_P, _R]], _Task[_P, _R]]: ...
 else:
-    from celery import shared_task
+    from celery import Task, shared_task
 
-INTERACTIVE: Final[dict[str, Any]] = {
+COMMON: Final[dict[str, Any]] = {
     "acks_late": True,
     "ignore_result": True,
+    # A site's Celery(task_cls=...) may run each task in a transaction by its __call__. These make
+    # their own short ones, and no token call may happen inside another. Other hooks of that class
+    # are kept.
+    "__call__": Task.__call__,
+}
+INTERACTIVE: Final[dict[str, Any]] = {
+    **COMMON,
     "soft_time_limit": TASK_SOFT_TIME_LIMIT,
     "time_limit": TASK_TIME_LIMIT,
     "expires": 3600,
 }
 SWEEP: Final[dict[str, Any]] = {
-    "acks_late": True,
-    "ignore_result": True,
+    **COMMON,
     "soft_time_limit": SWEEP_SOFT_TIME_LIMIT,
     "time_limit": SWEEP_TIME_LIMIT,
     "expires": 3600,

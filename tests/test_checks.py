@@ -295,6 +295,14 @@ def test_checks_ask_no_database(db: None, django_assert_num_queries: Any) -> Non
     assert len(asked) == 0
 
 
+@pytest.mark.parametrize(("value", "ids"), [(False, ["egnyte.E018"]), (True, [])])
+def test_a_database_whose_transactions_the_site_ends_itself_is_found(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, value: bool, ids: list[str]
+) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"], "AUTOCOMMIT", value)
+    assert found() == ids
+
+
 class TestSchedule:
     @pytest.fixture(autouse=True)
     def app(self, monkeypatch: pytest.MonkeyPatch) -> Celery:

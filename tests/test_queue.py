@@ -271,7 +271,9 @@ def test_in_eager_mode_the_task_runs_at_once(site: Sites) -> None:
     assert ran == [(1, 2)]
 
 
-def test_in_eager_mode_a_task_that_raises_breaks_no_page(site: Sites) -> None:
+def test_in_eager_mode_a_task_that_raises_breaks_no_page_and_blames_no_broker(
+    site: Sites, caplog: pytest.LogCaptureFixture
+) -> None:
     app = site("nosuch://x", task_always_eager=True, task_eager_propagates=True)
 
     ran = []
@@ -281,8 +283,37 @@ def test_in_eager_mode_a_task_that_raises_breaks_no_page(site: Sites) -> None:
         ran.append(1)
         raise ZeroDivisionError
 
-    queue.hurry("raising")
-    assert ran == [1]
+    for _ in range(2):
+        queue.hurry("raising")
+    assert ran == [1, 1]
+    told = [each for each in caplog.records if each.name == "django_egnyte.queue"]
+    assert [each.event for each in told] == ["eager_task_failed"] * 2  # type: ignore[attr-defined]
+    assert all(each.exc_info for each in told)
+
+
+EAGER = """
+import sys
+from collections import Counter
+import django
+django.setup()
+from tests.celeryapp import app
+app.conf.task_always_eager = True
+from django_egnyte import queue
+from django_egnyte.services import revoke
+ran = []
+revoke.process_revocations = lambda **options: ran.append(options) or Counter()
+assert "django_egnyte.tasks" not in sys.modules, "a web process imports no tasks"
+queue.hurry("process_revocations")
+print(ran)
+"""
+
+
+def test_in_eager_mode_a_web_process_that_imported_no_task_finds_them() -> None:
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", EAGER], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert done.stdout == "[{'actor': 'task'}]\n", done.stderr
 
 
 SCRIPT = """

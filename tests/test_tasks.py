@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery import Celery, Task
 from django.db import transaction
 
 from django_egnyte import conf, tasks
@@ -10,8 +11,10 @@ from django_egnyte.choices import Status
 from django_egnyte.exceptions import EgnyteError
 from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.pytest_plugin import link_account
+from django_egnyte.schedules import TASK_ROUTES
 from django_egnyte.services import sweep
 from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.transactions import in_callers_transaction
 
 USERINFO = "^/pubapi/v1/userinfo"
 TASKS = [tasks.validate_account, tasks.refresh_account, tasks.process_revocations]
@@ -140,3 +143,43 @@ def test_no_task_runs_inside_a_transaction(egnyte_account: EgnyteAccount) -> Non
             tasks.validate_account(pk, version)
         with pytest.raises(EgnyteError):
             tasks.process_revocations()
+
+
+class AtomicTask(Task):  # type: ignore[misc]
+    """What sites do, so that a task that fails leaves nothing half written."""
+
+    ended: list[str] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with transaction.atomic():
+            return super().__call__(*args, **kwargs)
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        self.ended.append(self.name)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_site_that_runs_each_task_in_a_transaction_sweeps_all_the_same(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Any
+) -> None:
+    app = Celery("atomic", task_cls=AtomicTask, set_as_current=False)
+    app.conf.update(task_always_eager=True, task_eager_propagates=True)
+
+    @app.task(name="site.probe")
+    def probe() -> bool:
+        return in_callers_transaction()
+
+    assert probe.apply().get() is True
+    pk, token = egnyte_account.pk, egnyte_account.token_id
+    EgnyteAccount.objects.update(next_validation_at=egnyte_account.created_at)
+    mine = {name: app.tasks[name] for name in TASK_ROUTES}
+    arguments = {"validate_account": (pk, token), "refresh_account": (pk, token)}
+    arguments |= {"validate_batch": ([pk],)}
+    AtomicTask.ended.clear()
+    for name, task in mine.items():
+        task.apply(arguments.get(name.rpartition(".")[2], ()))
+    # The other hooks of the site's class are called. A sweep of validations hands out a batch.
+    assert set(AtomicTask.ended) == set(mine)
+    assert egnyte_sandbox.counts["token:refresh_token"] == 1
+    disconnect(pk, actor="test")
+    assert app.tasks["django_egnyte.tasks.process_revocations"].apply().get() == {"revoked": 1}

@@ -102,7 +102,7 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
     used = {router.db_for_write(model) for model in models}
     used |= {router.db_for_read(model) for model in models}
     if len(used) == 1:
-        return []
+        return [*_autocommit(used.pop())]
     return [
         Error(
             f"The models of django_egnyte are on several databases: {', '.join(sorted(used))}.",
@@ -111,6 +111,18 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
             id="egnyte.E012",
         )
     ]
+
+
+def _autocommit(alias: str) -> Iterator[CheckMessage]:
+    if settings.DATABASES.get(alias, {}).get("AUTOCOMMIT", True) is False:
+        yield Error(
+            f'DATABASES["{alias}"] has AUTOCOMMIT off: no account can be linked, refreshed or '
+            "revoked.",
+            hint="Each query would be part of a transaction that the site ends itself, and a "
+            "rollback would lose a token that Egnyte has issued. Remove AUTOCOMMIT, or let a "
+            "database router send the models of django_egnyte to another alias.",
+            id="egnyte.E018",
+        )
 
 
 @checks.register(TAG)
