@@ -11,24 +11,22 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .secret import Secret
 
-# Seconds. Their order matters, and a test checks it: a chain of calls must end before the worker is
-# told to stop, or the token that it brings is lost, and the worker must end before its lease.
+# Seconds. A test checks their order: a chain of calls must end before the worker is told to stop,
+# or the token that it obtains is lost, and the worker must end before its lease does.
 TOKEN_DEADLINE = 30
-# A token call's last wait may begin at its deadline. No wait is longer than the deadline.
-LONGEST_TOKEN_CALL = 2 * TOKEN_DEADLINE
+# For this long a process tries to store a token that it has obtained.
+WRITE_PATIENCE = 10
 PROBE_DEADLINE = 10
 # The key's proof asks up to three accounts, or the token endpoint, and then the token once more.
 LONGEST_PROOF = 4 * PROBE_DEADLINE
-# Under the lease: a refresh, userinfo after its refusal, and the key's proof.
-LONGEST_REFRESH = LONGEST_TOKEN_CALL + TOKEN_DEADLINE + LONGEST_PROOF
+# Under the lease: a refresh and its write, userinfo after a refusal, and the key's proof.
+LONGEST_REFRESH = TOKEN_DEADLINE + WRITE_PATIENCE + TOKEN_DEADLINE + LONGEST_PROOF
 LONGEST_VALIDATION = TOKEN_DEADLINE + LONGEST_REFRESH
 
 TASK_SOFT_TIME_LIMIT = LONGEST_VALIDATION + 10
 TASK_TIME_LIMIT = TASK_SOFT_TIME_LIMIT + 20
 LEASE = TASK_TIME_LIMIT + 10
 IN_FLIGHT = 15 * 60
-# How long a write of a token that has just arrived is tried again.
-WRITE_PATIENCE = 10
 
 # A pass begins nothing after its slice, and what it began by then ends before it is told to stop.
 SWEEP_SLICE = 120

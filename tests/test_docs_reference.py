@@ -433,7 +433,6 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert "15 minutes ahead" in architecture
     for value in (
         limits.TOKEN_DEADLINE,
-        limits.LONGEST_TOKEN_CALL,
         limits.LONGEST_VALIDATION,
         limits.TASK_SOFT_TIME_LIMIT,
         limits.TASK_TIME_LIMIT,
