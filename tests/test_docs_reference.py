@@ -180,7 +180,7 @@ def test_every_task_is_in_the_reference() -> None:
     there = {
         name: ", ".join(inspect.signature(value.run).parameters)
         for name, value in vars(tasks).items()
-        if hasattr(value, "delay")
+        if hasattr(value, "delay") and not isinstance(value, type)
     }
     assert said == there
     assert {f"django_egnyte.tasks.{name}" for name in said} == set(schedules.TASK_ROUTES)
