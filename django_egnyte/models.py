@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -84,7 +85,7 @@ class GuardedModel(AppModel):
             kwargs["update_fields"] = [
                 field.name
                 for field in self._meta.concrete_fields
-                if not field.primary_key
+                if not (field.primary_key or field.generated)
                 and field.attname not in self.guarded_fields | self.unsaved_fields
                 and field.attname not in self.get_deferred_fields()
             ]
@@ -114,7 +115,6 @@ class EgnyteGrant(GuardedModel):
     fingerprint: Text = models.CharField(
         _("fingerprint"),
         max_length=64,
-        unique=True,
         editable=False,
         help_text=_("Of the access token that it began with."),
     )
@@ -154,9 +154,15 @@ class EgnyteGrant(GuardedModel):
             ("retry_egnytegrant", "Can retry revocations"),
             ("abandon_egnytegrant", "Can abandon revocations"),
         ]
+        constraints = [
+            # A constraint: with unique=True, PostgreSQL would have a second index for LIKE.
+            models.UniqueConstraint(fields=["fingerprint"], name="egnyte_grant_begun"),
+        ]
         indexes = [
             models.Index(fields=["release_at", "domain"], name="egnyte_grant_release"),
             models.Index(fields=["next_refresh_at"], name="egnyte_grant_refresh"),
+            # Finds the grants in use of another API key, which are few or none.
+            models.Index(fields=["key_digest", "release_at"], name="egnyte_grant_key"),
             models.Index(fields=["user_ref"], name="egnyte_grant_user"),
         ]
 
@@ -266,6 +272,7 @@ class EgnyteAccount(GuardedModel):
     user: models.ForeignKey[_User | Combinable, _User] = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
+        db_index=False,  # The unique constraint begins with it.
         related_name="egnyte_accounts",
         verbose_name=_("user"),
     )
@@ -295,8 +302,17 @@ class EgnyteAccount(GuardedModel):
     is_default: Flag = models.BooleanField(_("default account"), default=False)
     # The user's primary key where this is the default account. It is unique, so that a user has
     # one default; a constraint with a condition would not work on MariaDB.
-    default_of: TextOrNone = models.CharField(
-        max_length=LONGEST_KEY, null=True, unique=True, editable=False
+    default_of: TextOrNone = models.CharField(max_length=LONGEST_KEY, null=True, editable=False)
+    # What the admin searches: an index helps only if both sides have the same case.
+    username_lower: models.GeneratedField = models.GeneratedField(
+        expression=Lower("username"),
+        output_field=models.CharField(max_length=255),
+        db_persist=True,
+    )
+    email_lower: models.GeneratedField = models.GeneratedField(
+        expression=Lower("email"),
+        output_field=models.CharField(max_length=254),
+        db_persist=True,
     )
     created_at: Moment = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     connected_at: Moment = models.DateTimeField(_("connected at"), default=timezone.now)
@@ -332,12 +348,19 @@ class EgnyteAccount(GuardedModel):
             models.UniqueConstraint(
                 fields=["user", "domain", "egnyte_user_id"], name="egnyte_account_unique"
             ),
+            models.UniqueConstraint(fields=["default_of"], name="egnyte_account_default"),
         ]
         indexes = [
             models.Index(fields=["status", "next_validation_at"], name="egnyte_account_validate"),
             models.Index(fields=["domain", "status"], name="egnyte_account_domain"),
             # For the admin: the health page and a filter read nothing but these.
             models.Index(fields=["last_validated_at", "status"], name="egnyte_account_validated"),
+            *(
+                models.Index(
+                    fields=[name], opclasses=["varchar_pattern_ops"], name=f"egnyte_account_{name}"
+                )
+                for name in ("username_lower", "email_lower")
+            ),
         ]
 
     def __str__(self) -> str:

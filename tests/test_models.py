@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import FieldError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 from django.db.models.signals import post_save
 from django.utils import timezone
@@ -273,3 +273,25 @@ def test_a_stale_instance_brings_no_default_and_no_time_back(
     assert {name: getattr(found, name) for name in values} == values
     with pytest.raises(FieldError):
         EgnyteAccount.objects.update(is_default=True)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own second index")
+def test_no_large_table_has_an_index_that_nothing_reads() -> None:
+    """Django makes one for LIKE with each unique or indexed text column."""
+    large = (EgnyteAccount, EgnyteGrant, EgnyteToken, AccountEvent)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = ANY(%s)",
+            [[model._meta.db_table for model in large]],
+        )
+        names = {name for (name,) in cursor.fetchall()}
+    assert {"egnyte_grant_begun", "egnyte_account_default"} <= names
+    assert not {name for name in names if name.endswith("_like")}
+
+
+def test_what_is_searched_follows_the_columns(account: EgnyteAccount) -> None:
+    EgnyteAccount.objects.filter(pk=account.pk).update(email="Jane@ACME.example")
+    found = EgnyteAccount.objects.get(email_lower="jane@acme.example")
+    found.username = "Jane.Doe"
+    found.save()
+    assert EgnyteAccount.objects.filter(username_lower="jane.doe").get() == account

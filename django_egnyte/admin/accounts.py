@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -26,7 +24,7 @@ from ..models import AccountEvent, EgnyteAccount, EgnyteGrant
 from ..services import administer
 from ..services.disconnect import disconnect, make_default, revoke
 from ..services.refresh import can_refresh
-from . import health
+from . import health, search
 from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
 from .links import list_address, may_view, rows_of
@@ -131,13 +129,15 @@ class EgnyteAccountAdmin(ActingAdmin):
         shown = flatten_fieldsets(self.get_fieldsets(request, obj))
         return [name for name in shown if name != "is_default"]
 
-    def get_search_fields(self, request: HttpRequest) -> list[str]:
-        user_model: Any = get_user_model()
-        names = [user_model.USERNAME_FIELD]
-        with suppress(FieldDoesNotExist):
-            names.append(user_model._meta.get_field(user_model.get_email_field_name()).name)
-        of_user = [f"user__{name}" for name in dict.fromkeys(names)]
-        return [*of_user, "email", "username", "domain"]
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return tuple(self.search_fields) or search.FIELDS
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if self.search_fields:  # a site's own
+            return super().get_search_results(request, queryset, search_term)
+        return search.found(queryset, search_term), False
 
     # Columns and fields
 

@@ -119,7 +119,7 @@ def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
     """A copy without its token, which is about to be revoked: Django takes the primary key from
     what it has deleted."""
     fields = EgnyteAccount._meta.concrete_fields
-    values = {each.attname: getattr(account, each.attname) for each in fields}
+    values = {each.attname: getattr(account, each.attname) for each in fields if not each.generated}
     return EgnyteAccount(**values | {"token_id": None})
 
 

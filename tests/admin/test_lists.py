@@ -202,3 +202,27 @@ def test_large_tables_are_not_counted(
     filtered = EgnyteAccount.objects.filter(domain="x").order_by("pk")
     assert paging.EstimatingPaginator(filtered, 50).count == 0
     assert paging.EstimatingPaginator([1, 2], 50).count == 2
+
+
+def test_some_rows_of_a_large_table_are_counted_up_to_a_limit(
+    egnyte_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        make(egnyte_user, n)
+    monkeypatch.setattr(paging, "LARGE", 3)
+    rows = EgnyteAccount.objects.filter(domain="acme.egnyte.com").order_by("-pk")
+    assert paging.EstimatingPaginator(rows, 2).count == 3
+
+
+def test_a_page_far_back_reads_no_rows_before_it(egnyte_user: Any) -> None:
+    for n in range(5):
+        make(egnyte_user, n)
+    rows = EgnyteAccount.objects.order_by("-pk").select_related("user", "token__grant")
+    paginator = paging.EstimatingPaginator(rows, 2)
+    with CaptureQueriesContext(connection) as queries:
+        shown = [[row.username for row in paginator.page(number)] for number in (1, 2, 3)]
+    assert shown == [["jsmith4", "jsmith3"], ["jsmith2", "jsmith1"], ["jsmith0"]]
+    skipping = [q["sql"] for q in queries.captured_queries if "OFFSET" in q["sql"]]
+    assert len(skipping) == 2
+    assert not [sql for sql in skipping if "scopes" in sql or "JOIN" in sql]
+    assert [len(paging.EstimatingPaginator([1, 2, 3], 2).page(n)) for n in (1, 2)] == [2, 1]
