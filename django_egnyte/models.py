@@ -473,6 +473,9 @@ class AccountEvent(AppModel):
             models.Index(fields=["kind", "created_at"], name="egnyte_event_kind"),
             models.Index(fields=["account_ref", "created_at"], name="egnyte_event_account"),
             models.Index(fields=["user_ref", "kind", "created_at"], name="egnyte_event_user"),
+            # For the admin's search and its filter.
+            models.Index(fields=["domain", "created_at"], name="egnyte_event_domain"),
+            models.Index(fields=["username", "created_at"], name="egnyte_event_name"),
         ]
 
     def __str__(self) -> str:

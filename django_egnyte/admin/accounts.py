@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
@@ -13,7 +11,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
@@ -26,8 +23,10 @@ from ..services.disconnect import disconnect, make_default, revoke
 from ..services.refresh import can_refresh
 from . import health, search
 from .acts import Act, ActingAdmin, actor_of, list_actions
-from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter
+from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter, StatusFilter
 from .links import list_address, may_view, rows_of
+from .people import actor_name, named, of_domain
+from .times import distance, exactly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,11 +87,11 @@ class EgnyteAccountAdmin(ActingAdmin):
     change_list_template = "admin/django_egnyte/egnyteaccount/change_list.html"
     change_form_template = "admin/django_egnyte/egnyteaccount/change_form.html"
     list_display: Options = (
-        "identity", "host", "user", "state", "validated", "expires", "connected", "granted",
+        "identity", "user", "state", "granted", "validated", "expires", "connected",
     )  # fmt: skip
     list_display_links: Options | None = ("identity",)
     list_filter: ClassVar[Options] = (
-        "status",
+        StatusFilter,
         StaleFilter,
         ExpiringFilter,
         DomainFilter,
@@ -117,7 +116,7 @@ class EgnyteAccountAdmin(ActingAdmin):
             {
                 "fields": (
                     "created_at", "connected_at", "last_used_at", "last_validated_at",
-                    "next_validation_at", "expires", "next_refresh",
+                    "next_validation_at", "expires_on", "next_refresh",
                 )
             },
         ),
@@ -142,14 +141,8 @@ class EgnyteAccountAdmin(ActingAdmin):
     # Columns and fields
 
     @admin.display(description=_("Egnyte user"))
-    def identity(self, account: EgnyteAccount) -> str:
-        return account.username or str(account.egnyte_user_id)
-
-    @admin.display(description=_("domain"))
-    def host(self, account: EgnyteAccount) -> SafeString:
-        return format_html(
-            '<a href="?{}">{}</a>', urlencode({"domain": account.domain}), account.domain
-        )
+    def identity(self, account: EgnyteAccount) -> SafeString:
+        return of_domain(account.username or str(account.egnyte_user_id), account.domain)
 
     @admin.display(description=_("status"))
     def state(self, account: EgnyteAccount) -> SafeString:
@@ -165,23 +158,28 @@ class EgnyteAccountAdmin(ActingAdmin):
 
     @admin.display(description=_("connected"))
     def connected(self, account: EgnyteAccount) -> str:
-        return _distance(account.connected_at)
+        return distance(account.connected_at)
 
     @admin.display(description=_("validated"))
     def validated(self, account: EgnyteAccount) -> str:
-        return _distance(account.last_validated_at)
+        return distance(account.last_validated_at)
 
-    @admin.display(description=_("token expires"))
+    @admin.display(description=_("expires"))
     def expires(self, account: EgnyteAccount) -> str | None:
-        return _distance(account.expires_at) if account.is_live else None
+        return distance(account.expires_at) if account.is_live else None
+
+    @admin.display(description=_("token expires at"))
+    def expires_on(self, account: EgnyteAccount) -> str | None:
+        never = gettext("never") if account.is_live else None
+        return exactly(account.expires_at) or never
 
     @admin.display(description=_("name"))
     def person(self, account: EgnyteAccount) -> str:
         return f"{account.first_name} {account.last_name}".strip()
 
-    @admin.display(description=_("next refresh"))
-    def next_refresh(self, account: EgnyteAccount) -> datetime | None:
-        return account.token.grant.next_refresh_at if account.token is not None else None
+    @admin.display(description=_("next refresh at"))
+    def next_refresh(self, account: EgnyteAccount) -> str | None:
+        return exactly(account.token.grant.next_refresh_at) if account.token is not None else None
 
     @admin.display(description=_("access token"))
     def access(self, account: EgnyteAccount) -> str:
@@ -214,7 +212,8 @@ class EgnyteAccountAdmin(ActingAdmin):
         if account is not None and may_view(self.admin_site, request, AccountEvent):
             events = rows_of(self.admin_site, request, AccountEvent)
             of_account = events.filter(account_ref=account.pk).order_by("-created_at", "-pk")
-            context["egnyte_events"] = list(of_account[:RECENT])
+            shown = named(list(of_account[:RECENT]))
+            context["egnyte_events"] = [(event, actor_name(event)) for event in shown]
             context["egnyte_events_url"] = list_address(
                 self.admin_site, request, AccountEvent, account_ref__exact=account.pk
             )
@@ -279,13 +278,3 @@ class EgnyteAccountAdmin(ActingAdmin):
                 **health.figures(),
             },
         )
-
-
-def _distance(moment: datetime | None) -> str:
-    """How long ago, or how long until, in the largest unit."""
-    if moment is None:
-        return gettext("never")
-    now = timezone.now()
-    if moment > now:
-        return gettext("in %(time)s") % {"time": timesince(now, moment, depth=1)}
-    return gettext("%(time)s ago") % {"time": timesince(moment, now, depth=1)}

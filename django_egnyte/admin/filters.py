@@ -1,10 +1,10 @@
-"""Filters of the list of accounts; none of them reads the table to offer its choices."""
+"""Filters of the lists. They offer what occurs, and find that out without reading the table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db import connections
@@ -13,71 +13,120 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import LIVE, Scope
+from ..choices import LIVE, EventKind, Status
 from ..conf import conf
 from ..models import EgnyteAccount
 
-MOST_DOMAINS: Final = 30
+MOST_VALUES: Final = 30
+SAMPLE: Final = 500
+EVERYTHING: Final = "everything"
 
-# A DISTINCT would read the index from end to end. This jumps from each domain to the next one.
-_DOMAINS = """
-WITH RECURSIVE domains (domain, n) AS (
-  SELECT MIN(domain), 1 FROM {table}
+# A DISTINCT would read the index from end to end. This jumps from each value to the next one.
+_VALUES = """
+WITH RECURSIVE found (value, n) AS (
+  SELECT MIN({column}), 1 FROM {table}
   UNION ALL
-  SELECT (SELECT MIN(domain) FROM {table} WHERE domain > domains.domain), n + 1
-  FROM domains WHERE domains.domain IS NOT NULL AND n <= %s
+  SELECT (SELECT MIN({column}) FROM {table} WHERE {column} > found.value), n + 1
+  FROM found WHERE found.value IS NOT NULL AND n <= %s
 )
-SELECT domain FROM domains WHERE domain IS NOT NULL
+SELECT value FROM found WHERE value IS NOT NULL
 """
 
 
-def some_domains(using: str, table: str) -> list[str]:
-    """The first domains of an indexed column ``domain``, one more than ``MOST_DOMAINS`` at most."""
-    connection = connections[using]
-    statement = _DOMAINS.format(table=connection.ops.quote_name(table))
+def values_in_use(rows: QuerySet[Any], field: str) -> list[str]:
+    """The first values of an indexed text column, one more than ``MOST_VALUES`` at most.
+
+    Where a site's own admin lists some of the rows only, the values are those of these rows.
+    """
+    if rows.query.where:
+        values = rows.order_by(field).values_list(field, flat=True).distinct()
+        return list(values[: MOST_VALUES + 1])
+    connection = connections[rows.db]
+    quote = connection.ops.quote_name
+    options = rows.model._meta
+    statement = _VALUES.format(
+        table=quote(options.db_table), column=quote(options.get_field(field).column)
+    )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [MOST_DOMAINS])
+        cursor.execute(statement, [MOST_VALUES])
         return [row[0] for row in cursor.fetchall()]
 
 
-class DomainFilter(SimpleListFilter):
-    """Offers the domains while they are few; any can be had by a click on it in the list."""
+class InUseFilter(SimpleListFilter):
+    """Offers the values of an indexed column while they are few, and always the one chosen."""
 
-    title = _("domain")
-    parameter_name = "domain"
+    def name_of(self, value: str) -> Any:
+        return value
+
+    def in_use(self, rows: QuerySet[Any]) -> list[str]:
+        found = values_in_use(rows, str(self.parameter_name))
+        return found if len(found) <= MOST_VALUES else []
 
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
-    ) -> Iterable[tuple[str, str]]:
-        chosen = self.value()
-        rows = model_admin.model._default_manager.all()
-        found = some_domains(rows.db, model_admin.opts.db_table)
-        if len(found) > MOST_DOMAINS:
-            found = []
-        if chosen:
-            found.append(chosen)
-        return [(domain, domain) for domain in sorted(set(found))]
+    ) -> Iterable[tuple[str, Any]]:
+        found = set(self.in_use(model_admin.get_queryset(request)))
+        if chosen := self.value():
+            found.add(chosen)
+        names = [(value, self.name_of(value)) for value in found if value]
+        return sorted(names, key=lambda pair: str(pair[1]))
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1 or bool(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(domain=self.value()) if self.value() else queryset
+        name, value = str(self.parameter_name), self.value()
+        return queryset.filter(**{name: value}) if value else queryset
 
 
-class ScopeFilter(SimpleListFilter):
-    """One of the words of a text column."""
+class StatusFilter(InUseFilter):
+    title = _("status")
+    parameter_name = "status"
+
+    def name_of(self, value: str) -> Any:
+        return Status(value).label if value in Status.values else value
+
+
+class KindFilter(InUseFilter):
+    title = _("event")
+    parameter_name = "kind"
+
+    def name_of(self, value: str) -> Any:
+        return EventKind(value).label if value in EventKind.values else value
+
+
+class DomainFilter(InUseFilter):
+    title = _("domain")
+    parameter_name = "domain"
+
+
+class ScopeFilter(InUseFilter):
+    """One of the words of a text column, or none, which means everything.
+
+    The column has no index. So that no table is read through, the scopes offered are those of the
+    oldest and of the newest accounts.
+    """
 
     title = _("scope")
     parameter_name = "scope"
 
-    def lookups(
-        self, request: HttpRequest, model_admin: ModelAdmin[Any]
-    ) -> Iterable[tuple[str, str]]:
-        known = [*Scope.values, *(each for each in conf.scopes if each not in Scope.values)]
-        return [(scope, scope.removeprefix("Egnyte.")) for scope in known]
+    def name_of(self, value: str) -> Any:
+        return _("everything") if value == EVERYTHING else value.removeprefix("Egnyte.")
+
+    def in_use(self, rows: QuerySet[Any]) -> list[str]:
+        sample = [
+            scopes
+            for order in ("pk", "-pk")
+            for scopes in rows.order_by(order).values_list("scopes", flat=True)[:SAMPLE]
+        ]
+        return [scope for scopes in sample for scope in scopes or [EVERYTHING]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         scope = self.value()
         if not scope:
             return queryset
+        if scope == EVERYTHING:
+            return queryset.filter(scopes="")
         return queryset.filter(
             Q(scopes=scope)
             | Q(scopes__startswith=f"{scope} ")
@@ -86,27 +135,41 @@ class ScopeFilter(SimpleListFilter):
         )
 
 
-class StaleFilter(SimpleListFilter):
-    """Live accounts whose last validation is older than it should be."""
+class OccurringFilter(SimpleListFilter):
+    """Offers those of its ``kinds`` of which there are rows. Each is found by an index."""
 
-    title = _("validation")
-    parameter_name = "stale"
+    kinds: ClassVar[Mapping[str, Any]]
+
+    def of_kind(self, rows: QuerySet[Any], kind: str) -> QuerySet[Any]:
+        raise NotImplementedError
 
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]
     ) -> Iterable[tuple[str, Any]]:
-        return [("yes", _("Overdue")), ("never", _("Never"))]
+        rows = model_admin.get_queryset(request).order_by()
+        return [
+            (kind, name)
+            for kind, name in self.kinds.items()
+            if kind == self.value() or self.of_kind(rows, kind).exists()
+        ]
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[EgnyteAccount]
-    ) -> QuerySet[EgnyteAccount]:
-        if self.value() == "yes":
-            return queryset.filter(
-                status__in=LIVE, last_validated_at__lt=timezone.now() - 2 * conf.validate_every
-            )
-        if self.value() == "never":
-            return queryset.filter(status__in=LIVE, last_validated_at=None)
-        return queryset
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        kind = self.value() or ""
+        return self.of_kind(queryset, kind) if kind in self.kinds else queryset
+
+
+class StaleFilter(OccurringFilter):
+    """Live accounts whose last validation is older than it should be."""
+
+    title = _("validation")
+    parameter_name = "stale"
+    kinds: ClassVar[Mapping[str, Any]] = {"yes": _("Overdue"), "never": _("Never")}
+
+    def of_kind(self, rows: QuerySet[EgnyteAccount], kind: str) -> QuerySet[EgnyteAccount]:
+        if kind == "never":
+            return rows.filter(status__in=LIVE, last_validated_at=None)
+        late = timezone.now() - 2 * conf.validate_every
+        return rows.filter(status__in=LIVE, last_validated_at__lt=late)
 
 
 class ExpiringFilter(SimpleListFilter):

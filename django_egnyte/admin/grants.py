@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from ..models import EgnyteGrant
 from ..services import administer
 from ..services.revoke import abandon
 from .acts import Act, ActingAdmin, list_actions
+from .filters import OccurringFilter
+from .people import NamingList, of_domain, user_name, user_page
+from .times import distance
 
 if TYPE_CHECKING:
     from .acts import Options
@@ -40,25 +44,23 @@ ABANDON = Act(
 )
 
 
-class StateFilter(SimpleListFilter):
+class StateFilter(OccurringFilter):
     title = _("state")
     parameter_name = "state"
+    kinds: ClassVar[Mapping[str, Any]] = {
+        "waiting": _("To be revoked"),
+        "due": _("To be revoked, due now"),
+        "failed": _("To be revoked, failed before"),
+        "used": _("In use"),
+    }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [
-            ("waiting", _("To be revoked")),
-            ("failed", _("To be revoked, failed before")),
-            ("used", _("In use")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        released = queryset.exclude(release_at=None)
-        states = {
-            "waiting": released,
-            "failed": released.filter(revoke_attempts__gt=0),
-            "used": queryset.filter(release_at=None),
-        }
-        return states.get(self.value() or "", queryset)
+    def of_kind(self, rows: QuerySet[Any], kind: str) -> QuerySet[Any]:
+        if kind == "used":
+            return rows.filter(release_at=None)
+        released = rows.exclude(release_at=None)
+        if kind == "due":
+            return released.filter(release_at__lte=timezone.now())
+        return released.filter(revoke_attempts__gt=0) if kind == "failed" else released
 
 
 @admin.register(EgnyteGrant)
@@ -68,20 +70,38 @@ class EgnyteGrantAdmin(ActingAdmin):
     acts: Sequence[Act] = (RETRY, ABANDON)
     actions = list_actions(acts)
     list_display: Options = (
-        "name", "domain", "user_ref", "reason", "created_at", "revoke_attempts", "release_at",
-        "last_error",
+        "name", "identity", "user", "reason", "due", "revoke_attempts", "last_error",
     )  # fmt: skip
     list_filter: ClassVar[Options] = (StateFilter,)
     search_fields: ClassVar[Options] = ("domain", "username", "user_ref__exact")
     sortable_by: ClassVar[Options | None] = ()
     fields: ClassVar[Options | None] = (
-        "name", "domain", "username", "user_ref", "account_ref", "flow", "reason", "created_at",
+        "name", "domain", "username", "user_page", "account_ref", "flow", "reason", "created_at",
         "next_refresh_at", "refresh_refused_at", "release_at", "revoke_attempts", "last_error",
     )  # fmt: skip
 
     @admin.display(description=_("fingerprint"))
     def name(self, row: EgnyteGrant) -> str:
         return row.fingerprint[:8]
+
+    @admin.display(description=_("Egnyte user"))
+    def identity(self, row: EgnyteGrant) -> SafeString:
+        return of_domain(row.username, row.domain)
+
+    @admin.display(description=_("user"))
+    def user(self, row: EgnyteGrant) -> str:
+        return user_name(row)
+
+    @admin.display(description=_("user"))
+    def user_page(self, row: EgnyteGrant) -> str | None:
+        return user_page(self.admin_site, row)
+
+    @admin.display(description=_("to be revoked"))
+    def due(self, row: EgnyteGrant) -> str | None:
+        return distance(row.release_at) if row.release_at is not None else None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[NamingList]:
+        return NamingList
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields

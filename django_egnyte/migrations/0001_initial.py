@@ -148,6 +148,8 @@ class Migration(migrations.Migration):
                     models.Index(
                         fields=["user_ref", "kind", "created_at"], name="egnyte_event_user"
                     ),
+                    models.Index(fields=["domain", "created_at"], name="egnyte_event_domain"),
+                    models.Index(fields=["username", "created_at"], name="egnyte_event_name"),
                 ],
             },
         ),

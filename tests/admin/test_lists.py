@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from django_egnyte.admin import paging
-from django_egnyte.admin.filters import MOST_DOMAINS, some_domains
+from django_egnyte.admin import EgnyteAccountAdmin, paging
+from django_egnyte.admin.filters import MOST_VALUES, values_in_use
+from django_egnyte.admin.times import exactly
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteGrant,
     EgnyteToken,
 )
 
@@ -116,9 +121,12 @@ def test_the_filters_find(superuser: Client, egnyte_user: Any) -> None:
         domain="b.egnyte.com",
     )
     make(egnyte_user, 6, scopes=["Egnyte.linkage"], last_validated_at=now)
+    make(egnyte_user, 7, scopes=[], last_validated_at=now, expires_at=now + 20 * day)
 
     for query, found in {
+        "status=revoked": "3",
         "status__exact=revoked": "3",
+        "scope=everything": "7",
         "stale=yes": "2",
         "stale=never": "45",
         "expiring=week": "25",
@@ -134,18 +142,175 @@ def test_the_filters_find(superuser: Client, egnyte_user: Any) -> None:
 
 
 def test_domains_are_offered_while_they_are_few(superuser: Client, egnyte_user: Any) -> None:
-    table = EgnyteAccount._meta.db_table
-    assert some_domains("default", table) == []
-    for n in range(MOST_DOMAINS):
+    rows = EgnyteAccount.objects.all()
+    assert values_in_use(rows, "domain") == []
+    for n in range(MOST_VALUES):
         make(egnyte_user, n, domain=f"d{n:02}.egnyte.com")
         make(egnyte_user, n + 1000, domain=f"d{n:02}.egnyte.com")
-    assert some_domains("default", table) == [f"d{n:02}.egnyte.com" for n in range(MOST_DOMAINS)]
+    assert values_in_use(rows, "domain") == [f"d{n:02}.egnyte.com" for n in range(MOST_VALUES)]
     assert "By domain" in text_of(superuser.get(url("changelist")))
 
     make(egnyte_user, 99, domain="z.egnyte.com")
+    assert len(values_in_use(rows, "domain")) == MOST_VALUES + 1
     assert "By domain" not in text_of(superuser.get(url("changelist")))
     page = superuser.get(url("changelist"), {"domain": "z.egnyte.com"})
+    assert "By domain" in text_of(page)
     assert listed(page) == {"jsmith99"}
+
+
+def offered(page: Any) -> dict[str, list[str]]:
+    """The values of each filter that the page shows."""
+    return {
+        spec.title: [value for value, _label in spec.lookup_choices]
+        for spec in page.context["cl"].filter_specs
+    }
+
+
+def test_the_filters_offer_only_what_occurs(superuser: Client, egnyte_user: Any) -> None:
+    expiry = ["week", "unaided", "expired", "never"]
+    make(egnyte_user, 1, last_validated_at=timezone.now())
+    assert offered(superuser.get(url("changelist"))) == {"token expiry": expiry}
+
+    make(egnyte_user, 2, status=Status.REVOKED, scopes=["Egnyte.link", "Egnyte.filesystem"])
+    make(egnyte_user, 3, domain="b.egnyte.com", scopes=[])
+    assert offered(superuser.get(url("changelist"))) == {
+        "status": ["active", "revoked"],
+        "validation": ["never"],
+        "token expiry": expiry,
+        "domain": ["acme.egnyte.com", "b.egnyte.com"],
+        "scope": ["everything", "Egnyte.filesystem", "Egnyte.link"],
+    }
+    # What was chosen stays on the page, so that it can be left again.
+    page = superuser.get(url("changelist"), {"status": "suspect", "stale": "yes"})
+    assert offered(page)["status"] == ["active", "revoked", "suspect"]
+    assert offered(page)["validation"] == ["yes", "never"]
+
+
+def test_the_filters_of_the_other_lists_offer_only_what_occurs(superuser: Client) -> None:
+    grants, events = url("changelist", model="egnytegrant"), url("changelist", model="accountevent")
+    assert offered(superuser.get(grants)) == offered(superuser.get(events)) == {}
+
+    make_grant(revoke_attempts=0)
+    for kind in (EventKind.REVOKED, EventKind.CONNECTED, EventKind.CONNECTED):
+        AccountEvent.objects.create(kind=kind, domain="acme.egnyte.com")
+    assert offered(superuser.get(grants)) == {"state": ["waiting"]}
+    assert offered(superuser.get(events)) == {"event": ["connected", "revoked"]}
+    assert superuser.get(events, {"kind": "revoked"}).context["cl"].result_count == 1
+
+
+def test_the_filters_know_no_more_than_the_list_shows(
+    superuser: Client, egnyte_user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(egnyte_user, 1, domain="a.egnyte.com")
+    make(egnyte_user, 2, domain="b.egnyte.com", scopes=[])
+    make(egnyte_user, 3, domain="secret.egnyte.com", scopes=["Egnyte.audit"])
+    whole = EgnyteAccountAdmin.get_queryset
+    monkeypatch.setattr(
+        EgnyteAccountAdmin,
+        "get_queryset",
+        lambda self, request: whole(self, request).exclude(domain="secret.egnyte.com"),
+    )
+
+    found = offered(superuser.get(url("changelist")))
+    assert found["domain"] == ["a.egnyte.com", "b.egnyte.com"]
+    assert found["scope"] == ["everything", "Egnyte.filesystem"]
+
+
+def event(user: Any, **values: Any) -> AccountEvent:
+    return AccountEvent.objects.create(
+        **{"kind": EventKind.CONNECTED, "user_ref": str(user.pk), "actor": f"user:{user.pk}"}
+        | values
+    )
+
+
+def test_events_are_searched_for(superuser: Client, egnyte_user: Any) -> None:
+    other = superuser.administrator  # type: ignore[attr-defined]
+    event(egnyte_user, username="jsmith", domain="acme.egnyte.com")
+    event(other, username="mmiller", domain="globex.egnyte.com")
+    address = url("changelist", model="accountevent")
+
+    for words, found in {
+        "jsmith": {"jsmith"},
+        "JSmith": {"jsmith"},
+        egnyte_user.get_username(): {"jsmith"},
+        "admin@example.com": {"mmiller"},
+        str(other.pk): {"mmiller"},
+        "globex.egnyte.com": {"mmiller"},
+        "Globex": {"mmiller"},
+        "globex mmiller": {"mmiller"},
+        "globex jsmith": set(),
+        '"acme.egnyte.com"': {"jsmith"},
+        "jsmi": set(),
+        "no such domain!": set(),
+    }.items():
+        assert listed(superuser.get(address, {"q": words})) == found, words
+
+
+def test_events_say_who_did_what_and_why(superuser: Client, egnyte_user: Any) -> None:
+    administrator = superuser.administrator  # type: ignore[attr-defined]
+    event(egnyte_user)
+    event(egnyte_user, actor=f"admin:{administrator.pk}", reason="Revoked by an administrator")
+    event(egnyte_user, actor=f"user:{administrator.pk}")
+    event(egnyte_user, actor="task", user_ref="a user who is gone")
+    event(egnyte_user, actor="", user_ref="")
+    event(egnyte_user, actor="admin:gone")
+
+    address = url("changelist", model="accountevent")
+    page = superuser.get(address)
+    shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text_of(page)))
+    assert "Revoked by an administrator" in shown
+    name = egnyte_user.get_username()
+    for words in (
+        f"{name} the user",
+        f"{name} administrator admin@example.com",
+        f"{name} user admin@example.com",
+        "a user who is gone background task",
+        "administrator gone",
+    ):
+        assert words in re.sub(r" +", " ", shown), words
+
+    one = AccountEvent.objects.get(reason="Revoked by an administrator")
+    detail = text_of(superuser.get(url("change", one.pk, model="accountevent")))
+    linked = f"/{egnyte_user.pk}/change/" in detail
+    assert linked is admin.site.is_registered(type(egnyte_user))
+    assert name in detail
+    assert "administrator admin@example.com" in detail
+    assert listed(superuser.get(address, {"user_ref": egnyte_user.pk})) == {""}
+
+
+def test_an_event_links_an_account_that_still_exists(
+    superuser: Client, account: EgnyteAccount
+) -> None:
+    there = event(account.user, account_ref=account.pk)
+    gone = event(account.user, account_ref=987654)
+
+    shown = text_of(superuser.get(url("change", there.pk, model="accountevent")))
+    assert url("change", account.pk) in shown
+    shown = text_of(superuser.get(url("change", gone.pk, model="accountevent")))
+    assert "987654" in shown
+    assert url("change", 987654) not in shown
+
+
+@pytest.mark.parametrize("language", ["en", "de", "pl"])
+def test_times_are_written_in_one_way(
+    superuser: Client, account: EgnyteAccount, language: str
+) -> None:
+    moment = timezone.now() + timedelta(days=3)
+    EgnyteToken.objects.write(expires_at=moment)
+    EgnyteGrant.objects.write(next_refresh_at=moment)
+    EgnyteAccount.objects.write(last_validated_at=moment)
+    event(account.user, account_ref=account.pk, created_at=moment)
+    superuser.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+
+    shown = text_of(superuser.get(url("change", account.pk)))
+    with translation.override(language):
+        text = exactly(moment)
+    assert text is not None
+    # The validation, the token's end, the next refresh and the event.
+    assert shown.count(text) == 4
+    assert not re.search(r"20\d\d-\d\d-\d\d", shown.partition('id="content"')[2])
+    listing = text_of(superuser.get(url("changelist")))
+    assert f'title="{text}"' in listing
 
 
 def queries_of(client: Client, address: str) -> int:
@@ -167,7 +332,8 @@ def test_the_number_of_queries_does_not_grow(
         url("changelist", model="accountevent"),
         url("changelist", model="egnytegrant"),
     ]
-    make_grant()
+    make_grant(user_ref=str(egnyte_user.pk))
+    event(egnyte_user, account_ref=first.pk)
     for page in pages:
         superuser.get(page)  # content types are cached
     before = [queries_of(superuser, page) for page in pages]
@@ -177,8 +343,8 @@ def test_the_number_of_queries_does_not_grow(
             **{django_user_model.USERNAME_FIELD: f"user{n}@example.com"}
         )
         make(other, n, domain=f"d{n}.egnyte.com")
-        make_grant(domain=f"d{n}.egnyte.com")
-        AccountEvent.objects.create(kind=EventKind.CONNECTED, account_ref=first.pk)
+        make_grant(domain=f"d{n}.egnyte.com", user_ref=str(other.pk))
+        event(other, account_ref=first.pk, domain=f"d{n}.egnyte.com")
 
     assert [queries_of(superuser, page) for page in pages] == before
 

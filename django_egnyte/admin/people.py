@@ -1,0 +1,102 @@
+"""Names for the users that rows without a foreign key refer to by primary key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from .links import row_address
+
+MOST_FOUND: Final = 20
+
+
+class NamingList(ChangeList):
+    """A list that reads the names of all users on its page in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = named(list(self.result_list))
+
+
+def named(rows: list[Any]) -> list[Any]:
+    """The rows, each knowing the names of the users that they refer to; one query."""
+    names = names_of(ref for row in rows for ref in _refs(row))
+    for row in rows:
+        row.names_of_users = names
+    return rows
+
+
+def names_of(refs: Iterable[str]) -> Mapping[str, str]:
+    """The usernames of the users whose primary keys, as text, are ``refs``; one query."""
+    users: Any = get_user_model()
+    keys = set()
+    for ref in refs:
+        with suppress(ValidationError):
+            keys.add(users._meta.pk.to_python(ref))
+    found = users._base_manager.in_bulk(list(keys)) if keys else {}
+    return {str(key): user.get_username() for key, user in found.items()}
+
+
+def refs_of(name: str) -> list[str]:
+    """The primary keys, as text, of the users with exactly this username."""
+    users: Any = get_user_model()
+    found = users._base_manager.filter(**{f"{users.USERNAME_FIELD}__in": {name, name.lower()}})
+    return [str(key) for key in found.values_list("pk", flat=True)[:MOST_FOUND]]
+
+
+def user_name(row: Any) -> str:
+    """The name of the row's user; the primary key if the user has been deleted."""
+    return _names(row).get(row.user_ref) or row.user_ref
+
+
+def user_page(site: AdminSite, row: Any) -> str | None:
+    """The name of the row's user, with a link where the site has a page of that user."""
+    name = user_name(row)
+    address = row_address(site, get_user_model(), row.user_ref) if name != row.user_ref else ""
+    return format_html('<a href="{}">{}</a>', address, name) if address else name or None
+
+
+def of_domain(name: str, domain: str) -> SafeString:
+    """What a list shows of an Egnyte user: the name, and below it the domain."""
+    label, dot, rest = domain.partition(".")
+    return format_html(
+        '{} <span class="egnyte-of-domain">{}{}<wbr>{}</span>', name, label, dot, rest
+    )
+
+
+def actor_name(row: Any) -> str:
+    """Who did what the event records, in words."""
+    kind, _separator, ref = row.actor.partition(":")
+    if kind == "user" and ref == row.user_ref:
+        return _("the user")
+    words = {
+        "user": _("user %(name)s"),
+        "admin": _("administrator %(name)s"),
+        "task": _("background task"),
+        "command": _("command"),
+        "client": _("API call"),
+        "reassign": _("code of this site"),
+        "delete": _("deletion"),
+    }
+    text: str = words.get(kind, row.actor)
+    return text % {"name": _names(row).get(ref) or ref} if ref else text
+
+
+def _names(row: Any) -> Mapping[str, str]:
+    names: Mapping[str, str] | None = getattr(row, "names_of_users", None)
+    return names_of(_refs(row)) if names is None else names
+
+
+def _refs(row: Any) -> list[str]:
+    refs = [row.user_ref, getattr(row, "actor", "").partition(":")[2]]
+    return [ref for ref in refs if ref]
