@@ -179,8 +179,7 @@ class EgnyteStorage(Storage):
             return _NewFile(upload, io.TextIOWrapper(upload, "utf-8") if text else upload, name)
         with _found(name):
             remote = RemoteFile(self.client.files, fs_path(path, under=CONTENT), name)
-        reader = io.BufferedReader(remote, BUFFER)
-        return _StoredFile(io.TextIOWrapper(reader, "utf-8") if text else reader, remote.size, name)
+        return _StoredFile(self, remote, name, mode)
 
     def _save(self, name: str, content: AnyFile) -> str:
         """Store a file. A name that another process took meanwhile is left to it."""
@@ -235,15 +234,25 @@ class EgnyteStorage(Storage):
 class _StoredFile(AnyFile):
     """A file that is read from Egnyte."""
 
-    def __init__(self, file: Any, size: int, name: str) -> None:
-        super().__init__(file, name)
+    def __init__(self, storage: EgnyteStorage, remote: RemoteFile, name: str, mode: str) -> None:
+        reader = io.BufferedReader(remote, BUFFER)
+        super().__init__(reader if "b" in mode else io.TextIOWrapper(reader, "utf-8"), name)
+        self._storage = storage
+        self.mode = mode
         # Django would look for the size of a file of that name on this machine.
-        self.size = size
+        self.size = remote.size
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> _StoredFile:
-        if self.closed:
-            raise ValueError("The file cannot be reopened.")
-        self.seek(0)
+        """Read from the start again; a closed file is fetched anew, as it is at Egnyte now."""
+        mode = mode or self.mode
+        if "w" in mode:
+            raise ValueError("This file was opened to be read: ask the storage to open it again.")
+        if self.closed or ("b" in mode) != ("b" in self.mode):
+            again = self._storage._open(self.name or "", mode)
+            self.close()
+            self.file, self.size, self.mode = again.file, again.size, mode
+        else:
+            self.seek(0)
         return self
 
 
