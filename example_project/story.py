@@ -12,7 +12,7 @@ from typing import Any
 from browser import Browser, Page
 from processes import Processes, direct
 
-REVOKED = "Not connected any more"
+REVOKED = "No longer connected"
 CONNECTED = "Connected to acme.egnyte.com"
 TEXT = b"Written by the example's check.\n"
 
@@ -107,7 +107,7 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
 
     with step("the user disconnects"):
         page = browser.submit(browser.get(accounts), "/disconnect/")
-        expect("Your Egnyte account was disconnected.", page)
+        expect("jsmith at acme.egnyte.com was disconnected.", page)
         expect("No account is connected yet", page)
 
     with step("every token is dead at Egnyte, because the worker revoked it there"):

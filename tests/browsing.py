@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
@@ -29,6 +31,8 @@ FLAGS: Final = (
 SCHEMES: Final = ("light", "dark")
 # One language that is written from left to right, and one that is written from right to left.
 LANGUAGES: Final = ("en", "ar")
+# Widths in CSS pixels, and how large the text is, in percent.
+SCREENS: Final = ((320, 200), (390, 100), (1280, 100))
 AXE: Final = """
     const done = arguments[0];
     axe.run({resultTypes: ["violations"]}).then(
@@ -167,3 +171,39 @@ class Axe:
                 with scheme(self.browser, name):
                     told += [f"{language}, {name}: {fault}" for fault in self.here()]
         return told
+
+    def examine(self, name: str) -> list[str]:
+        """What is wrong with the page as it is now: what axe says, and what is cut off.
+
+        If ``EGNYTE_TEST_SCREENSHOTS`` names a folder, pictures of the page are put there.
+        """
+        told = []
+        for direction in ("rtl", "ltr"):
+            self.browser.execute_script("document.documentElement.dir = arguments[0]", direction)
+            told += [f"{name}, {direction}: {fault}" for fault in self.cut_off()]
+            for shade in SCHEMES:
+                with scheme(self.browser, shade):
+                    told += [f"{name}, {direction}, {shade}: {fault}" for fault in self.here()]
+        if folder := os.environ.get("EGNYTE_TEST_SCREENSHOTS"):
+            shoot(self.browser, Path(folder), name)
+        return told
+
+    def cut_off(self) -> list[str]:
+        """The screens that the page is too wide for."""
+        over = {screen: overflow(self.browser, *screen) for screen in SCREENS}
+        return [
+            f"{pixels} px too wide for {width} px at {text} %"
+            for (width, text), pixels in over.items()
+            if pixels > 0
+        ]
+
+
+def shoot(browser: webdriver.Chrome, folder: Path, name: str) -> None:
+    """Put pictures of the whole page into this folder: on a phone and a desktop, light and dark."""
+    for width, _ in SCREENS[1:]:
+        for shade in SCHEMES:
+            with scheme(browser, shade), window(browser, width):
+                needed = browser.execute_script("return document.documentElement.scrollHeight")
+                height = max(needed, 640 if width > 800 else 844)
+                with window(browser, width, height):
+                    browser.save_screenshot(str(folder / f"{name}-{width}-{shade}.png"))

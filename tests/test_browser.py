@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from django_egnyte import gateway
 from django_egnyte.choices import Status
@@ -18,7 +19,17 @@ from django_egnyte.decorators import egnyte_required
 from django_egnyte.models import EgnyteAccount, EgnyteGrant
 from django_egnyte.services.revoke import process_revocations
 from tests import urls
-from tests.browsing import SCHEMES, consent, follow, log_in, overflow, refused, scheme, words
+from tests.browsing import (
+    SCHEMES,
+    consent,
+    follow,
+    log_in,
+    overflow,
+    refused,
+    scheme,
+    window,
+    words,
+)
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
@@ -76,11 +87,9 @@ def test_a_user_connects_uses_files_and_disconnects(
     assert "Jane Smith" in words(browser)
     assert "Connected to acme.egnyte.com." in words(browser)
     assert egnyte_sandbox.live_tokens()
-    confirm = browser.find_element(By.CSS_SELECTOR, "details.egnyte-confirm button")
-    assert not confirm.is_displayed()
-    browser.find_element(By.CSS_SELECTOR, "details.egnyte-confirm summary").click()
-    assert confirm.is_displayed()
-    follow(browser, "details.egnyte-confirm button")
+    browser.find_element(By.CSS_SELECTOR, "[aria-describedby][popovertarget]").click()
+    follow(browser, ".egnyte-confirm .egnyte-button-danger")
+    assert "jsmith at acme.egnyte.com was disconnected." in words(browser)
     assert "No account is connected yet" in words(browser)
     assert not EgnyteAccount.objects.exists()
     process_revocations()
@@ -89,16 +98,52 @@ def test_a_user_connects_uses_files_and_disconnects(
     assert refused(browser) == []
 
 
+def place(browser: webdriver.Chrome) -> list[dict[str, float]]:
+    """Where everything is that can be pressed, besides the question."""
+    found = browser.find_elements(By.CSS_SELECTOR, "main :is(a, .egnyte-actions > *)")
+    return [each.rect for each in found if each.is_displayed() and not asked(browser, each)]
+
+
+def asked(browser: webdriver.Chrome, element: Any) -> bool:
+    return bool(browser.execute_script("return arguments[0].closest('[popover]')", element))
+
+
+@pytest.mark.parametrize("width", [PHONE, 1280])
+@pytest.mark.parametrize("end", ["cancel", "escape"])
+def test_the_question_moves_nothing_and_can_be_left(
+    browser: webdriver.Chrome, live_server: Any, egnyte_account: EgnyteAccount, width: int, end: str
+) -> None:
+    browser.get(f"{live_server.url}/egnyte/")
+    question = browser.find_element(By.CSS_SELECTOR, ".egnyte-confirm")
+    button = browser.find_element(By.CSS_SELECTOR, "[aria-describedby][popovertarget]")
+    with window(browser, width):
+        before = place(browser)
+        assert not question.is_displayed()
+        button.send_keys(Keys.ENTER)
+        assert question.is_displayed()
+        assert place(browser) == before
+        # The focus is on what changes nothing.
+        assert browser.switch_to.active_element.text == "Cancel"
+        assert (
+            browser.execute_script("return arguments[0].getBoundingClientRect().top", question) >= 0
+        )
+        browser.switch_to.active_element.send_keys(Keys.ENTER if end == "cancel" else Keys.ESCAPE)
+        assert not question.is_displayed()
+        assert browser.switch_to.active_element == button
+    assert EgnyteAccount.objects.exists()
+    assert refused(browser) == []
+
+
 def test_a_revoked_account_asks_to_be_reconnected_and_is(
     browser: webdriver.Chrome, live_server: Any, egnyte_sandbox: Any, egnyte_account: EgnyteAccount
 ) -> None:
     EgnyteAccount.objects.write(status=Status.REVOKED, status_reason="Egnyte refuses the token")
     browser.get(f"{live_server.url}/egnyte/")
-    assert "Not connected any more" in words(browser)
+    assert "No longer connected" in words(browser)
     follow(browser, ".egnyte-actions .egnyte-button-main")
     consent(browser, "jsmith", "demo-password-1")
     assert browser.current_url == f"{live_server.url}/egnyte/"
-    assert "Not connected any more" not in words(browser)
+    assert "No longer connected" not in words(browser)
     account = EgnyteAccount.objects.get()
     assert (account.pk, account.status) == (egnyte_account.pk, Status.ACTIVE)
 
@@ -143,8 +188,8 @@ def test_no_page_scrolls_sideways_on_a_phone(
         status=Status.SUSPECT, status_reason="answered-without-a-single-space-" * 6,
     )  # fmt: skip
     browser.get(f"{live_server.url}{page}")
-    for details in browser.find_elements(By.TAG_NAME, "summary"):
-        details.click()
+    for button in browser.find_elements(By.CSS_SELECTOR, "[aria-describedby][popovertarget]"):
+        button.click()
     assert overflow(browser, PHONE) == 0
     assert refused(browser) == []
 
@@ -155,11 +200,13 @@ def test_what_can_be_pressed_is_large_enough_for_a_finger(
     heights = {}
     for page in ("/egnyte/", "/egnyte/connect/"):
         browser.get(f"{live_server.url}{page}")
-        for summary in browser.find_elements(By.TAG_NAME, "summary"):
-            summary.click()
-        for each in browser.find_elements(By.CSS_SELECTOR, "main button, main a, main summary"):
+        for button in browser.find_elements(By.CSS_SELECTOR, "[aria-describedby][popovertarget]"):
+            button.click()
+        for each in browser.find_elements(By.CSS_SELECTOR, "main button, main a"):
             heights[each.text] = each.rect["height"]
-    assert {"Reconnect", "Disconnect", "Yes, disconnect", "Continue to Egnyte"} <= set(heights)
+    assert {"Reconnect", "Disconnect", "Yes, disconnect", "Cancel", "Continue to Egnyte"} <= set(
+        heights
+    )
     assert {text: height for text, height in heights.items() if height < 44} == {}
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.test import Client, RequestFactory
@@ -16,6 +18,7 @@ from django_egnyte.context_processors import egnyte
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.scopes import read
+from django_egnyte.templatetags import egnyte as tags
 from tests import urls, walk
 
 CONNECTED = "{% if egnyte %}connected{% else %}not connected{% endif %}"
@@ -80,6 +83,26 @@ def test_a_template_that_does_not_ask_costs_no_query(browser: Client) -> None:
 
 def test_without_the_middleware_nobody_is_connected() -> None:
     assert egnyte(RequestFactory().get("/")) == {"egnyte": None}
+
+
+def test_the_frame_has_the_sites_name_and_a_way_home(
+    browser: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert '<a href="/">testserver</a>' in text_of(browser.get("/egnyte/"))
+    monkeypatch.setattr(tags, "get_current_site", lambda request: SimpleNamespace(name="Fern & Co"))
+    monkeypatch.setattr(tags, "get_script_prefix", lambda: "/below/")
+    assert '<a href="/below/">Fern & Co</a>' in text_of(browser.get("/egnyte/"))
+
+
+@pytest.mark.parametrize("error", [ObjectDoesNotExist, ImproperlyConfigured])
+def test_a_site_without_a_name_is_called_by_its_host(
+    browser: Client, db: None, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def unnamed(request: HttpRequest) -> Any:
+        raise error
+
+    monkeypatch.setattr(tags, "get_current_site", unnamed)
+    assert '<a href="/">testserver</a>' in text_of(browser.get("/egnyte/"))
 
 
 def test_the_link_comes_back_to_its_page(browser: Client) -> None:

@@ -163,8 +163,8 @@ def test_what_an_error_tells_the_user_is_translated(
 @pytest.mark.parametrize(
     ("language", "heading", "button", "label"),
     [
-        ("de", "<h1>Egnyte-Konten</h1>", "Erneut verbinden", "Dateien, Suche"),
-        ("pl", "<h1>Konta Egnyte</h1>", "Połącz ponownie", "Pliki, wyszukiwanie"),
+        ("de", "<h1>Egnyte-Konten</h1>", "Erneut verbinden", "Dateien und Ordner lesen"),
+        ("pl", "<h1>Konta Egnyte</h1>", "Połącz ponownie", "Odczytywać, zapisywać"),
     ],
 )
 def test_the_accounts_page_speaks_the_language(

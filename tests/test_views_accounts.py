@@ -55,7 +55,10 @@ def test_disconnect_deletes_the_account_and_ends_its_token(
     assert egnyte_sandbox.live_tokens() == []
     event = AccountEvent.objects.get(kind="disconnected")
     assert event.actor == f"user:{egnyte_account.user_id}"
-    assert "was disconnected" in browser.get(response["Location"]).content.decode()
+    assert (
+        "jsmith at acme.egnyte.com was disconnected."
+        in browser.get(response["Location"]).content.decode()
+    )
 
 
 def test_disconnect_makes_at_most_six_queries(
@@ -120,7 +123,9 @@ def test_the_default_account_is_the_one_chosen(
 ) -> None:
     second = link_account(egnyte_sandbox, egnyte_user, domain="globex", username="mmiller")
     assert not second.is_default
-    assert browser.post(reverse("egnyte:default", args=[second.pk])).status_code == 302
+    response = browser.post(reverse("egnyte:default", args=[second.pk]))
+    told = "This site now uses mmiller at globex.egnyte.com."
+    assert told in browser.get(response["Location"]).content.decode()
     assert EgnyteAccount.objects.get(is_default=True) == second
     assert browser.get("/egnyte-userinfo/").json()["username"] == "mmiller"
 

@@ -168,7 +168,7 @@ def test_a_missing_or_wrong_state_is_a_400_page_and_no_call(
     browser: Client, egnyte_sandbox: Any, query: dict[str, str]
 ) -> None:
     walk.begin(browser)
-    assert_refusal(browser.get(CALLBACK, query), 400, "This browser did not start it")
+    assert_refusal(browser.get(CALLBACK, query), 400, "It belongs to another browser")
     assert egnyte_sandbox.counts.get("token", 0) == 0
     assert not SpentState.objects.exists()
 
@@ -187,7 +187,7 @@ def test_a_state_of_another_session_is_refused(
     attacker = Client()
     attacker.force_login(egnyte_user)
     location = egnyte_sandbox.authorize(walk.begin(attacker), "bdoe")
-    assert_refusal(walk.come_back(browser, location), 400, "This browser did not start it")
+    assert_refusal(walk.come_back(browser, location), 400, "It belongs to another browser")
     assert not EgnyteAccount.objects.exists()
     assert egnyte_sandbox.counts.get("token", 0) == 0
 
@@ -206,7 +206,7 @@ def test_a_state_of_another_user_in_the_same_session_is_refused(
     assert session[BACKEND_SESSION_KEY]
     session.save()
 
-    assert_refusal(walk.come_back(browser, location), 400, "started by another user")
+    assert_refusal(walk.come_back(browser, location), 400, "belongs to another user")
     assert egnyte_sandbox.counts.get("token", 0) == 0
     assert not EgnyteAccount.objects.exists()
 
@@ -396,6 +396,6 @@ def test_a_callback_in_another_browser_of_the_same_user_is_refused(
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
     phone = Client(headers={"Accept": "text/html"})
     phone.force_login(egnyte_user)
-    assert_refusal(walk.come_back(phone, location), 400, "This browser did not start it")
+    assert_refusal(walk.come_back(phone, location), 400, "It belongs to another browser")
     # Where it began, it goes on.
     assert walk.come_back(browser, location).status_code == 302

@@ -245,7 +245,7 @@ def test_an_account_at_a_domain_that_is_allowed_no_more_is_not_reconnected(
     setattr(settings, setting, value)
     response = browser.post(CONNECT, {"account": egnyte_account.pk})
     assert response.status_code == 400
-    assert "cannot be connected here" in response.content.decode()
+    assert "cannot be connected to this site" in response.content.decode()
 
 
 def test_only_signed_scopes_are_asked_for_besides_the_sites_own(

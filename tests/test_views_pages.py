@@ -54,7 +54,7 @@ def assert_is_ours(response: Any, status: int) -> str:
 
 def assert_says_why(response: Any, caplog: pytest.LogCaptureFixture) -> None:
     page = assert_is_ours(response, 500)
-    assert "administrator of this site can exempt these pages" in page
+    assert "tell the administrator of this site" in page
     assert reverse("egnyte:accounts") in page
     assert reverse("egnyte:connect") not in page  # trying again would not help
     (record,) = [each for each in caplog.records if each.name == "django_egnyte.views"]

@@ -25,7 +25,7 @@ def test_a_wrong_egnyte_user_does_not_replace_the_account_to_relink(
     account = EgnyteAccount.objects.get()
     before = account.open_token()
     response = walk.link(browser, egnyte_sandbox, username="bdoe", account=account.pk)
-    assert_refusal(response, 409, "signed in at Egnyte as somebody else")
+    assert_refusal(response, 409, "logged in as another user")
     assert EgnyteAccount.objects.get().open_token() == before
     assert walk.orphans(egnyte_sandbox) == []
     assert {token.username for token in egnyte_sandbox.live_tokens()} == {"jsmith"}

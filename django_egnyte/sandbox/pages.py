@@ -8,23 +8,27 @@ from urllib.parse import urlsplit
 
 STYLE_PATH = "/_sandbox/style.css"
 
-EVERYTHING = (
-    "Read, write and delete files and folders",
-    "Create, update and delete users",
-    "Generate audit reports",
-    "Create and delete file and folder links",
-    "Add, update, delete and report on folder permissions",
-)
+EVERYTHING = "Do everything at Egnyte that you may do yourself"
+# What the pages of django_egnyte call these scopes.
 WORDS = {
     "Egnyte.filesystem": "Read, write and delete files and folders",
     "Egnyte.user": "Create, update and delete users",
     "Egnyte.group": "Create, update and delete groups",
     "Egnyte.audit": "Generate audit reports",
-    "Egnyte.link": "Create and delete file and folder links",
-    "Egnyte.permission": "Add, update, delete and report on folder permissions",
+    "Egnyte.link": "Create and delete links to files and folders",
+    "Egnyte.permission": "Read and change folder permissions",
     "Egnyte.salesforce": "Work with the Salesforce integration",
     "Egnyte.bookmark": "Read, add and delete bookmarks",
     "Egnyte.launchwebsession": "Open Egnyte web pages as you",
+    "Egnyte.webhooks": "Create and delete webhooks",
+    "Egnyte.ai": "Use AI at Egnyte",
+    "Egnyte.sign": "Work with signature requests",
+    "Egnyte.documentportal": "Work with the document portal",
+    "Egnyte.uploadrequests": "Work with upload requests",
+    "Egnyte.etmf": "Work with eTMF",
+    "Egnyte.controlleddocs": "Work with controlled documents",
+    "Egnyte.projectfolders": "Work with project folders",
+    "Egnyte.integrations": "Work with integrations",
 }
 
 STYLE = """\
@@ -76,19 +80,18 @@ def consent(
 ) -> str:
     """Log in, see what is asked, allow or deny."""
     scopes = tuple(scopes)
-    wanted = [WORDS.get(scope, scope) for scope in scopes] if scopes else EVERYTHING
+    wanted = [WORDS.get(scope, scope) for scope in scopes] if scopes else [EVERYTHING]
     items = "".join(f"<li>{escape(text)}</li>" for text in wanted)
     problem = (
         '<p class="bad" role="alert">The username or the password is wrong.</p>' if wrong else ""
     )
     names = ", ".join(f"<code>{escape(name)}</code>" for name in users)
-    everything = "" if scopes else '<p class="dim">It asked for no scope, so it gets them all.</p>'
     return _page(
         f"{application} asks for access",
         f"""<h1>Let {escape(application)} use your Egnyte account?</h1>
 <p class="dim">Domain <strong>{escape(domain)}</strong></p>
 <p>This application will be able to:</p>
-<ul>{items}</ul>{everything}{problem}
+<ul>{items}</ul>{problem}
 <form method="post" action="{escape(action)}">
 <label for="username">Username</label>
 <input id="username" name="username" value="{escape(username)}" autocomplete="username"

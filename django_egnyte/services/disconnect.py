@@ -33,24 +33,26 @@ class _Overtaken(Exception):
     """The account was given a token of another grant since it was read."""
 
 
-def disconnect(account_id: int, *, actor: str, user: Any = None, reason: str = "") -> bool:
-    """Delete the account. Its grant is released in the same transaction; the history stays.
+def disconnect(
+    account_id: int, *, actor: str, user: Any = None, reason: str = ""
+) -> EgnyteAccount | None:
+    """Delete the account and return it. Its grant is released in the same transaction.
 
-    ``actor`` and ``reason`` are for that history. ``False`` if there is no such account, or not of
-    ``user`` where one is given.
+    ``actor`` and ``reason`` are for the history, which stays. ``None`` if there is no such account,
+    or not of ``user`` where one is given.
     """
 
-    def work() -> bool:
+    def work() -> EgnyteAccount | None:
         rows = EgnyteAccount.objects.filter(pk=account_id)
         account = (rows if user is None else rows.for_user(user)).first()
         if account is None:
-            return False
+            return None
         with _as(actor, reason):
             deleted, _ = account.delete()
         # Another deletion of it, which was first, has written the history.
         if not deleted:
             transaction.set_rollback(True, using=alias())
-        return bool(deleted)
+        return account if deleted else None
 
     return in_short_transaction(work)
 

@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.contrib.sites.shortcuts import get_current_site
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.http import HttpRequest
+from django.urls import get_script_prefix
 
 from ..access import connect_url
 from ..models import EgnyteAccount
 
 register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def egnyte_site(context: template.RequestContext) -> dict[str, str]:
+    """The ``name`` of this site and the address of its ``home``.
+
+    The name is the one in ``django.contrib.sites`` where that is installed, else the host.
+    """
+    request = context.request
+    try:
+        name = get_current_site(request).name
+    except (ImproperlyConfigured, ObjectDoesNotExist):
+        name = request.get_host()
+    return {"name": name, "home": get_script_prefix()}
 
 
 @register.simple_tag(takes_context=True)

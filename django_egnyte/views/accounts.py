@@ -24,9 +24,11 @@ def accounts(request: HttpRequest) -> HttpResponse:
 def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
     """``egnyte:disconnect``: 404 for what is not the user's."""
     actor = f"user:{request.user.pk}"
-    if not disconnecting.disconnect(pk, actor=actor, user=request.user):
+    account = disconnecting.disconnect(pk, actor=actor, user=request.user)
+    if account is None:
         raise Http404
-    messages.success(request, _("Your Egnyte account was disconnected."), fail_silently=True)
+    text = _("%(account)s was disconnected.") % {"account": shown(account)}
+    messages.success(request, text, fail_silently=True)
     return redirect("egnyte:accounts")
 
 
@@ -35,6 +37,16 @@ def make_default(request: HttpRequest, pk: int) -> HttpResponse:
     """``egnyte:default``: which account ``request.egnyte`` uses. Goes on to ``next``."""
     account = get_object_or_404(EgnyteAccount.objects.for_user(request.user), pk=pk)
     disconnecting.make_default(request.user, account)
+    text = _("This site now uses %(account)s.") % {"account": shown(account)}
+    messages.success(request, text, fail_silently=True)
     next_path = safe_next(request, request.POST.get("next", ""))
     # Not redirect(): that would take a path for the name of a view.
     return HttpResponseRedirect(next_path or reverse("egnyte:accounts"))
+
+
+def shown(account: EgnyteAccount) -> str:
+    """The account as the pages name it."""
+    return _("%(known_as)s at %(domain)s") % {
+        "known_as": account.username or account.egnyte_user_id,
+        "domain": account.domain,
+    }

@@ -157,7 +157,7 @@ def _insecure(request: HttpRequest) -> HttpResponse:
         status=503,
         title=_("This site is not set up for Egnyte yet"),
         message=_(
-            "Egnyte needs a secure (https) address to come back to. The administrator of this "
-            "site can set SECURE_PROXY_SSL_HEADER or EGNYTE_REDIRECT_URI."
+            "Egnyte only returns to secure (https) addresses. Please tell the administrator of "
+            "this site to set SECURE_PROXY_SSL_HEADER or EGNYTE_REDIRECT_URI."
         ),
     )

@@ -226,8 +226,8 @@ def _in_transaction(request: HttpRequest, status: int) -> HttpResponse:
         title=_("This site is not set up for Egnyte yet"),
         message=_(
             "Nothing was changed. This site handles the whole request in one database "
-            "transaction, and connections to Egnyte cannot be changed inside one. The "
-            "administrator of this site can exempt these pages from it."
+            "transaction, and connections to Egnyte cannot be changed inside one. Please tell "
+            "the administrator of this site."
         ),
     )
 
@@ -237,7 +237,9 @@ def _not_found(request: HttpRequest) -> HttpResponse:
         request,
         status=404,
         title=_("Page not found"),
-        message=_("There is nothing here for you. The account may have been disconnected already."),
+        message=_(
+            "There is no such page or account. The account may have been disconnected already."
+        ),
     )
 
 
@@ -247,30 +249,40 @@ def _words(error: EgnyteError) -> tuple[str, str]:
         return _("Egnyte was not connected"), _(error.user_hint)
     if isinstance(error, StateError):
         return _("This link is no longer valid"), {
-            "spent": _("It was already used. If you pressed a button twice, all may be well."),
+            "spent": _(
+                "It was already used. If you pressed a button twice, your account may be "
+                "connected: look at your Egnyte accounts."
+            ),
             "expired": _("Connecting took longer than ten minutes. Please start again."),
-            "foreign": _("It was started by another user of this site. Please start again."),
+            "foreign": _("It belongs to another user of this site. Please start again."),
             "missing": _(
-                "This browser did not start it, or more than ten minutes ago. Please start again."
+                "It belongs to another browser, or is older than ten minutes. Please start again."
             ),
         }[error.reason]
     if isinstance(error, TooManyFailuresError):
         return _("Too many failed attempts"), _("Please wait an hour and try again.")
     if isinstance(error, WrongAccountError):
         return _("Another Egnyte account answered"), _(
-            "You were signed in at Egnyte as somebody else. Sign out there, or connect that "
-            "account as a new one."
+            "At Egnyte you are logged in as another user. Log out there and reconnect, or connect "
+            "that account as a new one."
         )
     if isinstance(error, TokenConflictError):
-        return _("Please try again"), _("Egnyte was just ending an earlier connection of yours.")
+        return _("Egnyte was not connected"), _(
+            "An earlier connection of this account is just ending. Please wait a minute "
+            "and try again."
+        )
     if isinstance(error, InvalidDomainError):
-        return _("Unknown Egnyte domain"), _("Accounts at this domain cannot be connected here.")
+        return _("Unknown Egnyte domain"), _(
+            "Accounts at this domain cannot be connected to this site. Please check the domain."
+        )
     if isinstance(error, LinkError):
         return _("Egnyte was not connected"), _(
             "Please disconnect the account and connect it again."
         )
     if isinstance(error, RateLimitedError):
-        return _("Egnyte is busy"), _("Egnyte takes no more connections for now. Please try later.")
-    return _("Egnyte did not answer as it should"), _(
-        "Nothing was connected, and nothing is lost. Please try again in a few minutes."
+        return _("Egnyte is busy"), _(
+            "Egnyte accepts no more connections right now. Please try again in a few minutes."
+        )
+    return _("Egnyte did not answer as expected"), _(
+        "Nothing was connected or changed. Please try again in a few minutes."
     )

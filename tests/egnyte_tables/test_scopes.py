@@ -25,15 +25,15 @@ SCOPE_TABLE = """
 | Egnyte.launchwebsession | Embedded UI |
 """
 LABELS = {
-    "Egnyte.filesystem": "Files, search, comments, events and trash",
-    "Egnyte.user": "User management",
-    "Egnyte.group": "Group management",
-    "Egnyte.audit": "Audit reports",
-    "Egnyte.link": "Links to files and folders",
-    "Egnyte.permission": "Folder permissions",
-    "Egnyte.salesforce": "Salesforce",
-    "Egnyte.bookmark": "Bookmarks",
-    "Egnyte.launchwebsession": "Embedded web interface",
+    "Egnyte.filesystem": "Read, write and delete files and folders",
+    "Egnyte.user": "Create, update and delete users",
+    "Egnyte.group": "Create, update and delete groups",
+    "Egnyte.audit": "Generate audit reports",
+    "Egnyte.link": "Create and delete links to files and folders",
+    "Egnyte.permission": "Read and change folder permissions",
+    "Egnyte.salesforce": "Work with the Salesforce integration",
+    "Egnyte.bookmark": "Read, add and delete bookmarks",
+    "Egnyte.launchwebsession": "Open Egnyte web pages as you",
 }
 
 

@@ -109,7 +109,7 @@ def test_a_parked_code_belongs_to_its_session(
     twin.force_login(egnyte_user)
     for stranger in (twin, another):
         response = getattr(stranger, method)(DOMAIN, {"attempt": attempt, "domain": "acme"})
-        assert_page(response, 400, "This browser did not start it")
+        assert_page(response, 400, "It belongs to another browser")
     assert enhanced.counts["token"] == 0
     anonymous = getattr(Client(), method)(DOMAIN, {"attempt": attempt, "domain": "acme"})
     assert anonymous.status_code == 302
@@ -131,7 +131,7 @@ def test_a_parked_code_belongs_to_its_user(
     session[HASH_SESSION_KEY] = other.get_session_auth_hash()
     session.save()
     response = getattr(browser, method)(DOMAIN, {"attempt": attempt, "domain": "acme"})
-    assert_page(response, 400, "started by another user")
+    assert_page(response, 400, "belongs to another user")
     assert enhanced.counts["token"] == 0
 
 
@@ -155,17 +155,21 @@ def test_an_attempt_that_parked_no_code_is_refused(
         browser.get(DOMAIN, {"attempt": attempt}),
         browser.post(DOMAIN, {"attempt": attempt, "domain": "acme"}),
     ):
-        assert_page(response, 400, "This browser did not start it")
+        assert_page(response, 400, "It belongs to another browser")
 
 
 def test_a_state_is_no_parked_code_and_a_parked_code_no_state(
     browser: Client, enhanced: Any
 ) -> None:
     given = walk.query_of(begin(browser))["state"]
-    assert_page(browser.post(DOMAIN, {"attempt": given, "domain": "acme"}), 400, "did not start it")
+    assert_page(
+        browser.post(DOMAIN, {"attempt": given, "domain": "acme"}),
+        400,
+        "belongs to another browser",
+    )
     attempt = walk.query_of(parked(browser, enhanced))["attempt"]
     response = come_back(browser, f"{CALLBACK}?code=another&state={attempt}")
-    assert_page(response, 400, "did not start it")
+    assert_page(response, 400, "belongs to another browser")
     assert enhanced.counts["token"] == 0
 
 
@@ -175,7 +179,7 @@ def test_a_parked_code_that_no_key_opens_is_a_400_page(
     attempt = walk.query_of(parked(browser, enhanced))["attempt"]
     settings.EGNYTE_ENCRYPTION_KEYS = ["another key of thirty-two characters or more"]
     response = browser.post(DOMAIN, {"attempt": attempt, "domain": "acme"})
-    assert_page(response, 400, "did not start it")
+    assert_page(response, 400, "belongs to another browser")
 
 
 def test_the_question_for_the_domain_needs_a_csrf_token(

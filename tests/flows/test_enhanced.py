@@ -91,7 +91,7 @@ def test_a_relink_through_the_service_refuses_another_egnyte_user(
     account = link_account(enhanced, egnyte_user)
     url = begin(browser, account=account.pk)
     response = come_back(browser, enhanced.authorize(url, "bdoe"))
-    assert_page(response, 409, "signed in at Egnyte as somebody else")
+    assert_page(response, 409, "logged in as another user")
     assert [each.username for each in EgnyteAccount.objects.all()] == ["jsmith"]
     assert walk.orphans(enhanced) == []
 

@@ -103,7 +103,7 @@ def test_an_anonymous_token_is_not_taken(client: Client, implicit: Any, db: None
 @pytest.mark.parametrize("given", ["", "guessed"])
 def test_a_token_without_its_state_is_not_taken(browser: Client, implicit: Any, given: str) -> None:
     fragment = granted(browser, implicit)
-    assert_page(posted(browser, fragment, state=given), 400, "This browser did not start it")
+    assert_page(posted(browser, fragment, state=given), 400, "It belongs to another browser")
     assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert implicit.counts["userinfo"] == 0
 
@@ -122,7 +122,7 @@ def test_a_token_of_another_session_is_refused(
 ) -> None:
     """Somebody slips a victim a token, to read what the victim will upload."""
     fragment = granted(another, implicit, "bdoe")
-    assert_page(posted(browser, fragment), 400, "This browser did not start it")
+    assert_page(posted(browser, fragment), 400, "It belongs to another browser")
     assert not EgnyteAccount.objects.exists()
     assert posted(another, fragment).status_code == 302
 
@@ -267,7 +267,7 @@ def test_a_token_of_another_egnyte_user_than_the_one_to_relink_is_not_kept(
     assert posted(browser, granted(browser, implicit)).status_code == 302
     account = EgnyteAccount.objects.get()
     fragment = granted(browser, implicit, "bdoe", account=account.pk)
-    assert_page(posted(browser, fragment), 409, "signed in at Egnyte as somebody else")
+    assert_page(posted(browser, fragment), 409, "logged in as another user")
     stored = EgnyteAccount.objects.get()
     assert (stored.username, stored.open_token()) == ("jsmith", account.open_token())
     assert walk.orphans(implicit) == []

@@ -62,8 +62,8 @@ def test_a_page_that_needs_more_scopes_gets_them(
     response = browser.get("/links/")
     assert response.status_code == 302
     page = assert_page(browser.get(response["Location"]), 200)
-    assert "Links to files and folders" in page
-    assert "Files, search, comments" in page
+    assert "Create and delete links to files and folders" in page
+    assert "Read, write and delete files and folders" in page
     url = begin(browser, scopes=hidden(browser.get(response["Location"]), "scopes"), domain="acme")
     assert walk.query_of(url)["scope"] == "Egnyte.filesystem Egnyte.link"
 
@@ -157,7 +157,7 @@ def test_a_page_that_needs_more_scopes_gets_them_for_a_password(
 ) -> None:
     settings.ROOT_URLCONF = __name__
     page = browser.get("/links/", follow=True)
-    assert_page(page, 200, "Your password is used once")
+    assert_page(page, 200, "sends your password to Egnyte once")
     data = {"scopes": hidden(page, "scopes"), "next": hidden(page, "next")}
     assert log_in(browser, **data)["Location"] == "/links/"
     assert browser.get("/links/").content == b"links"

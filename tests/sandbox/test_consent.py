@@ -6,8 +6,10 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
+from django.utils.translation import override
 
-from django_egnyte.sandbox import Sandbox, SandboxServer
+from django_egnyte.choices import Scope
+from django_egnyte.sandbox import Sandbox, SandboxServer, pages
 from django_egnyte.sandbox.addressing import domain_label
 
 from .calls import CALLBACK, JANE, authorization_url, exchange, userinfo
@@ -80,8 +82,12 @@ def test_a_wrong_password_shows_the_page_again(acme: str) -> None:
 
 def test_no_scope_shows_everything(acme: str) -> None:
     page = get(authorization_url(acme, scope=""))
-    for text in ("files and folders", "users", "audit reports", "links", "permissions"):
-        assert text in page.text
+    assert "Do everything at Egnyte that you may do yourself" in page.text
+
+
+def test_scopes_have_the_same_words_as_in_the_app() -> None:
+    with override("en"):
+        assert {str(scope.value): str(scope.label) for scope in Scope} == pages.WORDS
 
 
 def test_an_unknown_scope_is_shown_as_it_is_and_escaped(acme: str) -> None:

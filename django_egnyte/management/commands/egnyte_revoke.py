@@ -62,7 +62,7 @@ class Command(BaseCommand):
         with progress(keys, total, "Revoking", self.stderr) as bar:
             for pk in bar:
                 if options["delete"]:
-                    done += disconnect(pk, actor="command", reason=options["reason"])
+                    done += disconnect(pk, actor="command", reason=options["reason"]) is not None
                 else:
                     done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
         outcomes = _work_off()
