@@ -396,17 +396,17 @@ def assert_limits(scale: str) -> None:
 
     # Failures of the user, the user, failures at the host, all but refreshes, the key.
     assert most(Purpose.LINK, user_ref="1") == [4, 10, 25, 40, 100]
-    assert "Everything but refreshes may take 40 % of the key's hour" in scale
-    assert "may take a quarter of those 40 %, and may fail five times" in scale
-    assert "A quarter of the hour may fail at one host." in scale
+    assert "everything but refreshes, together - 40 % of the key's hour" in scale
+    assert "one user of your site - a quarter of those 40 %, and five failures" in scale
+    assert "failures at one host - a quarter of the hour." in scale
     assert most(Purpose.REFRESH) == [25, 100]
-    assert "refreshes, which may use all of it" in scale
+    assert "refreshes - the whole hour; 60 % is kept for them" in scale
     assert most(Purpose.REVOKE) == [10, 25, 40, 100]
-    assert "may take a tenth" in scale
+    assert "in order to revoke - a tenth" in scale
     assert ledger.PER_USERNAME == 10
-    assert "five failures and ten requests" in scale
+    assert "ten requests, and five failures" in scale
     assert ledger.SEVERAL_HOSTS == 3
-    assert "until three hosts say so" in scale
+    assert "unless three hosts ask" in scale
 
 
 @pytest.mark.django_db
@@ -423,7 +423,7 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert "eight threads" in scale
     assert "20,000 accounts of one domain" in scale
     assert sweep.SLICE == 120
-    assert "nothing new after two minutes" in scale
+    assert "After two minutes (``--seconds``) each part starts no new work" in scale
     assert_limits(scale)
     assert runner.Pass("x", seconds=120, put_off=print)._share == 30
     assert "no host more than a quarter" in scale
