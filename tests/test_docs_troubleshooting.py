@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from django_egnyte import exceptions
 from django_egnyte.choices import EventKind, Status
-from django_egnyte.conf import conf
+from django_egnyte.conf import LEASE, conf
 from django_egnyte.services import status
 
 from .docpages import DOCS, PACKAGE, needs_docs, page
@@ -120,6 +120,10 @@ def test_every_status_has_its_section_and_its_words() -> None:
         assert f"\n{name}\n{'-' * len(name)}\n" in text
         assert f"* - ``{each.value}``\n" in text
         assert f"\n   {each.value}\n" in page("glossary.rst")
+
+
+def test_the_times_that_the_pages_name_are_those_of_the_code() -> None:
+    assert f"after {LEASE} seconds" in page("glossary.rst")
 
 
 def test_the_history_and_the_signals_of_the_transitions_are_there() -> None:
