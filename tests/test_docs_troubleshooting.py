@@ -149,4 +149,5 @@ def test_texts_quoted_from_pages_are_texts_of_pages(name: str) -> None:
     quoted = [" ".join(text.split()) for text in re.findall(r"“(.*?)”", page(name), re.S)]
     assert len(quoted) > 5
     for text in quoted:
-        assert any(re.fullmatch(pattern, text) for pattern in patterns), text
+        whole = any(re.fullmatch(pattern, text) for pattern in patterns)
+        assert whole or any(text in each for each in texts), text
