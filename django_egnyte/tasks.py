@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import celery
+
 from .conf import (
     SWEEP_SOFT_TIME_LIMIT,
     SWEEP_TIME_LIMIT,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     def shared_task(**options: Any) -> Callable[[Callable[_P, _R]], _Task[_P, _R]]: ...
 else:
-    from celery import Task, shared_task
+    from celery import shared_task
 
 COMMON: Final[dict[str, Any]] = {
     "acks_late": True,
@@ -44,7 +46,7 @@ COMMON: Final[dict[str, Any]] = {
     # A site's Celery(task_cls=...) may run each task in a transaction by its __call__. These make
     # their own short ones, and no token call may happen inside another. Other hooks of that class
     # are kept.
-    "__call__": Task.__call__,
+    "__call__": celery.Task.__call__,
 }
 INTERACTIVE: Final[dict[str, Any]] = {
     **COMMON,

@@ -39,6 +39,8 @@ def everything_wrong() -> status.Overview:
     """An overview in which each problem is reported, with each number the same."""
     values: dict[str, Any] = dict.fromkeys((field.name for field in fields(status.Overview)), 7)
     values |= {"refreshes_in_horizon": 8, "last_sweep_seconds": 7 * 3600, "key_missing": ""}
+    host = {"host": "acme.egnyte.com", "failures": status.FAILURES_OF_AN_HOUR}
+    values |= {"key_held_off_at": [host] * 7, "hosts_held_off": [host]}
     return status.Overview(**values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -13,9 +12,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..choices import LIVE, EventKind, Status
-from ..conf import conf
+from ..choices import EventKind, Status
 from ..models import EgnyteAccount
+from ..services import status
 
 MOST_VALUES: Final = 30
 SAMPLE: Final = 500
@@ -166,10 +165,8 @@ class StaleFilter(OccurringFilter):
     kinds: ClassVar[Mapping[str, Any]] = {"yes": _("Overdue"), "never": _("Never")}
 
     def of_kind(self, rows: QuerySet[EgnyteAccount], kind: str) -> QuerySet[EgnyteAccount]:
-        if kind == "never":
-            return rows.filter(status__in=LIVE, last_validated_at=None)
-        late = timezone.now() - 2 * conf.validate_every
-        return rows.filter(status__in=LIVE, last_validated_at__lt=late)
+        never = status.never_validated()
+        return rows.filter(never if kind == "never" else status.overdue(timezone.now()))
 
 
 class ExpiringFilter(SimpleListFilter):
@@ -192,12 +189,11 @@ class ExpiringFilter(SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[EgnyteAccount]
     ) -> QuerySet[EgnyteAccount]:
         now = timezone.now()
-        soon = Q(token__expires_at__gt=now, token__expires_at__lte=now + timedelta(days=7))
         conditions = {
-            "week": soon,
-            "unaided": soon & Q(token__grant__next_refresh_at=None),
-            "expired": Q(token__expires_at__lte=now),
-            "never": Q(token__expires_at=None),
+            "week": status.expiring(now),
+            "unaided": status.expiring_unaided(now),
+            "expired": status.expired(now),
+            "never": status.never_expiring(),
         }
         condition = conditions.get(self.value() or "")
-        return queryset if condition is None else queryset.filter(condition, status__in=LIVE)
+        return queryset if condition is None else queryset.filter(condition)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -68,14 +69,30 @@ def host_named(text: str) -> str:
 
 
 def _domain_of_accounts(text: str) -> str:
-    """As ``host_named``, or where accounts are from when they could be linked there."""
+    """The full host. It may be linked no more; ``CommandError`` if there is no account at it."""
     try:
-        return gateway.host_of(text)
+        host, trouble = gateway.host_of(text), ""
     except InvalidDomainError as error:
-        host = error.host or text.strip().lower()
-        if EgnyteAccount.objects.filter(domain=host).exists():
-            return host
-        raise CommandError(str(error)) from None
+        host, trouble = error.host or text.strip().lower(), str(error)
+    if not EgnyteAccount.objects.filter(domain=host).exists():
+        raise CommandError(trouble or f"This site has no account at {host}.")
+    return host
+
+
+def in_words(number: int, noun: str) -> str:
+    """``1 account``, ``3 accounts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def told(outcomes: Counter[str]) -> str:
+    """``2 failed, 3 refreshed``; empty if there were none."""
+    return ", ".join(f"{number} {what}" for what, number in sorted(outcomes.items()))
+
+
+def listed(accounts: EgnyteAccountQuerySet) -> Iterator[str]:
+    """A line for each of them: its id, who it is at Egnyte, and whose it is here."""
+    for account in accounts.select_related("user").order_by("pk").iterator():
+        yield f"{account.pk:>8}  {account}  ({account.user.get_username()}, {account.status})"
 
 
 def progress(

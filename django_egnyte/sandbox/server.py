@@ -71,7 +71,8 @@ class SandboxServer:
             return len(self._live)
 
     def start(self) -> SandboxServer:
-        """Listen. Raises OSError when the port is taken, RuntimeError when already started."""
+        """Listen. Raises RuntimeError when already started, and OSError, which names the port, when
+        that is taken."""
         if self._listener is not None:
             raise RuntimeError("the sandbox server is running")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -80,9 +81,9 @@ class SandboxServer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, self.port))
             listener.listen(BACKLOG)
-        except OSError:
+        except OSError as error:
             listener.close()
-            raise
+            raise OSError(error.errno, f"{error.strerror}: port {self.port}, {self.host}") from None
         self.port = listener.getsockname()[1]
         self.app.stopping.clear()
         self._listener = listener

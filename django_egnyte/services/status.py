@@ -18,6 +18,8 @@ from ..models import EgnyteAccount, EgnyteGrant, HostState, SweepState
 from . import hosts, keys, ledger, sweep
 
 LATE: Final = timedelta(hours=1)
+# With the pauses that follow each failure, this many in a row take about an hour.
+FAILURES_OF_AN_HOUR: Final = 7
 STUCK: Final = timedelta(days=1)
 SAMPLE: Final = 20
 SOON: Final = timedelta(days=7)
@@ -67,6 +69,36 @@ class Overview:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def overdue(now: datetime) -> Q:
+    """Live accounts whose last validation is older than it should be."""
+    return Q(status__in=LIVE, last_validated_at__lt=now - 2 * conf.validate_every)
+
+
+def never_validated() -> Q:
+    """Live accounts that were never validated."""
+    return Q(status__in=LIVE, last_validated_at=None)
+
+
+def expiring(now: datetime) -> Q:
+    """Live accounts whose access token expires within ``SOON``."""
+    return Q(status__in=LIVE, token__expires_at__gt=now, token__expires_at__lte=now + SOON)
+
+
+def expiring_unaided(now: datetime) -> Q:
+    """Those of ``expiring`` that no refresh token helps: only their user can."""
+    return expiring(now) & Q(token__grant__next_refresh_at=None)
+
+
+def expired(now: datetime) -> Q:
+    """Live accounts whose access token has expired."""
+    return Q(status__in=LIVE, token__expires_at__lte=now)
+
+
+def never_expiring() -> Q:
+    """Live accounts whose access token does not expire."""
+    return Q(status__in=LIVE, token__expires_at=None)
 
 
 def overview() -> Overview:
@@ -134,32 +166,26 @@ def _accounts(now: datetime) -> dict[str, Any]:
     accounts = EgnyteAccount.objects
     counts = dict(accounts.values_list("status").annotate(n=Count("*")).order_by("status"))
     due = accounts.due_for_validation(now).order_by()
-    live = accounts.filter(status__in=LIVE)
     return {
         "accounts": {status.value: counts.get(status.value, 0) for status in Status},
         "validations_due": due.count(),
         "validations_late": due.filter(next_validation_at__lt=now - LATE).count(),
-        "validations_overdue": live.filter(
-            last_validated_at__lt=now - 2 * conf.validate_every
-        ).count(),
-        "validations_never": live.filter(last_validated_at=None).count(),
+        "validations_overdue": accounts.filter(overdue(now)).count(),
+        "validations_never": accounts.filter(never_validated()).count(),
     }
 
 
 def _refreshes(now: datetime) -> dict[str, Any]:
     in_use = EgnyteGrant.objects.filter(release_at=None)
     due = in_use.filter(next_refresh_at__lte=now)
-    live = EgnyteAccount.objects.filter(status__in=LIVE)
-    ending = live.filter(token__expires_at__lte=now + SOON)
-    is_over = Q(token__expires_at__lte=now)
-    expiring = ending.aggregate(expired=counted(is_over), expiring_soon=counted(~is_over))
-    unaided = ending.filter(token__expires_at__gt=now, token__grant__next_refresh_at=None)
+    ending = EgnyteAccount.objects.filter(status__in=LIVE, token__expires_at__lte=now + SOON)
+    expiries = ending.aggregate(expired=counted(expired(now)), expiring_soon=counted(expiring(now)))
     return {
-        **expiring,
+        **expiries,
         "refreshes_due": due.count(),
         "refreshes_late": due.filter(next_refresh_at__lt=now - LATE).count(),
         "refreshes_failing": in_use.filter(refresh_attempts__gt=0).count(),
-        "expiring_unaided": unaided.count(),
+        "expiring_unaided": ending.filter(expiring_unaided(now)).count(),
     }
 
 
@@ -200,6 +226,7 @@ def _opens(account: EgnyteAccount) -> bool:
 
 def _problems(seen: Overview) -> list[str]:
     late = "are the sweeps running?"
+    down = [h["host"] for h in seen.hosts_held_off if h["failures"] >= FAILURES_OF_AN_HOUR]
     found = [
         (seen.key_missing, seen.key_missing),
         (
@@ -207,6 +234,12 @@ def _problems(seen: Overview) -> list[str]:
             "Egnyte refuses tokens, and nothing proves that it accepts the API key. "
             "Is the key suspended?",
         ),
+        (
+            len(seen.key_held_off_at) >= ledger.SEVERAL_HOSTS,
+            f"Egnyte takes no token request of this API key at {len(seen.key_held_off_at)} hosts: "
+            "no token is refreshed and nobody can connect until that is over.",
+        ),
+        (down, f"Hosts that have not answered for about an hour: {', '.join(down)}."),
         (
             seen.accounts_older_than_an_hour and seen.last_sweep_seconds is None,
             "No sweep has ever run: set up Celery beat, or cron with egnyte_sweep.",

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
@@ -36,7 +36,7 @@ from ..exceptions import (
 )
 from ..models import EgnyteAccount, EgnyteGrant, SpentState, SweepState
 from ..oauth import OAuthClient
-from . import disconnect, hosts, keys, ledger, validate
+from . import disconnect, grants, hosts, keys, ledger, validate
 from .agenda import validated
 from .refresh import refresh
 from .runner import Pass
@@ -362,6 +362,18 @@ def warn_of_budget() -> bool:
         extra={"event": "refresh_budget_short"},
     )
     return True
+
+
+def is_anything_due(since: datetime) -> bool:
+    """Whether something has been due since then: an account to validate, a grant to refresh or to
+    revoke. A grant that another process is working on does not count."""
+    free = EgnyteGrant.objects.filter(grants.free())
+    to_refresh = Q(release_at=None, next_refresh_at__lte=since, key_digest=gateway.key_digest())
+    return (
+        EgnyteAccount.objects.due_for_validation(since).exists()
+        or free.filter(to_refresh).exists()
+        or free.filter(release_at__lte=since).exists()
+    )
 
 
 # What nothing else finds

@@ -44,6 +44,14 @@ def run() -> Callable[..., Ran]:
     return run
 
 
+def listing(*accounts: EgnyteAccount) -> str:
+    """What ``--dry-run`` prints of them."""
+    return "".join(
+        f"{each.pk:>8}  {each.username} @ {each.domain}  ({each.user.get_username()}, active)\n"
+        for each in accounts
+    )
+
+
 @pytest.fixture
 def exit_code(capsys: pytest.CaptureFixture[str]) -> Callable[..., int]:
     """The code with which ``manage.py name ...`` ends; its output is in ``capsys``."""

@@ -11,6 +11,8 @@ from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, HostS
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services import revoke as revoker
 
+from .conftest import listing
+
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -40,7 +42,7 @@ def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
     ran = run("egnyte_revoke", "--domain", "acme")
     assert ran.code == 0
     assert asked == ["2 accounts will be revoked. Type 'yes' to go on: "]
-    assert ran.out == "2 accounts revoked; grants: {'revoked': 2}\n"
+    assert ran.out == "2 accounts revoked. Grants: 2 revoked.\n"
     found = dict(EgnyteAccount.objects.values_list("username", "status"))
     assert found == {"jsmith": "revoked", "bdoe": "revoked", "mmiller": "active"}
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
@@ -60,16 +62,17 @@ def test_anything_but_yes_changes_nothing(run, accounts, egnyte_sandbox, answer,
 def test_no_input_does_not_ask(run, accounts, answer) -> None:
     asked = answer("no")
     ran = run("egnyte_revoke", "--all", "--no-input")
-    assert ran.out == "3 accounts revoked; grants: {'revoked': 3}\n"
+    assert ran.out == "3 accounts revoked. Grants: 3 revoked.\n"
     assert asked == []
     assert EgnyteAccount.objects.filter(status="revoked").count() == 3
 
 
-def test_a_dry_run_only_counts(run, accounts, answer, egnyte_sandbox) -> None:
+def test_a_dry_run_only_names_the_accounts(run, accounts, answer, egnyte_sandbox) -> None:
     asked = answer("yes")
-    assert run("egnyte_revoke", "--all", "--dry-run").out == "3 accounts would be revoked.\n"
+    ran = run("egnyte_revoke", "--all", "--dry-run")
+    assert ran.out == listing(*accounts) + "3 accounts would be revoked.\n"
     ran = run("egnyte_revoke", "--domain", "globex", "--delete", "--dry-run")
-    assert ran.out == "1 accounts would be deleted.\n"
+    assert ran.out == listing(accounts[2]) + "1 account would be deleted.\n"
     assert asked == []
     assert EgnyteAccount.objects.live().count() == 3
     assert egnyte_sandbox.counts["revoke"] == 0
@@ -79,7 +82,7 @@ def test_the_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox, answer) 
     asked = answer("yes")
     ran = run("egnyte_revoke", "--user", accounts[0].user.get_username(), "--delete")
     assert "2 accounts will be deleted" in asked[0]
-    assert ran.out == "2 accounts deleted; grants: {'revoked': 2}\n"
+    assert ran.out == "2 accounts deleted. Grants: 2 revoked.\n"
     assert [each.username for each in EgnyteAccount.objects.all()] == ["mmiller"]
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
     gone = AccountEvent.objects.filter(kind="disconnected")
@@ -94,7 +97,7 @@ def test_dead_accounts_can_be_deleted_too(run, accounts, egnyte_sandbox) -> None
     again = run("egnyte_revoke", "--account", one, "--noinput")
     assert (again.code, again.out) == (0, "0 accounts to be revoked.\n")
     ran = run("egnyte_revoke", "--account", one, "--delete", "--noinput", "--reason", "left us")
-    assert (ran.code, ran.out) == (0, "1 accounts deleted; grants: {}\n")
+    assert (ran.code, ran.out) == (0, "1 account deleted. Grants: nothing to revoke.\n")
     assert not EgnyteAccount.objects.filter(pk=one).exists()
     event = AccountEvent.objects.get(kind="disconnected")
     assert (event.actor, event.reason) == ("command", "left us")
@@ -121,7 +124,7 @@ def test_grants_that_egnyte_would_not_end_stay(
     ran = run("egnyte_revoke", "--all", "--no-input", *(["--delete"] if delete else []))
     assert ran.code == 1
     assert "Grants that could not be revoked yet: 1." in ran.error
-    assert "'revoked': 2, 'failed': 1" in ran.out
+    assert "1 failed, 2 revoked" in ran.out
     assert not EgnyteAccount.objects.live().exists()
     assert EgnyteGrant.objects.exclude(release_at=None).get().domain == "globex.egnyte.com"
     assert {token.domain for token in egnyte_sandbox.live_tokens()} == {"globex"}
@@ -144,7 +147,7 @@ def test_a_large_domain_takes_more_than_one_pass(
         link_account(egnyte_sandbox, make_user(f"more-{number}"))
     monkeypatch.setattr(revoker, "PER_DOMAIN", 1)
     ran = run("egnyte_revoke", "--domain", "acme", "--no-input")
-    assert (ran.code, ran.out) == (0, "6 accounts revoked; grants: {'revoked': 6}\n")
+    assert (ran.code, ran.out) == (0, "6 accounts revoked. Grants: 6 revoked.\n")
     assert egnyte_sandbox.live_tokens("acme") == []
 
 

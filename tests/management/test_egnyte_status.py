@@ -22,6 +22,7 @@ from django_egnyte.models import (
 )
 from django_egnyte.secret import Secret
 from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.ledger import SEVERAL_HOSTS
 
 
 @pytest.fixture
@@ -134,6 +135,33 @@ def test_a_host_that_takes_no_token_requests_is_told_of(run, accounts, seen) -> 
     )
     assert "no token requests at globex.egnyte.com" in run("egnyte_status").out
     assert [held["host"] for held in seen()["key_held_off_at"]] == ["globex.egnyte.com"]
+
+
+def test_a_key_that_no_host_takes_token_requests_of_needs_someone(run, accounts) -> None:
+    for count, host in enumerate(("acme", "globex", "initech"), start=1):
+        KeyState.objects.create(
+            key_digest=gateway.key_digest(),
+            host=f"{host}.egnyte.com",
+            held_off_until=timezone.now() + timedelta(hours=1),
+        )
+        ran = run("egnyte_status")
+        assert ran.code == (count == SEVERAL_HOSTS)
+    assert "no token request of this API key at 3 hosts" in ran.error
+
+
+def test_a_host_that_is_down_for_an_hour_needs_someone(run, accounts, seen) -> None:
+    host = HostState.objects.create(
+        host="acme.egnyte.com", failures=6, held_off_until=timezone.now() + timedelta(hours=1)
+    )
+    assert run("egnyte_status").code == 0
+    assert seen()["hosts_held_off"][0]["failures"] == 6
+    HostState.objects.filter(pk=host.pk).update(failures=7)
+    ran = run("egnyte_status")
+    assert (ran.code, ran.error) == (
+        1, "Hosts that have not answered for about an hour: acme.egnyte.com.",
+    )  # fmt: skip
+    HostState.objects.update(held_off_until=timezone.now())  # over
+    assert run("egnyte_status").code == 0
 
 
 def test_grants_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> None:

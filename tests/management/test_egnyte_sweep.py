@@ -3,9 +3,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, SpentState
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    EgnyteGrant,
+    EgnyteToken,
+    HostState,
+    SpentState,
+)
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.link import spend_state
 
@@ -15,7 +23,7 @@ def test_nothing_due_is_nothing_done(run, accounts, egnyte_sandbox) -> None:
     ran = run("egnyte_sweep")
     assert ran.code == 0
     assert ran.out.splitlines() == [
-        "refreshes: nothing due", "validations: nothing due", "revocations: nothing due",
+        "refreshes: nothing to do", "validations: nothing to do", "revocations: nothing to do",
         "forgotten grants: 0",
     ]  # fmt: skip
     assert egnyte_sandbox.counts == before
@@ -63,6 +71,44 @@ def test_states_that_could_not_be_used_any_more_are_forgotten(run, accounts) -> 
     assert SpentState.objects.count() == 1
 
 
+@pytest.mark.parametrize("trouble", ["down", "throttled", "held off", "suspended"])
+def test_a_pass_that_could_do_nothing_is_a_failure(
+    run, accounts, egnyte_sandbox, trouble: str
+) -> None:
+    now = timezone.now()
+    EgnyteAccount.objects.update(next_validation_at=now)
+    EgnyteGrant.objects.write(next_refresh_at=now)
+    if trouble == "down":
+        egnyte_sandbox.faults.add(times=None, status=503)
+    elif trouble == "throttled":
+        EgnyteAccount.objects.update(next_validation_at=now + timedelta(days=1))
+        egnyte_sandbox.faults.add(
+            path="^/puboauth/token", times=None, status=429, headers={"Retry-After": "60"}
+        )
+    elif trouble == "held off":
+        for host in {each.domain for each in accounts}:
+            HostState.objects.create(host=host, failures=1, held_off_until=now + timedelta(hours=1))
+    else:
+        EgnyteGrant.objects.write(next_refresh_at=now + timedelta(days=1))
+        egnyte_sandbox.faults.add(times=None, status=403, body="Developer Inactive")
+    ran = run("egnyte_sweep")
+    assert ran.code == 1
+    assert ran.error.startswith("Nothing could be done of what was due (")
+    assert ("hosts are held off" in ran.error) is (trouble == "held off")
+
+
+def test_a_site_without_a_key_can_do_nothing(run, accounts, settings) -> None:
+    settings.EGNYTE_CLIENT_ID = ""
+    ran = run("egnyte_sweep")
+    assert (ran.code, "EGNYTE_CLIENT_ID" in ran.error) == (1, True)
+
+
+def test_a_pass_inside_a_transaction_can_do_nothing(run, accounts) -> None:
+    with transaction.atomic():
+        ran = run("egnyte_sweep")
+    assert (ran.code, "inside a transaction" in ran.error) == (1, True)
+
+
 def test_a_host_in_trouble_is_told_and_no_failure_of_the_pass(
     run, accounts, egnyte_sandbox
 ) -> None:
@@ -101,4 +147,4 @@ def test_a_pass_without_any_time_is_refused(run, accounts, seconds) -> None:
 
 def test_the_shell_learns_how_it_ended(exit_code, accounts, capsys) -> None:
     assert exit_code("egnyte_sweep") == 0
-    assert "revocations: nothing due" in capsys.readouterr().out
+    assert "revocations: nothing to do" in capsys.readouterr().out

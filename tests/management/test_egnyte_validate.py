@@ -8,6 +8,8 @@ from django_egnyte.fields import Sealed
 from django_egnyte.management.commands import egnyte_validate
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteToken, KeyState
 
+from .conftest import listing
+
 
 def statuses() -> dict[str, str]:
     return dict(EgnyteAccount.objects.values_list("username", "status"))
@@ -67,7 +69,10 @@ def test_a_row_that_no_key_opens_is_a_failure(run, accounts) -> None:
 def test_a_dry_run_asks_nobody(run, accounts, egnyte_sandbox) -> None:
     before = egnyte_sandbox.counts["userinfo"]
     ran = run("egnyte_validate", "--all", "--dry-run")
-    assert ran.out == "3 accounts would be validated.\n"
+    assert ran.out == listing(*accounts) + "3 accounts would be validated.\n"
+    one = str(accounts[1].pk)
+    ran = run("egnyte_validate", "--account", one, "--dry-run")
+    assert ran.out == listing(accounts[1]) + "1 account would be validated.\n"
     assert egnyte_sandbox.counts["userinfo"] == before
 
 
@@ -80,7 +85,7 @@ def test_all_batches_are_reached(run, accounts, monkeypatch) -> None:
 
 def test_no_accounts_are_no_failure(run, egnyte_sandbox) -> None:
     ran = run("egnyte_validate", "--all")
-    assert (ran.code, ran.out) == (0, "0\n")
+    assert (ran.code, ran.out) == (0, "0 accounts\n")
 
 
 def doubt() -> None:
@@ -124,7 +129,7 @@ def test_the_key_is_asked_about_and_then_accounts_are_judged(run, accounts, egny
 def test_a_dry_run_resumes_nothing(run, accounts) -> None:
     doubt()
     ran = run("egnyte_validate", "--resume-verdicts", "--all", "--dry-run")
-    assert ran.out == "3 accounts would be validated.\n"
+    assert ran.out.endswith("\n3 accounts would be validated.\n")
     assert is_doubted()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError
 
-from django_egnyte.management.selection import selected
+from django_egnyte.management.selection import in_words, selected
 from django_egnyte.models import EgnyteAccount
 
 
@@ -77,6 +77,23 @@ def test_an_empty_name_does_not_widen_what_is_meant(
 def test_what_is_no_domain_is_an_error(db: None, domain: str) -> None:
     with pytest.raises(CommandError):
         names(domain=domain)
+
+
+@pytest.mark.parametrize("domain", ["acmee", "acme.egnyte.co", "acme.egnytegov.com"])
+def test_a_misspelt_domain_is_an_error(accounts: list[EgnyteAccount], domain: str) -> None:
+    for live in (True, False):
+        with pytest.raises(CommandError, match=r"no account at acme|Not the host of"):
+            names(domain=domain, live=live)
+
+
+def test_a_domain_whose_accounts_are_all_dead_is_known(accounts: list[EgnyteAccount]) -> None:
+    EgnyteAccount.objects.filter(domain="globex.egnyte.com").write(status="revoked")
+    assert names(domain="globex") == []
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])
+def test_a_number_has_its_plural(number: int, words: str) -> None:
+    assert in_words(number, "row") == words
 
 
 def test_a_domain_that_may_not_be_linked_is_an_error(db: None, settings: Any) -> None:

@@ -63,7 +63,7 @@ def test_the_code_of_a_page_runs(
     space: dict[str, Any] = {
         "__name__": "page", "account": egnyte_account, "avisit": avisit, "begin": begin,
         "client": client, "json": json, "link_account": link_account, "os": os,
-        "sandbox": egnyte_sandbox, "user": user, "visit": visit,
+        "pytest": pytest, "sandbox": egnyte_sandbox, "user": user, "visit": visit,
     }  # fmt: skip
     for block in code_of(path, "python", "check"):
         code = compile(block.code, str(path), "exec")

@@ -69,7 +69,7 @@ def test_it_stops_and_starts_again_at_the_same_port(server: SandboxServer, acme:
 
 
 def test_a_taken_port_is_an_error(server: SandboxServer) -> None:
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match=f"in use: port {server.port}, 127.0.0.1"):
         SandboxServer(port=server.port).start()
 
 

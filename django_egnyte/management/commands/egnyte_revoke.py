@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_egnyte.management.selection import add_selection, progress, selected
+from django_egnyte.management.selection import (
+    add_selection,
+    in_words,
+    listed,
+    progress,
+    selected,
+    told,
+)
 from django_egnyte.models import EgnyteGrant
 from django_egnyte.services.disconnect import disconnect, revoke
 from django_egnyte.services.revoke import process_revocations
@@ -29,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--delete", action="store_true", help="delete the accounts, the dead too"
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say how many")
+        parser.add_argument("--dry-run", action="store_true", help="only say which")
         parser.add_argument(
             "--noinput",
             "--no-input",
@@ -44,14 +51,18 @@ class Command(BaseCommand):
         total = accounts.count()
         verb = "deleted" if options["delete"] else "revoked"
         if options["dry_run"]:
-            self.stdout.write(f"{total} accounts would be {verb}.")
+            for line in listed(accounts):
+                self.stdout.write(line)
+            self.stdout.write(f"{in_words(total, 'account')} would be {verb}.")
             return
         if not total:
             self.stdout.write(f"0 accounts to be {verb}.")
             return
         if options["interactive"]:
             try:
-                answer = input(f"{total} accounts will be {verb}. Type 'yes' to go on: ")
+                answer = input(
+                    f"{in_words(total, 'account')} will be {verb}. Type 'yes' to go on: "
+                )
             except EOFError:  # nobody is there: cron, say
                 answer = ""
             if answer != "yes":
@@ -66,7 +77,8 @@ class Command(BaseCommand):
                 else:
                     done += revoke(accounts.model(pk=pk), actor="command", reason=options["reason"])
         outcomes = _work_off()
-        self.stdout.write(f"{done} accounts {verb}; grants: {dict(outcomes)}")
+        grants_told = told(outcomes) or "nothing to revoke"
+        self.stdout.write(f"{in_words(done, 'account')} {verb}. Grants: {grants_told}.")
         if left := _left(grants):
             raise CommandError(
                 f"Grants that could not be revoked yet: {left}. They are tried again: see "

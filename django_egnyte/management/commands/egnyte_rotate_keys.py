@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_egnyte.management.selection import progress
+from django_egnyte.management.selection import in_words, progress
 from django_egnyte.services.rotate import Rotation, count, rotate
 
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
                 seen = done.looked_at
         verb = "to seal anew" if options["dry_run"] else "sealed anew"
         self.stdout.write(
-            f"{done.looked_at} rows: {done.resealed} values {verb}, "
+            f"{in_words(done.looked_at, 'row')}: {in_words(done.resealed, 'value')} {verb}, "
             f"{done.overtaken} replaced meanwhile, {len(done.unreadable)} unreadable."
         )
         if done.unreadable:

@@ -6,16 +6,24 @@ import math
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
+from django_egnyte.exceptions import InTransactionError
+from django_egnyte.management.selection import told
 from django_egnyte.services import sweep
 from django_egnyte.services.revoke import process_revocations
 
+# Outcomes of rows that are still due afterwards, though nobody else is at them.
+NOT_DONE: Final = frozenset({"budget", "failed", "limited", "paused", "unreached"})
+
 
 class Command(BaseCommand):
-    """For cron, and for sites without Celery."""
+    """For cron, and for sites without Celery. Exit code 1 if something was due and nothing was
+    done."""
 
     help = "Does one pass of everything that is due: refreshes, validations and revocations."
 
@@ -37,11 +45,24 @@ class Command(BaseCommand):
             ("validations", sweep.validate_due),
             ("revocations", process_revocations),
         ]
-        for name, work in passes:
-            counted = work(actor="command", seconds=seconds)
-            outcomes = ", ".join(f"{n} {what}" for what, n in sorted(counted.items()))
-            self.stdout.write(f"{name}: {outcomes or 'nothing due'}")
-        self.stdout.write(f"forgotten grants: {sweep.release_forgotten(seconds=seconds)}")
-        if inactive := sweep.revoke_inactive(actor="command", seconds=seconds):
-            self.stdout.write(f"revoked, of deactivated users: {inactive}")
-        sweep.purge()
+        outcomes: Counter[str] = Counter()
+        began = timezone.now()
+        try:
+            for name, work in passes:
+                counted = work(actor="command", seconds=seconds)
+                outcomes += counted
+                self.stdout.write(f"{name}: {told(counted) or 'nothing to do'}")
+            self.stdout.write(f"forgotten grants: {sweep.release_forgotten(seconds=seconds)}")
+            if inactive := sweep.revoke_inactive(actor="command", seconds=seconds):
+                self.stdout.write(f"revoked, of deactivated users: {inactive}")
+            sweep.purge()
+            done = outcomes.keys() - NOT_DONE
+            is_stuck = not done and (bool(outcomes) or sweep.is_anything_due(began))
+        except (ImproperlyConfigured, InTransactionError) as error:
+            raise CommandError(str(error), returncode=1) from None
+        if is_stuck:
+            raise CommandError(
+                "Nothing could be done of what was due "
+                f"({told(outcomes) or 'hosts are held off'}). See the log and egnyte_status.",
+                returncode=1,
+            )

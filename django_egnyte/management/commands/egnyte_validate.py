@@ -8,7 +8,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_egnyte.management.selection import add_selection, are_named, progress, selected
+from django_egnyte.management.selection import (
+    add_selection,
+    are_named,
+    in_words,
+    listed,
+    progress,
+    selected,
+    told,
+)
 from django_egnyte.services import keys as api_key
 from django_egnyte.services.sweep import validate_batch
 
@@ -22,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_selection(parser)
-        parser.add_argument("--dry-run", action="store_true", help="only say how many")
+        parser.add_argument("--dry-run", action="store_true", help="only say which")
         parser.add_argument(
             "--resume-verdicts",
             action="store_true",
@@ -40,7 +48,9 @@ class Command(BaseCommand):
         accounts = selected(options)
         total = accounts.count()
         if options["dry_run"]:
-            self.stdout.write(f"{total} accounts would be validated.")
+            for line in listed(accounts):
+                self.stdout.write(line)
+            self.stdout.write(f"{in_words(total, 'account')} would be validated.")
             return
         outcomes: Counter[str] = Counter()
         keys, last = accounts.order_by("pk").values_list("pk", flat=True), 0
@@ -49,6 +59,6 @@ class Command(BaseCommand):
                 outcomes += validate_batch(batch, actor="command", seconds=3600)
                 last = batch[-1]
                 bar.update(len(batch))
-        self.stdout.write(", ".join(f"{n} {name}" for name, n in sorted(outcomes.items())) or "0")
+        self.stdout.write(told(outcomes) or in_words(0, "account"))
         if any(outcomes[each] for each in ("failed", "unreached")):
             raise CommandError("For some accounts there was no answer: see the log.", returncode=1)
