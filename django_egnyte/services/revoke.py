@@ -14,6 +14,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from .. import gateway
+from ..api import steps
+from ..api.steps import Step, Steps, settled
 from ..choices import EventKind, Flow, LeasedFor, Purpose
 from ..conf import LEASE, LONGEST_PROOF, REVOKE_SLICE, TOKEN_DEADLINE
 from ..exceptions import (
@@ -28,13 +30,15 @@ from ..models import EgnyteGrant, EgnyteToken
 from ..oauth import OAuthClient
 from ..secret import Secret
 from . import agenda, grants, history, hosts, keys
-from .obtain import obtain
+from .obtain import obtaining
 from .runner import Pass
 from .transactions import DatabaseNow, hence, in_short_transaction, refuse_in_transaction
 
 logger = logging.getLogger("django_egnyte.revoke")
 
 PER_DOMAIN: Final = 200
+# So many hosts are asked at once, so that some that hang leave room for the others.
+TOGETHER: Final = 24
 CHUNK: Final = 100
 OVERDUE: Final = timedelta(days=1)
 # How often one grant may be refreshed in order to revoke what that brings.
@@ -55,7 +59,12 @@ def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -
     """
     refuse_in_transaction()
     this: Pass[EgnyteGrant] = Pass("revocations", seconds=seconds, put_off=_put_off)
-    return this.run(_due(this), lambda grant: revoke_grant(grant, actor=actor), host_of=_host)
+    return this.run_together(
+        _due(this),
+        lambda grant: revoking(grant, actor=actor),
+        host_of=_host,
+        together=TOGETHER,
+    )
 
 
 def _host(grant: EgnyteGrant) -> str:
@@ -85,6 +94,12 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
 
 def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
     """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
+    return steps.run(revoking(grant, actor=actor))
+
+
+def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
+    """The steps of ``revoke_grant``. Only the calls that end a token are steps of their own; the
+    rest is done between them."""
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
     if not nonce:
         return "skipped"
@@ -98,8 +113,10 @@ def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
             grants.release(grant.pk, nonce, release_at=None, reason="")
             return "held"
         ending = _Ending(EgnyteGrant.objects.get(pk=grant.pk), nonce)
-        outcome = ending.end()
+        outcome = yield from settled(ending.end())
         return in_short_transaction(lambda: _forget(ending, outcome, actor))
+    except GeneratorExit:
+        raise  # A call may be on its way, so the lease is left to end by itself.
     except BaseException:
         grants.release_safely(grant.pk, nonce)
         raise
@@ -120,11 +137,15 @@ class _Ending:
     def __post_init__(self) -> None:
         self.ends = time.monotonic() + LEASE - LONGEST_PROOF - TOKEN_DEADLINE
 
-    def end(self) -> EventKind:
+    def end(self) -> Steps[EventKind]:
         """Have Egnyte end it, or learn that it has ended. Raises if neither is certain."""
         tokens = EgnyteToken.objects.filter(grant=self.grant).order_by("-generation", "-pk")
         self.tokens = list(tokens)
-        if not self.tokens or self._end_access_tokens() or self._use_up_refresh_token():
+        if (
+            not self.tokens
+            or (yield from self._end_access_tokens())
+            or (yield from self._use_up_refresh_token())
+        ):
             return EventKind.TOKEN_REVOKED
         if self._is_expiry_trusted() and all(token.is_expired for token in self.tokens):
             return EventKind.TOKEN_EXPIRED
@@ -134,13 +155,14 @@ class _Ending:
         if not keys.proved_since(self.refused, self.grant):
             raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
         # The key may have been suspended until the proof.
-        return EventKind.TOKEN_REVOKED if self._end_access_tokens() else EventKind.TOKEN_DEAD
+        ended = yield from self._end_access_tokens()
+        return EventKind.TOKEN_REVOKED if ended else EventKind.TOKEN_DEAD
 
     def _is_expiry_trusted(self) -> bool:
         """The expiry is our clock's word, and in the implicit flow a browser's."""
         return self.grant.flow != Flow.IMPLICIT
 
-    def _end_access_tokens(self) -> bool:
+    def _end_access_tokens(self) -> Steps[bool]:
         """The newest, and all that have not expired. ``True`` if Egnyte has ended one."""
         seen: set[str] = set()
         ended = False
@@ -149,7 +171,7 @@ class _Ending:
             if token.fingerprint in seen or (seen and is_over):
                 continue
             seen.add(token.fingerprint)
-            ended = self._end_access_token(token) or ended
+            ended = (yield from settled(self._end_access_token(token))) or ended
         return ended
 
     def _is_of_another_key(self) -> bool:
@@ -164,24 +186,24 @@ class _Ending:
             return replace(client, client_secret=Secret())
         return client
 
-    def _end_access_token(self, token: EgnyteToken) -> bool:
+    def _end_access_token(self, token: EgnyteToken) -> Steps[bool]:
         """``True`` if Egnyte has ended it, ``False`` if Egnyte refuses it."""
         access_token = token.open().access_token
         try:
-            self._client().revoke(access_token)
+            yield Step("io", self._client().revoke, access_token)
             return True
         except UnauthorizedError:
             self.refused = time.monotonic()
         if token.is_expired:
             return False
         try:
-            self._client().userinfo(access_token)
+            yield Step("io", self._client().userinfo, access_token)
         except UnauthorizedError:
             self.refused = time.monotonic()
             return False
         raise ResponseError("Egnyte refused to revoke the token but still accepts it.")
 
-    def _use_up_refresh_token(self) -> bool:
+    def _use_up_refresh_token(self) -> Steps[bool]:
         """A refresh token may outlive its access token, which then cannot revoke it.
 
         It is refreshed, and what that brings is revoked: ``True`` if that succeeds. The new token
@@ -199,7 +221,7 @@ class _Ending:
         self._client()
         asked = time.monotonic()
         try:
-            token = self._refreshed(newest, newest.open().refresh_token)
+            token = yield from self._refreshing(newest, newest.open().refresh_token)
         except InvalidGrantError:
             # A refusal that blames the refresh token accepts the key.
             keys.note_accepted(self.grant.domain, asked=asked)
@@ -212,12 +234,12 @@ class _Ending:
         if grants.twins(self.grant.pk):
             raise ResponseError("Another grant has been given the same token meanwhile.")
         self.tokens.append(token)
-        if not self._end_access_token(token):
+        if not (yield from settled(self._end_access_token(token))):
             raise ResponseError("Egnyte refuses the token that a refresh has just brought.")
         return True
 
-    def _refreshed(self, newest: EgnyteToken, refresh_token: Secret) -> EgnyteToken:
-        return obtain(
+    def _refreshing(self, newest: EgnyteToken, refresh_token: Secret) -> Steps[EgnyteToken]:
+        return obtaining(
             lambda client: client.refresh(refresh_token),
             purpose=Purpose.REVOKE,
             host=self.grant.domain,

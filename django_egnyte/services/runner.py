@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeVar
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
+from ..api import steps
+from ..api.steps import Steps
 from ..exceptions import EgnyteError
 from . import hosts
 
@@ -22,6 +26,21 @@ _Row = TypeVar("_Row")
 
 # Outcomes for which no host was asked.
 UNASKED: Final = frozenset({"budget", "gone", "held", "limited", "merged", "skipped", "unreached"})
+
+
+# Rows that wait until their host is free.
+MOST_WAITING: Final = 500
+
+
+@dataclass
+class _Work(Generic[_Row]):
+    """A row that is being worked on, and the call that it waits for."""
+
+    row: _Row
+    host: str
+    work: Steps[str]
+    call: Future[Any] = field(default_factory=Future)
+    started: float = field(default_factory=lambda: time.monotonic())
 
 
 class Pass(Generic[_Row]):
@@ -91,6 +110,67 @@ class Pass(Generic[_Row]):
                 break
         return self.outcomes
 
+    def run_together(
+        self,
+        rows: Iterable[_Row],
+        begin: Callable[[_Row], Steps[str]],
+        *,
+        host_of: Callable[[_Row], str],
+        together: int,
+    ) -> Counter[str]:
+        """As ``run``, but up to ``together`` hosts are asked at once, each about one row.
+
+        The threads only make the calls: the "io" steps. The database's work is done here.
+        """
+        running: dict[str, _Work[_Row]] = {}
+        lanes = _Lanes(rows, host_of, running)
+        try:
+            while True:
+                while len(running) < together and not self.is_over():
+                    row = lanes.next()
+                    if row is None:
+                        break
+                    host = host_of(row)
+                    if self.is_lost(host):
+                        continue
+                    running[host] = one = _Work(row, host, begin(row))
+                    if not self._advance(one, None, None):
+                        del running[host]
+                if not running:
+                    return self.outcomes
+                wait([one.call for one in running.values()], return_when=FIRST_COMPLETED)
+                for one in [one for one in running.values() if one.call.done()]:
+                    error = one.call.exception()
+                    result = None if error is not None else one.call.result()
+                    if not self._advance(one, result, error):
+                        del running[one.host]
+                self.write_failures()
+        finally:
+            for one in running.values():
+                one.call.cancel()
+                one.work.close()
+
+    def _advance(self, one: _Work[_Row], result: Any, error: BaseException | None) -> bool:
+        """Do what comes before the next call, and begin that. ``False`` if the row is done."""
+        try:
+            while True:
+                step = one.work.throw(error) if error is not None else one.work.send(result)
+                if step.kind == "io":
+                    one.call = steps.submit(step.function, *step.args)
+                    return True
+                result, error = None, None
+                try:
+                    result = step.function(*step.args)
+                    if step.kind == "whole":
+                        result = steps.run(result)
+                except Exception as raised:
+                    error = raised
+        except StopIteration as stop:
+            self._count(one.row, one.host, stop.value, None, one.started)
+        except Exception as raised:
+            self._count(one.row, one.host, "failed", raised, one.started)
+        return False
+
     def settle(
         self, row: _Row, work: Callable[[_Row], str], host: str, *, noted: Exception | None = None
     ) -> str:
@@ -99,19 +179,31 @@ class Pass(Generic[_Row]):
         ``noted`` is an error that is in ``failures`` already. The time is the host's.
         """
         started = time.monotonic()
+        error: Exception | None = None
         try:
             outcome = work(row)
-        except Exception as error:
-            outcome = "failed"
+        except Exception as raised:
+            outcome, error = "failed", raised
+        self._count(row, host, outcome, error, started, noted)
+        return outcome
+
+    def _count(
+        self,
+        row: _Row,
+        host: str,
+        outcome: str,
+        error: Exception | None,
+        started: float,
+        noted: Exception | None = None,
+    ) -> None:
+        if error is not None:
             if isinstance(error, EgnyteError) and error is not noted:
                 self.failures.note(host, error)
             self._give_up(row, error, host)
-        else:
-            if outcome not in UNASKED:
-                self.failures.note(host, None)
+        elif outcome not in UNASKED:
+            self.failures.note(host, None)
         self.spend(host, time.monotonic() - started)
         self.outcomes[outcome] += 1
-        return outcome
 
     def write_failures(self) -> None:
         """Tell the other passes which hosts failed. That this fails ends no pass."""
@@ -143,3 +235,26 @@ class Pass(Generic[_Row]):
                 getattr(row, "pk", row),
                 extra={"event": "row_not_put_off", "domain": host},
             )
+
+
+class _Lanes(Generic[_Row]):
+    """Rows in their order, except that those of a busy host wait."""
+
+    def __init__(
+        self, rows: Iterable[_Row], host_of: Callable[[_Row], str], busy: Mapping[str, object]
+    ) -> None:
+        self._rows, self._host_of, self._busy = iter(rows), host_of, busy
+        self._waiting: deque[_Row] = deque()
+
+    def next(self) -> _Row | None:
+        """The next row of a host that is not busy; ``None`` if there is none for now."""
+        for row in self._waiting:
+            if self._host_of(row) not in self._busy:
+                self._waiting.remove(row)
+                return row
+        while len(self._waiting) < MOST_WAITING:
+            found = next(self._rows, None)
+            if found is None or self._host_of(found) not in self._busy:
+                return found
+            self._waiting.append(found)
+        return None

@@ -92,13 +92,13 @@ def clock(monkeypatch):
 def test_a_pass_ends_in_time(queued, monkeypatch, clock):
     queued(4)
     monkeypatch.setattr(Pass, "is_lost", lambda self, host: False)
-    row_by_row = revoke.revoke_grant
+    step_by_step = revoke.revoking
 
     def slow(grant, *, actor):
         clock[0] += 30
-        return row_by_row(grant, actor=actor)
+        return (yield from step_by_step(grant, actor=actor))
 
-    monkeypatch.setattr(revoke, "revoke_grant", slow)
+    monkeypatch.setattr(revoke, "revoking", slow)
     assert process_revocations(seconds=0) == {}
     # What is begun is brought to its end.
     assert process_revocations(seconds=60) == {"revoked": 2}
@@ -108,13 +108,13 @@ def test_a_pass_ends_in_time(queued, monkeypatch, clock):
 def test_a_slow_host_uses_no_more_than_its_share(queued, monkeypatch, clock):
     queued(5)
     queued(2, domain="globex", username="mmiller")
-    row_by_row = revoke.revoke_grant
+    step_by_step = revoke.revoking
 
     def slow(grant, *, actor):
         clock[0] += 29 if grant.domain == HOST else 0.1
-        return row_by_row(grant, actor=actor)
+        return (yield from step_by_step(grant, actor=actor))
 
-    monkeypatch.setattr(revoke, "revoke_grant", slow)
+    monkeypatch.setattr(revoke, "revoking", slow)
     assert process_revocations(seconds=60) == {"revoked": 3}
     assert {grant.domain for grant in pending()} == {HOST}
     # It is slow, and not held off.
@@ -418,7 +418,7 @@ def test_a_token_that_arrives_while_its_grant_is_ended_is_not_forgotten(
     end = revoke._Ending.end
 
     def meanwhile(ending):
-        outcome = end(ending)
+        outcome = yield from end(ending)
         EgnyteToken.objects.create(
             grant_id=token.grant_id, domain=token.domain, user_ref=token.user_ref,
             access_token=token.access_token, fingerprint="f" * 64, generation=2,
