@@ -1,4 +1,4 @@
-"""What an answer of Egnyte's API says: its errors in all their shapes, its throttles, its JSON."""
+"""Read the answers of Egnyte's API: errors in all their shapes, throttles, and JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import requests
 
 FINAL = frozenset({501, 505, 596})
-"""What Egnyte's gateway answers for a path that it does not know: never worth a second try."""
+"""The statuses of Egnyte's gateway for a path that it does not know. A retry cannot help."""
 
 _ERROR_BYTES = 64 * 1024
 _ERROR_SECONDS = 10.0
@@ -42,7 +42,7 @@ _MESSAGE_NAMES = (
     *("message", "error_description", "description", "errormessage", "msg", "responsemsg"),
     *("faultstring", "detail", "error"),
 )
-# A longer wait for a 429 is for the day's limit: the one for a second passes within seconds.
+# A 429 with a longer wait is the limit of a day: that of a second passes within seconds.
 _LONGEST_QPS_WAIT = 60.0
 _NEWER_WAIT = 3.0
 _MAX_WAIT = 7 * 24 * 3600.0
@@ -50,7 +50,7 @@ _DEFAULT_WAIT: dict[RateLimitKind, float] = {"qps": 1.0, "daily": 3600.0, "token
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?", re.ASCII).fullmatch
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
 _HEADING = re.compile(r"<(h1|h2|title)\b[^<>]{0,200}>([^<]{1,300})", re.IGNORECASE).search
-# A message may quote what was sent, and a token looks like this.
+# What a token looks like: a message may quote the request.
 _SECRET_LIKE = re.compile(r"(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{20,}", re.ASCII)
 _OVER_LIMIT = re.compile(r"\bover (?:qps|rate)\b|rate limit|too many requests", re.I).search
 _TWELVE_HOURS = re.compile(
@@ -87,7 +87,7 @@ _THROTTLES: dict[RateLimitKind, str] = {
 
 
 def classify(response: requests.Response) -> None:
-    """Raise for what no caller should have to look for: a dead token or a throttle.
+    """Raise for the answers that every caller must handle: an invalid token or a throttle.
 
     UnauthorizedError for 401 and for a 403 whose X-Mashery-Error-Code says that the token is
     unknown; RateLimitedError for the 403s of a throttle, for 429, and for the 409 of the token
@@ -122,14 +122,14 @@ def classify(response: requests.Response) -> None:
 
 
 def _throttle(response: requests.Response, mashery: str) -> RateLimitKind | None:
-    """Which limit an answer tells of, if it does."""
+    """The limit that an answer reports, or None."""
     # Mashery, the older gateway, has the same two endings for other limits than the developer's.
     if mashery.endswith("_OVER_RATE"):
         return "daily"
     if mashery.endswith("_OVER_QPS"):
         return "qps"
     if response.status_code == 429:
-        # No code of the newer gateway tells the day's limit from the second's.
+        # The newer gateway has one code for the limits of a second and of a day.
         waits = retry_after(response.headers.get("Retry-After")) > _LONGEST_QPS_WAIT
         if waits or _quota_spent(response):
             return "daily"
@@ -152,9 +152,8 @@ def raise_for_status(response: requests.Response, *, path: str | None = None) ->
     """Raise for every answer that is not a 2xx, and close it.
 
     As `classify`; UnavailableError for 5xx, ResponseError for a redirect (none is followed), and
-    an APIError, of the subclass made for the status if there is one, for all else. It carries
-    `path`, that of the file or folder asked for. What exists already is a ConflictError, whichever
-    status says so.
+    an APIError otherwise, of the status's own subclass if there is one. The error has the `path`
+    of the file or folder. If something exists already, it is a ConflictError whatever the status.
     """
     classify(response)
     status = response.status_code
@@ -185,7 +184,7 @@ def json_of(response: requests.Response) -> dict[str, Any]:
         value = json.loads(response.content)
     except (ValueError, RecursionError):
         value = None
-    # Outside the handler: the decoder's exception holds the whole body.
+    # Raise outside the handler: the decoder's exception holds the whole body.
     if not isinstance(value, dict):
         host = _host(response)
         raise ResponseError(
@@ -195,13 +194,13 @@ def json_of(response: requests.Response) -> dict[str, Any]:
 
 
 def error_details(body: bytes) -> tuple[str | None, str]:
-    """Egnyte's own code and message in the body of an error; None and "" where it has none.
+    """Egnyte's own code and message from the body of an error. None and "" if it has none.
 
-    Bodies vary from service to service, as does the case of their names, and the content type can
-    be wrong. Understood are JSON objects and lists of any nesting up to a limit, with the names
-    below; a JSON string; plain text; and the heading of an HTML page. An inner object is more
-    precise than the one around it. The message is one short line, without anything that looks
-    like a token.
+    Bodies differ from service to service, and so does the case of their names. The content type
+    can be wrong. This function reads JSON objects and lists (nested up to a limit) with the names
+    below, a JSON string, plain text, and the heading of an HTML page. It prefers an inner object to
+    the one around it, which is less precise. The message is one short line, without anything that
+    looks like a token.
     """
     text = body[:_ERROR_BYTES].decode("utf-8", errors="replace").strip("\ufeff \t\r\n")
     if text[:1] in ("{", "[", '"'):
@@ -219,7 +218,7 @@ def error_details(body: bytes) -> tuple[str | None, str]:
 
 
 def tells_of_throttle(mashery: str, code: str | None, message: str) -> bool:
-    """Whether a refusal, by the gateway's header, its code or its text, is one of the limits."""
+    """Whether the gateway's header, the code or the text says that a limit was reached."""
     return bool(
         mashery.endswith(("_OVER_QPS", "_OVER_RATE"))
         or (code or "").lower().endswith(("quotaviolation", "spikearrestviolation"))
@@ -230,8 +229,8 @@ def tells_of_throttle(mashery: str, code: str | None, message: str) -> bool:
 def retry_after(value: str | None, kind: RateLimitKind = "qps", default: float = 0.0) -> float:
     """Seconds to wait, from a Retry-After header: a number or a date.
 
-    Without one, or with nonsense in it: `default`, or a second for "qps" and an hour for the other
-    kinds. Never negative and never over a week.
+    If there is none, or it is not valid: `default`, or else one second for "qps" and one hour for
+    the other kinds. The result is never negative and never above a week.
     """
     text = (value or "").strip()
     if _SECONDS(text):
@@ -241,10 +240,10 @@ def retry_after(value: str | None, kind: RateLimitKind = "qps", default: float =
 
 
 def moment_of(text: str) -> datetime | None:
-    """A moment in one of the forms that Egnyte's headers have; None for anything else.
+    """A time in one of the forms of Egnyte's headers. None for anything else.
 
-    An HTTP date, or X-Quota-Reset's "Wednesday, April 17, 2024 12:00:00 AM GMT", in which 12 AM is
-    midnight; `email.utils` takes that for noon.
+    The forms are an HTTP date, and X-Quota-Reset's "Wednesday, April 17, 2024 12:00:00 AM GMT".
+    There 12 AM is midnight, which `email.utils` reads as noon.
     """
     text = text.strip()
     try:
@@ -262,9 +261,9 @@ def _until(moment: datetime) -> float:
 
 
 def _objects(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """The objects in a parsed body, their names in lower case, an inner one before its outer one.
+    """The objects in a parsed body, inner ones first, with their names in lower case.
 
-    Deeper levels than any of Egnyte's are left out.
+    Levels deeper than any of Egnyte's bodies are ignored.
     """
     if depth > _DEEPEST:
         return
@@ -299,7 +298,7 @@ def _one_line(text: str) -> str:
 def _details_of(response: requests.Response) -> tuple[str | None, str]:
     if isinstance(response._content, bytes):
         return error_details(response.content)
-    # A streamed answer: read no more of it than an error needs, and wait no longer.
+    # The answer is streamed: read only what an error needs, within the deadline.
     return error_details(http.read(response, _ERROR_BYTES, _ERROR_SECONDS))
 
 

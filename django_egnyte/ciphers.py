@@ -1,11 +1,11 @@
 """How tokens are sealed: the interface a site may implement, and the default.
 
-A cipher is made with the site's keys, newest first, and is asked three things. Keys and plain
-texts are ``Secret``: no error report shows them. ``context`` names
-the one place (field, account, host, user) that a sealed text belongs to; a text moved elsewhere
-must not open.
+A cipher is made with the site's keys, newest first. It seals a text, opens a sealed one, and says
+whether one should be sealed again. Keys and plain texts are ``Secret``, so no error report shows
+them. ``context`` names the one place (field, token, host, user) of a sealed text. A text that was
+moved to another place must not open.
 
-``cryptography`` is imported when it is used: a process that opens no token does not load it.
+A process that opens no token does not load ``cryptography``: it is imported on first use.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Cipher(Protocol):
         ...
 
     def open(self, sealed: str, context: str) -> Secret:
-        """Open with whichever key fits; ``DecryptionError`` when none does."""
+        """Open with the key that fits. ``DecryptionError`` if none does."""
         ...
 
     def needs_reseal(self, sealed: str) -> bool:
-        """Whether the newest key did not seal this; ``DecryptionError`` if this cipher did not."""
+        """Whether an older key sealed this. ``DecryptionError`` if this cipher did not seal it."""
         ...
 
 
 class FernetCipher:
-    """Standard Fernet text, and behind a dot the id of the key that made it.
+    """Standard Fernet text, followed by a dot and the id of its key.
 
     Each context has a Fernet key of its own, derived with HKDF (RFC 5869) from the site's key.
     """
@@ -65,7 +65,7 @@ class FernetCipher:
         return f"{fernet.encrypt(plaintext.reveal().encode()).decode()}.{self._newest}"
 
     def open(self, sealed: str, context: str) -> Secret:
-        """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
+        """Open with the key that sealed. ``DecryptionError`` if it is gone or does not fit."""
         from cryptography.fernet import InvalidToken
 
         token, key_id = _split(sealed)
@@ -80,13 +80,13 @@ class FernetCipher:
             ) from None
 
     def needs_reseal(self, sealed: str) -> bool:
-        """Whether an older key sealed this; ``DecryptionError`` if it is not Fernet text."""
+        """Whether an older key sealed this. ``DecryptionError`` if it is not Fernet text."""
         return _split(sealed)[1] != self._newest
 
 
 def _split(sealed: str) -> tuple[str, str]:
     token, dot, key_id = sealed.rpartition(".")
-    # 0x80, Fernet's version byte, and the zero bytes that lead its 64-bit timestamp.
+    # Fernet's version byte 0x80 and the leading zero bytes of its 64-bit timestamp.
     if not dot or not token.startswith("gAAAAA"):
         raise DecryptionError("This value is not in FernetCipher's form.")
     return token, key_id
@@ -101,7 +101,7 @@ def _key_id(key: Secret) -> str:
 def _fernet(key: Secret, context: str) -> Fernet:
     from cryptography.fernet import Fernet
 
-    # No variable holds the derived key: an error report may read this frame.
+    # Keep the derived key in no variable: an error report may read this frame.
     return Fernet(
         base64.urlsafe_b64encode(_derive(key, b"django-egnyte token\x00" + context.encode(), 32))
     )

@@ -1,4 +1,4 @@
-"""Names of Egnyte customers: what a person types, made into the one host a token may go to."""
+"""Turn what a person types into the one host of an Egnyte customer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django_egnyte.exceptions import InvalidDomainError
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _MAX_LENGTH = 4000
-# What people paste: the address of some page. Nothing before the host but its scheme.
+# People paste the address of a page. Only a scheme may precede the host.
 _PASTED = re.compile(
     r"(?P<scheme>https?://)?(?P<name>[^/?#:@\\\s]+)(?P<rest>(?::\d{1,5})?(?:[/?#].*)?)",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 ).fullmatch
 
-# Egnyte's own services. A token or a code must never be sent there as if to a customer. Only
-# names seen in use: a customer whose name is listed here could not be linked at all.
+# Egnyte's own services, to which no token or code may be sent as if to a customer. The list has
+# only names seen in use, because a customer of that name could not be linked.
 _SERVICES = frozenset(
     {
         "api",
@@ -47,16 +47,16 @@ _SERVICE_ENDING = "partner-integrations"
 def parse(text: str, *, suffixes: Sequence[str]) -> str:
     """The full host ("acme.egnyte.com") that `text` names.
 
-    Taken are a bare label ("acme", which gets the first suffix), a host ("ACME.egnyte.com ") and
-    the address of any page ("https://acme.egnyte.com/app/index.do"), of which the host counts. A
-    domain is exactly one ASCII label of letters, digits and inner hyphens before one of
-    `suffixes`, and not one of Egnyte's service names. Raises InvalidDomainError otherwise; the
-    message never repeats the text.
+    It accepts a label ("acme", which gets the first suffix), a host ("ACME.egnyte.com ") and the
+    address of a page ("https://acme.egnyte.com/app/index.do"), from which it takes the host. A
+    domain is one ASCII label of letters, digits and inner hyphens before one of `suffixes`, and is
+    not one of Egnyte's service names. Raises InvalidDomainError otherwise. The message never
+    repeats the text.
     """
     if len(text) > _MAX_LENGTH:
         raise InvalidDomainError("An Egnyte domain is not as long as that.")
-    # Only ASCII blanks go: a no-break or full-width space is no slip of the keyboard. The check
-    # comes before lower(), which would turn the Kelvin sign into a plain k.
+    # Strip ASCII blanks only: nobody types a no-break space by mistake. Check before lower(),
+    # which would turn the Kelvin sign into a plain k.
     pasted = _PASTED(text.strip(" \t\r\n"))
     if pasted is None:
         raise InvalidDomainError("Not the name or address of an Egnyte domain.")
@@ -83,7 +83,7 @@ def label(host: str) -> str:
 
 
 def _checked(name: str, suffix: str) -> str:
-    # xn-- would be a name in another alphabet, which may look like a customer's.
+    # xn-- begins a name in another alphabet, which may look like a customer's name.
     if not _LABEL.fullmatch(name) or name.startswith("xn--"):
         raise InvalidDomainError(
             "An Egnyte domain is one name of letters, digits and hyphens.",

@@ -1,7 +1,7 @@
-"""Every exception this package raises. One tree: `except EgnyteError` catches all of it.
+"""Every exception of this package. `except EgnyteError` catches them all.
 
-Messages and attributes never hold a token, a code, a password, a URL's query or a body, so an
-exception may be logged, shown and pickled as it is.
+Messages and attributes never contain a token, a code, a password, a URL's query or a body. You can
+log, show and pickle an exception as it is.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _E = TypeVar("_E", bound="EgnyteError")
 
 
 def gettext_noop(text: str) -> str:
-    """Mark a text for ``makemessages``, which knows this name; who shows it translates it."""
+    """Mark a text for ``makemessages``. The code that shows the text translates it."""
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """A linked account's token, as a call used it.
+    """The token of a linked account that a call used.
 
-    `unsettled` says that what came of the call was written in a transaction of the caller's, which
-    may be rolled back.
+    `unsettled` says that the outcome was written in the caller's transaction, which may be rolled
+    back.
     """
 
     account_id: Any
@@ -37,22 +37,22 @@ class TokenUse:
 
 
 class EgnyteError(Exception):
-    """Anything that goes wrong between this site and Egnyte.
+    """The base class of all errors between this site and Egnyte.
 
-    `status` is the HTTP status of the answer, if there was one, `code` Egnyte's own error code,
-    `hint` what an operator can do about it, `host` the Egnyte host that was asked, `retry_after`
-    the seconds to wait before the next try, where they are known.
+    `status` is the HTTP status of the answer, if there was one. `code` is Egnyte's own error code,
+    `hint` what an operator can do, `host` the Egnyte host, and `retry_after` the seconds to wait
+    before the next try, if they are known.
     """
 
     retryable: bool = False
-    """Whether the same call may succeed later, with nothing changed at our side."""
+    """Whether the same call may succeed later without a change on our side."""
     status: int | None = None
     code: str | None = None
     hint: str = ""
     host: str | None = None
     retry_after: float | None = None
     used: TokenUse | None = None
-    """Which account and token the failed call used. The connection of an account says so."""
+    """The account and token of the failed call. The connection of an account sets it."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class EgnyteError(Exception):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
-        # What is not given keeps the class's own default.
+        # A value that is not given keeps the default of the class.
         if status is not None:
             self.status = status
         if code is not None:
@@ -82,7 +82,7 @@ class EgnyteError(Exception):
 
 
 def _restore(cls: type[_E], args: tuple[Any, ...], attributes: dict[str, Any]) -> _E:
-    """Rebuild a pickled exception without its constructor, whose arguments may be required."""
+    """Rebuild a pickled exception without its constructor, which may have required arguments."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(attributes)
@@ -90,18 +90,18 @@ def _restore(cls: type[_E], args: tuple[Any, ...], attributes: dict[str, Any]) -
 
 
 class UnavailableError(EgnyteError):
-    """Egnyte could not be reached or is in trouble: DNS, refused, TLS, timeout, 5xx."""
+    """Egnyte could not be reached or failed: DNS, connection refused, TLS, timeout, 5xx."""
 
     retryable = True
     sent: bool = True
-    """False when the request surely never reached Egnyte, so that any method may be repeated."""
+    """False if the request certainly never reached Egnyte. Any method may then be repeated."""
 
 
 class RateLimitedError(EgnyteError):
     """Egnyte asked to slow down. `retry_after` is in seconds.
 
-    `kind` is "qps" (calls a second of one token), "daily" (calls a day of one token) or
-    "token_endpoint" (token requests an hour of the whole API key, or of one user).
+    `kind` is "qps" (calls per second of one token), "daily" (calls per day of one token) or
+    "token_endpoint" (token requests per hour of the API key, or of one user).
     """
 
     retryable = True
@@ -115,25 +115,25 @@ class RateLimitedError(EgnyteError):
 
 
 class TokenExpiredError(EgnyteError):
-    """The access token has expired and is not replaced yet: try again in `retry_after` seconds."""
+    """The access token has expired and is not replaced yet. Try again in `retry_after` seconds."""
 
     retryable = True
     retry_after: float = 5.0  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class ResponseError(EgnyteError):
-    """Not the answer promised: not JSON, cut off, too large, or without what it must hold."""
+    """Not a valid answer: not JSON, cut off, too large, or without a required value."""
 
 
 class InvalidPathError(EgnyteError, ValueError):
-    """A path that climbs, leaves the host, or holds what no path may hold. Nothing was sent.
+    """The path has a ".." segment, names another host, or has a forbidden character.
 
-    Or the path of a file that was to be listed as a folder: that is known from Egnyte's answer.
+    Nothing was sent. It is also raised if Egnyte answers that the folder to list is a file.
     """
 
 
 class InvalidHeaderError(EgnyteError, ValueError):
-    """A header, or a name to act as, that may not be sent. Nothing was sent."""
+    """A header, or a name to act as, that may not be sent. No request was made."""
 
 
 class InvalidDomainError(EgnyteError, ValueError):
@@ -143,8 +143,8 @@ class InvalidDomainError(EgnyteError, ValueError):
 class APIError(EgnyteError):
     """Egnyte refused an API call, with the status and the code given.
 
-    `path` is that of the file or folder, if the call was about one. The message does not name it,
-    because logs may be read by people who may not see the folder.
+    `path` is the path of the file or folder, if the call was about one. The message does not name
+    it, because people who read logs may not be allowed to see the folder.
     """
 
     path: str | None = None
@@ -162,17 +162,17 @@ class BadRequestError(APIError):
 
 
 class UnauthorizedError(APIError):
-    """401: the token is dead (password changed, revoked, expired) or unknown."""
+    """401: the token is unknown, or no longer valid (password changed, revoked, expired)."""
 
     status = 401
 
 
 class ForbiddenError(APIError):
-    """403 without a throttle's header: this user, or this token's scope, may not do this."""
+    """403 without a throttle's header: the user, or the token's scope, does not permit this."""
 
     status = 403
     scope: str | None = None
-    """The scope that this part of the API needs. The token may have it: then the user may not."""
+    """The scope that this part of the API needs. If the token has it, the user lacks permission."""
 
 
 class NotFoundError(APIError):
@@ -184,12 +184,12 @@ class NotFoundError(APIError):
 class EventsExpiredError(NotFoundError):
     """404 to a request for events: those after the given id are no longer kept (30 days).
 
-    Begin again at the `oldest_event_id` of `client.events.cursor()`; what lies between is lost.
+    Start again at the `oldest_event_id` of `client.events.cursor()`. Events in between are lost.
     """
 
 
 class PartialFailureError(APIError):
-    """207: Egnyte did a part of what was asked. `failures` says why not the rest, by id."""
+    """207: Egnyte did only a part. `failures` has the reason for each id that failed."""
 
     status = 207
 
@@ -201,7 +201,7 @@ class PartialFailureError(APIError):
 class ConflictError(APIError):
     """409: something of that name exists, or the resource is in another state.
 
-    Egnyte answers 403 for a folder that exists already; that is a ConflictError, too.
+    Egnyte answers 403 for a folder that exists already. That is a ConflictError too.
     """
 
     status = 409
@@ -220,7 +220,7 @@ class LockedError(APIError):
 
 
 class OAuthError(EgnyteError):
-    """Egnyte refused to authorize. `hint` speaks to the operator, `user_hint` to the end user."""
+    """Egnyte refused to authorize. `hint` is for the operator, `user_hint` for the end user."""
 
     user_hint: str = gettext_noop(
         "Egnyte did not complete the request. Please try to connect again."
@@ -350,11 +350,11 @@ class StateError(EgnyteError):
 
 
 class DecryptionError(EgnyteError):
-    """A stored token does not open with any of the keys. Never a verdict on the token."""
+    """No key opens a stored token. The token itself may still be valid at Egnyte."""
 
 
 class LinkError(EgnyteError):
-    """The user's link to Egnyte does not allow this."""
+    """The user's link to Egnyte does not permit this."""
 
 
 class NotLinkedError(LinkError):
@@ -362,15 +362,15 @@ class NotLinkedError(LinkError):
 
 
 class InTransactionError(LinkError):
-    """A token call was asked for inside a database transaction, whose rollback would lose it."""
+    """A token call inside a database transaction: a rollback would lose the token."""
 
 
 class TokenConflictError(LinkError):
-    """The token just received is being revoked at this moment: the user should try again."""
+    """The token just received is being revoked. Ask the user to try again."""
 
 
 class WrongAccountError(LinkError):
-    """Egnyte answered for another account than the one to be relinked."""
+    """The user authorized another Egnyte account than the one to be reconnected."""
 
 
 class TooManyFailuresError(LinkError):

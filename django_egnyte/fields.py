@@ -25,7 +25,7 @@ else:
 
 
 class Sealed(str):
-    """Encrypted text, as the database holds it. Attributes, queries and fixtures show this."""
+    """Encrypted text as in the database. Attributes, queries and fixtures show this."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ def _ciphers(paths: tuple[str, ...], keys: tuple[Secret, ...]) -> tuple[Cipher, 
 
 
 def ciphers() -> tuple[Cipher, ...]:
-    """The configured ciphers; the first one seals. ``ImproperlyConfigured`` if one cannot."""
+    """The configured ciphers. The first one seals. ``ImproperlyConfigured`` if one is unusable."""
     return _ciphers(tuple(conf.ciphers), tuple(conf.encryption_keys))
 
 
@@ -52,12 +52,12 @@ def seal(plaintext: Secret, context: str) -> Sealed:
 
 
 def unseal(sealed: str, context: str) -> Secret:
-    """Open with the cipher that sealed; ``DecryptionError`` when that is not possible."""
+    """Open with the cipher that sealed. ``DecryptionError`` if that is not possible."""
     return cipher_of(sealed).open(sealed, context) if sealed else Secret()
 
 
 def cipher_of(sealed: str) -> Cipher:
-    """The configured cipher whose form this is; ``DecryptionError`` if there is none."""
+    """The configured cipher that sealed this. ``DecryptionError`` if there is none."""
     for cipher in ciphers():
         try:
             cipher.needs_reseal(sealed)
@@ -68,15 +68,15 @@ def cipher_of(sealed: str) -> Cipher:
 
 
 def needs_reseal(sealed: str) -> bool:
-    """Whether another cipher or an older key sealed this; ``DecryptionError`` if none did."""
+    """Whether another cipher or an older key sealed this. ``DecryptionError`` if none did."""
     cipher = cipher_of(sealed)
     return cipher is not ciphers()[0] or cipher.needs_reseal(sealed)
 
 
 class EncryptedTextField(SealedTextField):
-    """Holds sealed text and shows sealed text. Only ``seal`` and ``unseal`` know the plain one.
+    """A column of sealed text. Only ``seal`` and ``unseal`` handle the plain text.
 
-    Anything but sealed or empty text is refused, in queries as in ``save()``.
+    It refuses anything but sealed or empty text, in queries and in ``save()``.
     """
 
     description = "Encrypted text"
@@ -116,8 +116,8 @@ class EncryptedTextField(SealedTextField):
     def to_python(self, value: Any) -> Any:
         """Recognise the sealed values of a fixture.
 
-        Plain text passes here and is refused when it is saved: Django would put a value refused
-        here into its message.
+        Plain text is refused only when it is saved: an error raised here would make Django show
+        the value in its message.
         """
         if value in (None, "") or isinstance(value, Sealed):
             return value

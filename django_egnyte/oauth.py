@@ -1,7 +1,7 @@
 """Egnyte's OAuth 2.0 endpoints (RFC 6749), and the two calls that prove and end a token.
 
-Pure: values in, values or an ``EgnyteError`` out. No call here is ever repeated: a code or a
-refresh token may be spent by the first.
+Functions take values and return values or raise an ``EgnyteError``. No call is repeated, because
+the first one may have used up the code or the refresh token.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ENHANCED_PATH: Final = "/services/oauth/code"
 _LONGEST_TOKEN = 4096
 _LONGEST_LIFE = 10 * 365 * 24 * 3600
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-# Whose fault it is, in the texts known for a key that is wrong, unknown or not approved.
+# The texts that blame the API key: it is wrong, unknown or not approved.
 _BLAMES_KEY = re.compile(
     r"(?:api|app)[ _-]?key|client[ _-]?(?:id|secret)|developer|\bapp (?:info|profile)",
     re.IGNORECASE,
@@ -57,14 +57,15 @@ _BY_CODE: dict[str, type[OAuthError]] = {
     "INVALID_REQUEST": MalformedRequestError,
     "UNSUPPORTED_GRANT_TYPE": GrantTypeError,
 }
-# For an answer that was cut off: the token in it works, so it must be revoked.
+# For an answer that was cut off. The token in it works, so it must be revoked.
 _SALVAGE = re.compile(rb'"(access_token|refresh_token)"\s*:\s*"([\x21\x23-\x5b\x5d-\x7e]+)"')
 
 
 def fingerprint(host: str, token: Secret) -> str:
-    """Name a token without showing it; '' for no token.
+    """Identify a token without showing it. '' for no token.
 
-    A plain hash, so that it outlives every key: tokens have too much entropy to be guessed.
+    It is a plain hash and needs no key, so it stays the same when keys rotate. A token has too much
+    entropy to be guessed from it.
     """
     return hashlib.sha256(f"{host}\0{token.reveal()}".encode()).hexdigest() if token else ""
 
@@ -73,8 +74,8 @@ def fingerprint(host: str, token: Secret) -> str:
 class TokenAnswer:
     """What the token endpoint issued. ``expires_in`` is in seconds, ``None`` for never.
 
-    ``complete`` is false for an answer that was cut off or is malformed although a token stands in
-    it: that token must be revoked and never used.
+    ``complete`` is false if the answer was cut off or malformed but contains a token. Revoke that
+    token, and never use it.
     """
 
     access_token: Secret
@@ -85,12 +86,12 @@ class TokenAnswer:
 
 
 class _NoTokenError(ResponseError):
-    """A whole answer of the token endpoint, in which there is no token."""
+    """The token endpoint's whole answer contains no token."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """Whom a token belongs to (``GET /pubapi/v1/userinfo``)."""
+    """The Egnyte user of a token (``GET /pubapi/v1/userinfo``)."""
 
     id: int
     username: str
@@ -101,7 +102,7 @@ class UserInfo:
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
-    """One Egnyte host, asked in the name of one API key.
+    """The OAuth endpoints of one Egnyte host, for one API key.
 
     ``timeout`` is in seconds, to connect and to read; ``deadline`` bounds the whole of each call.
     """
@@ -125,7 +126,7 @@ class OAuthClient:
     ) -> str:
         """Where to send the browser (RFC 6749 section 4.1.1, or 4.2.1 for ``token``).
 
-        ``domain`` lets the Enhanced service skip its question for one.
+        With ``domain`` the Enhanced service does not ask the user for the domain.
         """
         query = {
             "client_id": self.client_id,
@@ -159,11 +160,11 @@ class OAuthClient:
         )
 
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
-        """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one.
+        """Refresh (RFC 6749 section 6). Without a refresh token in the answer, the old one stays valid.
 
-        ``InvalidGrantError`` if Egnyte refuses the refresh token. No source shows what it says
-        then, so that is any 4xx that is no throttle and does not blame the API key or its secret,
-        and a success without a token. ``userinfo`` is to judge the access token.
+        ``InvalidGrantError`` if Egnyte refuses the refresh token. No source shows that answer, so
+        every 4xx counts that is no throttle and does not blame the API key or its secret, and so
+        does a success without a token. Ask ``userinfo`` whether the access token still works.
         """
         form: dict[str, str | Secret] = {
             "grant_type": "refresh_token",
@@ -183,20 +184,22 @@ class OAuthClient:
         )
 
     def userinfo(self, access_token: Secret) -> UserInfo:
-        """Ask whose token this is, the cheapest proof that it lives.
+        """Ask Egnyte whose token this is: the cheapest proof that it is valid.
 
-        ``UnauthorizedError`` if it is dead, ``ResponseError`` if the answer names nobody.
+        ``UnauthorizedError`` if it is not valid, ``ResponseError`` if the answer names nobody.
         """
         response = self._send("GET", USERINFO_PATH, bearer=access_token)
         answers.raise_for_status(response)
         return parse_userinfo(response.content)
 
     def revoke(self, access_token: Secret, *, bearer: bool = True) -> None:
-        """End a token; its grant's refresh token ends with it. ``UnauthorizedError`` if it is dead,
-        ``ResponseError`` for a success that Egnyte cannot have said.
+        """Revoke a token. Egnyte then also ends the refresh token of its grant.
 
-        Newer keys send ``client_secret`` along (one source only); without ``bearer`` that is all
-        the proof there is, which an expired token needs, since it cannot speak for itself.
+        ``UnauthorizedError`` if the token is not valid, ``ResponseError`` for a success that cannot
+        come from Egnyte.
+
+        Newer keys send ``client_secret`` too (one source only). Without ``bearer`` the secret is
+        the only proof: an expired token cannot authorize its own revocation.
         """
         form: dict[str, str | Secret] = {"token": access_token}
         if self.client_secret:
@@ -207,7 +210,7 @@ class OAuthClient:
             "POST", REVOKE_PATH, bearer=access_token if bearer else None, data=form
         )
         answers.raise_for_status(response)
-        # Documented is an empty body. A page of some proxy's, though a 200, revokes nothing.
+        # Egnyte documents an empty body. An HTML page with a 200 comes from a proxy.
         if response.content.lstrip()[:1] not in (b"", b"{"):
             raise ResponseError("The answer to a revocation is not Egnyte's.", host=self.host)
 
@@ -231,7 +234,7 @@ class OAuthClient:
                     failure = ResponseError("The token answer is too large.", host=self.host)
                     break
         except EgnyteError as error:
-            # What came until then may hold a token.
+            # The part that arrived may contain a token.
             error.host = self.host
             failure = error
         finally:
@@ -259,7 +262,7 @@ class OAuthClient:
 
 @http.opaque
 def parse_userinfo(body: bytes) -> UserInfo:
-    """Read the answer of ``/pubapi/v1/userinfo``; ``ResponseError`` if it names nobody."""
+    """Read the answer of ``/pubapi/v1/userinfo``. ``ResponseError`` if it names nobody."""
     try:
         found = json.loads(body)
         number = found["id"]
@@ -272,7 +275,7 @@ def parse_userinfo(body: bytes) -> UserInfo:
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise ResponseError("The user info names no user.") from None
     rest = {
-        # Newer servers add the e-mail address.
+        # Only newer servers send the e-mail address.
         name: _text(found.get(name), limit)
         for name, limit in (("first_name", 255), ("last_name", 255), ("email", 254))
     }
@@ -280,7 +283,7 @@ def parse_userinfo(body: bytes) -> UserInfo:
 
 
 def _text(value: object, limit: int) -> str:
-    """What a database takes and a page may show: no null characters, no lone surrogates."""
+    """The text without null characters and lone surrogates, which a database would refuse."""
     return "".join(filter(str.isprintable, value))[:limit] if isinstance(value, str) else ""
 
 
@@ -293,10 +296,10 @@ def parse_token_answer(
     host: str = "",
     failure: EgnyteError | None = None,
 ) -> TokenAnswer:
-    """Read an answer of the token endpoint. ``failure`` is what went wrong while it was read.
+    """Read an answer of the token endpoint. ``failure`` is the error that reading it ended with.
 
-    ``OAuthError`` for a refusal, ``RateLimitedError``, ``UnavailableError`` for Egnyte's own
-    trouble, ``ResponseError`` for an answer without any token in it.
+    Raises ``OAuthError`` for a refusal, ``RateLimitedError``, ``UnavailableError`` for a 5xx, and
+    ``ResponseError`` for an answer without a token.
     """
     if not 200 <= status < 300:
         raise _refusal(status, headers, body, host)
@@ -311,11 +314,11 @@ def parse_token_answer(
             return TokenAnswer(
                 rescued[b"access_token"], rescued.get(b"refresh_token", NO_SECRET), complete=False
             )
-        # A page is no answer of this endpoint, but some proxy's.
+        # This endpoint sends no HTML; a proxy does.
         kind = ResponseError if body.lstrip()[:1] == b"<" else _NoTokenError
         message = "The token answer holds no token."
         raise failure or kind(message, status=status, host=host) from None
-    # An object that is whole is not cut off, whatever happened behind it.
+    # The JSON object is complete, whatever failed after it.
     return TokenAnswer(
         Secret(access),
         Secret(refresh),
@@ -325,8 +328,10 @@ def parse_token_answer(
 
 
 def browser_answer(given: Mapping[str, str]) -> TokenAnswer:
-    """What a browser says stood in the fragment (RFC 6749 section 4.2.2); ``OAuthError`` for
-    what is no token. Only Egnyte can say whether it is one of its own."""
+    """The token that a browser read from the fragment (RFC 6749 section 4.2.2).
+
+    ``OAuthError`` for a text that cannot be a token. Only Egnyte knows whether it issued it.
+    """
     token = given.get("access_token", "")
     if not _is_token(token):
         raise OAuthError("The browser posted no token.")
@@ -338,7 +343,7 @@ def browser_answer(given: Mapping[str, str]) -> TokenAnswer:
 
 
 def _scopes(value: object) -> tuple[str, ...] | None:
-    """The scopes granted (RFC 6749 section 3.3); ``None`` if the answer names none."""
+    """The granted scopes (RFC 6749 section 3.3). ``None`` if the answer names none."""
     found = value.split() if isinstance(value, str) else []
     return tuple(scope for scope in found if _TOKEN.fullmatch(scope)) or None
 
@@ -352,7 +357,7 @@ def _is_token(value: object) -> bool:
 
 
 def _expires_in(value: object) -> int | None:
-    """Seconds; Egnyte says -1 for never, and may send the number as a string."""
+    """Seconds. Egnyte sends -1 for never, and may send the number as a string."""
     try:
         seconds = int(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

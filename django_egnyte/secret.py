@@ -1,4 +1,4 @@
-"""Text that does not show itself: what a token, code, password or key is while it is in memory."""
+"""A text that hides itself. In memory every token, code, password and key is one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text. Call it where the text leaves the process, and keep no variable of it."""
+        """The text. Call this only where it leaves the process, and keep it in no variable."""
         return self._text
 
     def __bool__(self) -> bool:

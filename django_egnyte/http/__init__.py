@@ -1,6 +1,6 @@
 """The one door to HTTP: see `django_egnyte.http.door`.
 
-The door loads requests and urllib3, so it is imported when something is sent, and not before.
+Import the door only where something is sent: it loads requests and urllib3.
 """
 
 from __future__ import annotations

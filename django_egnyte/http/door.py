@@ -1,10 +1,10 @@
 """The one door to HTTP. Everything the package sends goes through `send`.
 
-Connections are pooled for the whole process and dropped after a fork. Redirects are not followed,
-cookies neither kept nor sent, `.netrc` never read; the environment's proxies and CA bundle are.
-Only exceptions of `django_egnyte.exceptions` come out, and what a body that the caller gave raises
-while it is read; neither these, nor their tracebacks, nor the answer hold a secret. There is no
-session: nothing is to be remembered between two calls but connections.
+The process pools its connections and drops them after a fork. The door follows no redirects, keeps
+and sends no cookies, and never reads `.netrc`; it uses the proxies and the CA bundle that the
+environment names. It raises only exceptions of `django_egnyte.exceptions`, and whatever a request
+body of the caller raises while it is read. Neither these errors, nor their tracebacks, nor the
+answer contain a secret. There is no session, because only connections outlast a call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from django_egnyte.secret import Secret
 
 Timeout = tuple[float, float]
 Body = bytes | str | Mapping[str, Any] | IO[bytes] | Iterator[bytes]
-"""A mapping is sent as a form; its values may be secrets."""
+"""A mapping becomes a form. Its values may be secrets."""
 
 _USER_AGENT = f"django-egnyte/{__version__}"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -51,7 +51,7 @@ _adapter: HTTPAdapter | None = None
 
 
 class Answer(requests.Response):
-    """What `send` returns: an answer that knows the call which it came from."""
+    """What `send` returns: an answer that knows its call."""
 
     def __init__(self, call: line.Call) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Answer(requests.Response):
 
 
 class _Adapter(HTTPAdapter):
-    """Pools whose connections obey the current call; also those that go through a proxy."""
+    """Pools whose connections keep to the limits of the current call, through proxies too."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -97,15 +97,15 @@ def send(
     """Send one request and return its answer, whatever the status.
 
     `timeout` is (seconds to connect, seconds without a byte sent or received). `deadline` bounds
-    the whole call in seconds, body included, even if the server trickles; with `large` it begins
-    when the request's body has been sent, with `stream` it ends at the headers. Unless `stream`,
-    the body is read and may have `max_bytes` bytes unpacked; with it, read the body with
-    `iter_body`. The answer's `request` has lost its body and its Authorization header.
+    the whole call in seconds, body included, even if the server sends byte by byte. With `large` it
+    begins when the request's body has been sent. With `stream` it ends at the headers, and you read
+    the body with `iter_body`. Without `stream` the body is read here, up to `max_bytes` bytes
+    unpacked. The answer's `request` no longer has its body and its Authorization header.
 
     The values of a form in `data`, and of an object in `json`, may be secrets.
 
-    Raises UnavailableError when no answer came (its `sent` is False if the request never left),
-    ResponseError for an answer cut off, undecodable or too large, InvalidHeaderError.
+    Raises UnavailableError if no answer came (its `sent` is False if the request was never sent),
+    ResponseError for an answer that is cut off, undecodable or too large, and InvalidHeaderError.
     """
     prepared = _prepared(method, url, bearer, headers, params, data, json, stream)
     call = line.Call(timeout, deadline, large=large)
@@ -126,7 +126,7 @@ def send(
 def read(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
     """The body of a streamed answer, or as much of it as `max_bytes` and `deadline` allow.
 
-    For an answer whose body is worth no error: that of a refusal.
+    For the answer of a refusal, whose body is not worth an error.
     """
     body = bytearray()
     with contextlib.suppress(EgnyteError):
@@ -143,10 +143,11 @@ def iter_body(
 ) -> Iterator[bytes]:
     """The body of a streamed answer, unpacked, in pieces of at most `chunk_size` bytes.
 
-    `deadline` bounds in seconds how long it may take. Without it, each silence is bounded.
+    `deadline` limits the whole reading, in seconds. Without it only each silence is limited.
 
-    Raises UnavailableError when the server falls silent, ResponseError when the body ends before
-    its Content-Length or cannot be unpacked. Closes the response at the end, or when dropped.
+    Raises UnavailableError if the server stops sending, and ResponseError if the body ends before
+    its Content-Length or cannot be unpacked. Closes the response at the end, or when the iterator
+    is dropped.
     """
     if deadline is not None and isinstance(response, Answer):
         response.call.seconds = deadline
@@ -181,14 +182,14 @@ def _prepared(
     except requests.exceptions.InvalidJSONError:
         problem = "The request's body cannot be written as JSON."
     except TypeError as failure:
-        # Its words name a type, no value: "Object of type date is not JSON serializable".
+        # The message names a type but no value: "Object of type date is not JSON serializable".
         problem = f"The request's parameters or body cannot be sent: {failure}"
     except _FOREIGN:
         problem = "The request has a URL or a body that cannot be sent."
     if problem:
         raise EgnyteError(problem)
     if bearer is not None:
-        # Not repeated in the message: it would be the token.
+        # The message does not repeat the value, which would be the token.
         if not bearer or not _HEADER_VALUE(bearer.reveal()):
             raise InvalidHeaderError("The token holds characters that no header may carry.")
         prepared.headers["Authorization"] = f"Bearer {bearer.reveal()}"
@@ -199,13 +200,13 @@ def _headers(headers: Mapping[str, str] | None, stream: bool) -> dict[str, str]:
     every = {
         "User-Agent": _USER_AGENT,
         "Accept": "*/*",
-        # A download's length and checksum are those of what travels; and br or zstd would be
+        # A download's length and checksum are those of the bytes sent, and br or zstd would be
         # unpacked by whatever library happens to be installed.
         "Accept-Encoding": "identity" if stream else "gzip",
     }
     given: Mapping[Any, Any] = headers or {}
     for name, value in given.items():
-        # A name in bytes would become the name that it spells, reserved or not.
+        # A name given as bytes would be sent as that name, even if it is reserved.
         if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
             raise InvalidHeaderError("A header holds characters that no header may carry.")
         every[name] = str(value).strip()
@@ -213,7 +214,7 @@ def _headers(headers: Mapping[str, str] | None, stream: bool) -> dict[str, str]:
 
 
 def _body_of(data: Body | None) -> Any:
-    """What requests is given: secrets in clear, and large bodies as a file.
+    """The body as requests takes it: secrets in clear, and large bodies as a file.
 
     requests sends bytes at once, whatever their size, but a file piece by piece.
     """
@@ -249,12 +250,12 @@ def _exchange(
     )
     assert isinstance(response, Answer)
     response.elapsed = timedelta(seconds=time.perf_counter() - started)
-    # Framing and packing take some bytes, but never as many as this.
+    # More than framing and packing can add.
     call.allowance = None if stream else line.HEAD_BYTES + 2 * max_bytes
     if stream:
         call.expires = None
     else:
-        # requests offers no bounded way to fill a response.
+        # requests has no function that fills a response up to a limit.
         response._content = _body(response, prepared.method or "", max_bytes)
     return response
 
@@ -299,7 +300,7 @@ def _pieces(response: requests.Response, chunk_size: int = CHUNK_SIZE) -> Iterat
 
 
 def _too_large(response: requests.Response, max_bytes: int) -> ResponseError:
-    # Closing gives up the connection: what it still carries is not worth reading.
+    # Close the connection instead of reading what is left on it.
     response.close()
     return ResponseError(
         f"The answer is larger than {max_bytes:,} bytes.",
@@ -310,7 +311,7 @@ def _too_large(response: requests.Response, max_bytes: int) -> ResponseError:
 
 
 def _unpacked(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Gunzip, never holding more than `size` bytes of the result: a kilobyte may hide a gigabyte.
+    """Gunzip with at most `size` bytes in memory: a kilobyte can unpack to a gigabyte.
 
     Raises zlib.error for anything but one or more whole gzip members.
     """
@@ -329,7 +330,7 @@ def _unpacked(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 def _the_adapter() -> HTTPAdapter:
     global _adapter
-    # Two threads may make one each at first use; the loser's is collected.
+    # At first use two threads may make one each. One of them is then collected as garbage.
     adapter = _adapter
     if adapter is None:
         adapter = _adapter = _Adapter(pool_connections=64, pool_maxsize=32)
@@ -337,7 +338,7 @@ def _the_adapter() -> HTTPAdapter:
 
 
 def _forget_adapter() -> None:
-    """In a forked child: the parent's sockets are not ours to speak on."""
+    """For a forked child, which must not use its parent's sockets."""
     global _adapter
     _adapter = None
 

@@ -1,4 +1,4 @@
-"""What the HTTP libraries raise, said in this package's own exceptions."""
+"""Translate the exceptions of the HTTP libraries into those of this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROXY_HINT = "The proxy comes from the environment: HTTPS_PROXY, HTTP_PROXY, AL
 
 
 _Kinds = tuple[type[BaseException], ...]
-# In this order: an earlier row says more than a later one that fits, too.
+# The first row that fits counts: earlier rows are more precise.
 _UNSENT: tuple[tuple[_Kinds, str, str], ...] = (
     (
         (ssl.SSLCertVerificationError,),
@@ -65,9 +65,9 @@ _OTHERS: tuple[tuple[_Kinds, str, str, type[EgnyteError]], ...] = (
 def explain(
     failure: Exception, host: str, call: Call | None = None, *, in_body: bool = False
 ) -> EgnyteError:
-    """The exception to raise instead of `failure`, which is only read, never kept.
+    """The exception to raise instead of `failure`. It keeps no reference to `failure`.
 
-    `in_body` says that status and headers had come already.
+    `in_body` says that status and headers had already arrived.
     """
     error = _in_body(failure, host) if in_body else _before_answer(failure, host)
     if isinstance(error, UnavailableError) and call is not None and call.expired:
@@ -102,7 +102,7 @@ def _in_body(failure: Exception, host: str) -> EgnyteError:
 
 
 def _chain(failure: BaseException) -> Iterator[BaseException]:
-    """`failure` and all that it wraps, by whichever way requests and urllib3 wrapped it."""
+    """`failure` and every exception that requests and urllib3 wrapped in it."""
     waiting: list[BaseException] = [failure]
     seen: set[int] = set()
     while waiting:

@@ -1,9 +1,9 @@
-"""Connections that never wait longer than their call may still take.
+"""Connections that keep to the deadline of their call.
 
-A socket's timeout starts anew with every byte, so a server that trickles could hold a caller for
-ever. Here each wait, for a connection, a handshake, a byte sent or a byte received, gets what is
-left of the whole call. The files below also bound what an answer's framing may claim: requests and
-urllib3 would believe any chunk size, and read extensions and trailers without end.
+A socket's timeout starts again with every byte, so a server that sends byte by byte could hold a
+caller forever. Here each wait (for a connection, a handshake, a byte sent or received) gets only
+the time that is left of the whole call. The file classes below also limit what an answer's framing may
+claim: requests and urllib3 accept any chunk size, and read extensions and trailers without end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.poolmanager import PoolManager
 
 HEAD_BYTES = 1024 * 1024
-"""The most bytes before a body: status lines and headers, interim answers included."""
+"""The most bytes before a body: status lines and headers, including interim answers."""
 _CHUNK_LINE = 4096
 _TRAILERS = 100
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}").fullmatch
@@ -32,8 +32,8 @@ _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}").fullmatch
 class Call:
     """What one HTTP call may take: seconds to connect, seconds of silence, seconds in all.
 
-    `seconds` is None for a call without an end. They begin now, or when a `large` body is sent.
-    `allowance` is the number of bytes that may still come, None for any.
+    `seconds` is None for a call without a deadline. The time starts now, or for a `large` body once
+    it has been sent. `allowance` is the number of bytes that may still arrive, None for any.
     """
 
     __slots__ = ("allowance", "connecting", "expires", "large", "seconds", "silence")
@@ -50,7 +50,7 @@ class Call:
             self.start()
 
     def start(self) -> None:
-        """Let the seconds begin now."""
+        """Start the time now."""
         self.expires = None if self.seconds is None else time.monotonic() + self.seconds
 
     @property
@@ -58,7 +58,7 @@ class Call:
         return self.expires is not None and time.monotonic() >= self.expires
 
     def left(self, most: float) -> float:
-        """The seconds for one wait, `most` at most. TimeoutError if none is left."""
+        """The seconds for one wait, at most `most`. TimeoutError if none is left."""
         if self.expires is None:
             return most
         left = self.expires - time.monotonic()
@@ -74,11 +74,11 @@ class Call:
 
 
 current: ContextVar[Call] = ContextVar("django_egnyte_call")
-"""The call that this thread makes. The libraries between here and the door pass nothing on."""
+"""The call of this thread. The HTTP libraries give no way to pass it as an argument."""
 
 
 class _Incoming(io.RawIOBase):
-    """What a socket receives."""
+    """The bytes that a socket receives."""
 
     def __init__(self, file: io.BufferedIOBase, sock: Any) -> None:
         self._raw: Any = file.detach()
@@ -160,8 +160,8 @@ class _Response(http.client.HTTPResponse):
         if coding not in ("chunked", "identity"):
             raise http.client.HTTPException("an unknown transfer coding")
         if self.chunked:
-            # From here on it is a body that ends when the file does. RFC 9112 section 6.3: a
-            # Content-Length beside it means nothing.
+            # The body now ends when the file ends. A Content-Length beside chunked coding has
+            # no meaning (RFC 9112 section 6.3).
             self.chunked = False
             del self.headers["Transfer-Encoding"], self.headers["Content-Length"]
             if self.length != 0:
@@ -169,7 +169,7 @@ class _Response(http.client.HTTPResponse):
                 self.fp = io.BufferedReader(_Chunks(self.fp))
 
     def read(self, amt: int | None = None) -> bytes:
-        """At most `amt` bytes, as they come: to wait for more could lose what is here."""
+        """At most `amt` bytes, as they arrive: waiting for more could lose those that are here."""
         if amt is None:
             return super().read()
         piece = super().read1(amt)
@@ -179,7 +179,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Outer:
-    """A TLS socket to a proxy, within which another TLS connection is made."""
+    """A TLS socket to a proxy, which carries another TLS connection."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -197,7 +197,7 @@ class _Outer:
 
 
 def _send_all(sock: Any, data: Any, call: Call) -> None:
-    """As `sendall`, whose timeout would be for all of it, or over TLS for each record."""
+    """Like `sendall`, but each wait has a timeout of its own."""
     view = memoryview(data).cast("B")
     while view:
         sock.settimeout(call.left(call.silence))
@@ -205,7 +205,7 @@ def _send_all(sock: Any, data: Any, call: Call) -> None:
 
 
 class _Timed(HTTPConnection):
-    """Mixed into urllib3's connections, over TLS and through a SOCKS proxy, too."""
+    """A mixin for urllib3's connections, including those over TLS and through a SOCKS proxy."""
 
     response_class = _Response
 
@@ -216,7 +216,7 @@ class _Timed(HTTPConnection):
 
     def _tunnel(self) -> None:
         super()._tunnel()
-        # For the handshake that follows.
+        # This is for the handshake that follows.
         call = current.get()
         self.sock.settimeout(call.left(call.connecting))
 
@@ -237,7 +237,7 @@ class _Timed(HTTPConnection):
 
 
 class _Resolved(_Timed):
-    """The same where the name is to be looked up here, and not by a SOCKS proxy."""
+    """The same if this machine looks up the name, not the SOCKS proxy."""
 
     def _new_conn(self) -> socket.socket:
         call, named = current.get(), self._dns_host
@@ -254,9 +254,10 @@ class _Resolved(_Timed):
         raise problem
 
     def _addresses(self, call: Call) -> list[str]:
-        """Look up the name. The resolver obeys no timeout, so it is left behind if need be."""
+        """Look up the name in a thread, which is left behind if it takes too long: the resolver has no
+        timeout."""
         name = self._dns_host.strip("[]")
-        # Not every resolver knows these for the machine's own (RFC 6761 section 6.3).
+        # Not every resolver answers these with a loopback address (RFC 6761 section 6.3).
         name = "localhost" if name.endswith(".localhost") else name
         found: list[Any] = []
 
@@ -289,7 +290,7 @@ def _is_address(name: str) -> bool:
 
 
 def time_out(manager: PoolManager, *, resolve: bool = True) -> None:
-    """Let every connection of this manager obey the current call."""
+    """Make every connection of this manager keep to the limits of the current call."""
     mixin = _Resolved if resolve else _Timed
     pools: dict[str, Any] = manager.pool_classes_by_scheme
     manager.pool_classes_by_scheme = {

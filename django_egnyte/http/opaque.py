@@ -1,7 +1,7 @@
-"""Tracebacks without secrets: an error leaves the door, and none of the door's frames with it.
+"""Tracebacks without secrets: an error that leaves the door has none of the door's frames.
 
-Error reports show the local variables of every frame. Below the door these hold the token, the
-form and the answer in clear, in this package's frames and in those of the HTTP libraries.
+Error reports show the local variables of every frame. Below the door those variables hold the
+token, the form and the answer in clear, in this package's frames and in the HTTP libraries'.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django_egnyte.exceptions import EgnyteError
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# Those who may stand between the door and the network. gevent and eventlet replace `ssl`.
+# Packages with frames between the door and the network. gevent and eventlet replace `ssl`.
 _INSIDE = sys.stdlib_module_names | {
     *("django_egnyte", "requests", "urllib3", "OpenSSL", "certifi", "eventlet", "gevent"),
     *("charset_normalizer", "chardet", "idna", "socks"),
@@ -25,11 +25,11 @@ _INSIDE = sys.stdlib_module_names | {
 
 
 def opaque(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Let no frame of `function`, or below it, stay in the traceback of what it raises.
+    """Remove the frames of `function`, and of all that it calls, from the traceback of its error.
 
-    Frames of the caller's own code stay: those of a body's generator, say. The same holds for
-    causes and contexts, and for KeyboardInterrupt and a worker's time limit. What
-    `function` raises of this package has no context: a foreign exception refers to the request.
+    Frames of the caller's own code stay, for example those of a body's generator. This covers
+    causes and contexts, KeyboardInterrupt and a worker's time limit. This package's own errors lose
+    their context too, because a foreign exception refers to the request.
     """
 
     @functools.wraps(function)
@@ -38,7 +38,7 @@ def opaque(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return function(*args, **kwargs)
         except BaseException as failure:
             error = failure
-        # Raised outside the handler, or the error would be its own context.
+        # Raise outside the handler: inside it the error would become its own context.
         del args, kwargs
         _forget_frames(error)
         try:
@@ -64,7 +64,7 @@ def _forget_frames(error: BaseException) -> None:
 
 
 def _callers_own(traceback: TracebackType | None) -> TracebackType | None:
-    """What begins with the first frame of foreign code; it called whatever follows itself."""
+    """The part that begins with the first frame of foreign code, which called the rest."""
     while traceback is not None:
         name = traceback.tb_frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in _INSIDE:
