@@ -160,7 +160,7 @@ class OAuthClient:
         )
 
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
-        """Refresh (RFC 6749 section 6). Without a refresh token in the answer, the old one stays valid.
+        """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one valid.
 
         ``InvalidGrantError`` if Egnyte refuses the refresh token. No source shows that answer, so
         every 4xx counts that is no throttle and does not blame the API key or its secret, and so

@@ -2,8 +2,8 @@
 
 A socket's timeout starts again with every byte, so a server that sends byte by byte could hold a
 caller forever. Here each wait (for a connection, a handshake, a byte sent or received) gets only
-the time that is left of the whole call. The file classes below also limit what an answer's framing may
-claim: requests and urllib3 accept any chunk size, and read extensions and trailers without end.
+the time that is left of the whole call. The file classes below also limit what an answer's framing
+may claim: requests and urllib3 accept any chunk size, and read extensions and trailers without end.
 """
 
 from __future__ import annotations
@@ -254,8 +254,7 @@ class _Resolved(_Timed):
         raise problem
 
     def _addresses(self, call: Call) -> list[str]:
-        """Look up the name in a thread, which is left behind if it takes too long: the resolver has no
-        timeout."""
+        """Look up the name in a thread, which may outlast the call: the resolver has no timeout."""
         name = self._dns_host.strip("[]")
         # Not every resolver answers these with a loopback address (RFC 6761 section 6.3).
         name = "localhost" if name.endswith(".localhost") else name
