@@ -171,17 +171,22 @@ class Verdict:
         for account in EgnyteAccount.objects.with_token().live():
             counts["live accounts"] += 1
             token = account.token
-            dead = (
-                token is None
-                or token.fingerprint not in alive
-                or (token.refresh_fingerprint and token.refresh_fingerprint not in alive)
-            )
-            if dead:
-                counts["dead tokens held"] += 1
-                self.violations.append(
-                    f"account {account.pk} ({account.status}) holds a dead token"
-                )
-        counts["dead tokens held"] += 0
+            if token is None or token.fingerprint not in alive:
+                self.violations.append(f"account {account.pk} ({account.status}): no live token")
+            elif token.refresh_fingerprint and token.refresh_fingerprint not in alive:
+                # A refresh whose answer was lost used up the refresh token, and may leave the
+                # access token valid. The account is active until that expires, and is told so.
+                counts["refresh tokens that were refused"] += 1
+                if token.grant.refresh_refused_at is None:
+                    self.violations.append(
+                        f"account {account.pk} ({account.status}): nobody knows that its refresh "
+                        f"token is not valid: {self._history(account)}"
+                    )
+
+    @staticmethod
+    def _history(account: EgnyteAccount) -> list[str]:
+        told = AccountEvent.objects.filter(account_ref=account.pk).order_by("pk")
+        return [f"{event.kind} {event.reason}" for event in told]
 
     def _no_grant_waits(self, counts: Counter[str]) -> None:
         used = set(EgnyteAccount.objects.live().values_list("token__grant", flat=True))
