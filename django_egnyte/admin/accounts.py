@@ -275,6 +275,7 @@ class EgnyteAccountAdmin(ActingAdmin):
                 "opts": self.opts,
                 "media": self.media,
                 "grants_url": list_address(self.admin_site, request, EgnyteGrant),
-                **health.figures(),
+                "events_url": list_address(self.admin_site, request, AccountEvent),
+                **health.figures(request.GET.get("period", "")),
             },
         )

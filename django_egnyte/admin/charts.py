@@ -1,4 +1,7 @@
-"""Bar charts of days, laid out here and drawn as SVG by a template: no script, no inline style."""
+"""A chart of what came and what went, laid out here and drawn as SVG by a template.
+
+No script, no inline style: both would need a place in a site's content security policy.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,30 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-WIDTH: Final = 720
-HEIGHT: Final = 150
-# For the labels on the left and below.
-LEFT: Final = 52
+WIDTH: Final = 480
+HEIGHT: Final = 190
+# For the labels on the left, on the right and below.
+LEFT: Final = 40
+RIGHT: Final = 24
 BOTTOM: Final = 22
-TOP: Final = 12
+TOP: Final = 8
 GAP: Final = 2
+LABELS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    day: date
-    value: int
+class Step:
+    """A day or a month. ``gained`` and ``lost`` are drawn from the zero line, up and down."""
+
+    start: date
+    gained: int
+    lost: int
     x: float
-    y: float
+    middle: float
     width: float
-    height: float
+    y: float
+    gained_height: float
+    lost_height: float
     labelled: bool
 
 
@@ -35,49 +45,57 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """``bars`` hold the coordinates; ``kind`` is the class that the style sheet colours."""
+    """All coordinates are in the units of the ``viewBox``."""
 
-    title: str
-    note: str
-    kind: str
-    bars: Sequence[Bar]
+    steps: Sequence[Step]
     ticks: Sequence[Tick]
-    total: int
+    zero: float
+    gained: int
+    lost: int
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
-    floor: int = HEIGHT - BOTTOM
+    right: int = WIDTH - RIGHT
     label_y: int = HEIGHT - 5
 
 
-def bar_chart(
-    title: str, kind: str, days: Sequence[date], values: Mapping[date, int], *, note: str = ""
-) -> Chart:
-    """One bar for each day, from zero to a round number at or above the largest value."""
-    top = round_up(max((values.get(day, 0) for day in days), default=0))
-    room = HEIGHT - BOTTOM - TOP
-    step = (WIDTH - LEFT) / max(len(days), 1)
-    bars = []
-    for number, day in enumerate(days):
-        value = values.get(day, 0)
-        # A value that is not zero is seen, however small it is beside the largest.
-        height = max(room * value / top, 1.5) if value else 0.0
-        bars.append(
-            Bar(
-                day=day,
-                value=value,
-                x=round(LEFT + number * step + GAP / 2, 1),
-                y=round(HEIGHT - BOTTOM - height, 1),
-                width=round(step - GAP, 1),
-                height=round(height, 1),
-                labelled=(len(days) - 1 - number) % 7 == 0,
+def chart_of(starts: Sequence[date], gained: Mapping[date, int], lost: Mapping[date, int]) -> Chart:
+    """One step for each start, both ways to the same scale, up to round numbers."""
+    ups = [gained.get(start, 0) for start in starts]
+    downs = [lost.get(start, 0) for start in starts]
+    top = round_up(max(ups, default=0))
+    depth = round_up(max(downs)) if any(downs) else 0
+    scale = (HEIGHT - BOTTOM - TOP) / (top + depth)
+    zero = TOP + scale * top
+    width = (WIDTH - LEFT - RIGHT) / max(len(starts), 1)
+    every = max(1, -(-len(starts) // LABELS))
+    steps = []
+    for number, (start, up, down) in enumerate(zip(starts, ups, downs, strict=True)):
+        x = LEFT + number * width
+        height = _height(up, scale)
+        steps.append(
+            Step(
+                start=start,
+                gained=up,
+                lost=down,
+                x=round(x + GAP / 2, 1),
+                middle=round(x + width / 2, 1),
+                width=round(width - GAP, 1),
+                y=round(zero - height, 1),
+                gained_height=height,
+                lost_height=_height(down, scale),
+                labelled=(len(starts) - 1 - number) % every == 0,
             )
         )
-    ticks = [Tick(top, TOP), Tick(0, HEIGHT - BOTTOM)]
-    if top % 2 == 0:
-        ticks.insert(1, Tick(top // 2, TOP + room / 2))
-    total = sum(bar.value for bar in bars)
-    return Chart(title, note, kind, bars, ticks, total)
+    ticks = [Tick(top, TOP), Tick(0, round(zero, 1))]
+    if depth:
+        ticks.append(Tick(depth, round(zero + scale * depth, 1)))
+    return Chart(steps, ticks, round(zero, 1), sum(ups), sum(downs))
+
+
+def _height(value: int, scale: float) -> float:
+    """A value that is not zero is seen, however small it is beside the largest."""
+    return round(max(value * scale, 1.5), 1) if value else 0.0
 
 
 def round_up(value: int) -> int:

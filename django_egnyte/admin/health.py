@@ -4,30 +4,77 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from django.db.models import Count, Q
-from django.db.models.functions import TruncDate
+from django.db.models import Count, DateField, Q
+from django.db.models.functions import TruncDate, TruncMonth
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy
 
 from ..choices import LIVE, EventKind, Status
 from ..models import AccountEvent, EgnyteAccount, HostState
 from ..services.status import counted, overview
-from .charts import Chart, bar_chart
+from .charts import Chart, Step, chart_of
 
-DAYS: Final = 30
 MOST: Final = 20
+YOUNG: Final = timedelta(days=14)
 
-LINKS: Final = (EventKind.CONNECTED, EventKind.RECONNECTED)
-LOSSES: Final = (EventKind.DISCONNECTED, EventKind.REVOKED)
+GAINED: Final = (EventKind.CONNECTED, EventKind.RECONNECTED)
+LOST: Final = (EventKind.DISCONNECTED, EventKind.REVOKED)
+
+PERIODS: Final = {
+    "week": gettext_lazy("Week"),
+    "month": gettext_lazy("Month"),
+    "year": gettext_lazy("Year"),
+}
+DAYS: Final = {"week": 7, "month": 30}
+
+AGES: Final = (
+    (timedelta(days=1), gettext_lazy("within a day")),
+    (timedelta(days=2), gettext_lazy("1 to 2 days ago")),
+    (timedelta(days=7), gettext_lazy("2 to 7 days ago")),
+    (timedelta(days=30), gettext_lazy("7 to 30 days ago")),
+    (None, gettext_lazy("longer ago")),
+)
 
 
-def figures() -> dict[str, Any]:
-    """All that the page shows. The number of queries does not grow with the accounts."""
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A number of accounts with its part of the largest, in percent, and where they are listed."""
+
+    label: Any
+    n: int
+    percent: float
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a step of the chart is called, and the addresses of its events."""
+
+    step: Step
+    label: str
+    name: str
+    gained_query: str
+    lost_query: str
+
+
+def figures(period: str = "") -> dict[str, Any]:
+    """All that the page shows. The number of queries does not grow with the accounts.
+
+    ``period`` is one of ``PERIODS``; anything else is the one that suits the site's age.
+    """
     now = timezone.now()
     seen = overview()
+    if period not in PERIODS:
+        period = _period_that_suits(now)
+    starts = _starts(period, now)
+    chart = _chart(period, starts)
     return {
         "now": now,
         "seen": seen,
@@ -35,63 +82,143 @@ def figures() -> dict[str, Any]:
             {"status": status.value, "label": status.label, "n": seen.accounts[status.value]}
             for status in Status
         ],
-        "oldest": now - timedelta(seconds=seen.revocations_oldest_seconds),
+        "live": _query(status__in=",".join(LIVE)),
+        "validations_due": _query(status__in=",".join(LIVE), next_validation_at__lte=now),
+        "refreshes_due": _query(release_at__isnull=True, next_refresh_at__lte=now),
+        "refreshes_failing": _query(release_at__isnull=True, refresh_attempts__gt=0),
+        "last_sweep": _ago(now, seen.last_sweep_seconds),
+        "oldest": _ago(now, seen.revocations_oldest_seconds),
+        "held_off_at": [
+            {"host": held["host"], "until": parse_datetime(held["until"])}
+            for held in seen.key_held_off_at
+        ],
         "domains": _domains(),
-        "charts": _charts(now),
+        "ages": _ages(now),
+        "periods": [{"name": name, "label": PERIODS[name]} for name in PERIODS],
+        "period": period,
+        "chart": chart,
+        "lines": _lines(period, starts, chart),
+        "gained_query": _events_query(GAINED, starts[0]),
+        "lost_query": _events_query(LOST, starts[0]),
         "hosts": _hosts(now),
     }
+
+
+def _ago(now: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else now - timedelta(seconds=seconds)
+
+
+def _query(**filters: Any) -> str:
+    """What comes after the ``?`` of a list's address."""
+    plain = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in filters.items()
+    }
+    return urlencode(plain)
 
 
 def _domains() -> Sequence[Mapping[str, Any]]:
     """The domains with the most accounts; the index on domain and status has it all."""
     counts = {status.value: counted(Q(status=status)) for status in Status}
-    rows = EgnyteAccount.objects.values("domain").annotate(n=Count("*"), **counts)
-    return list(rows.order_by("-n", "domain")[:MOST])
-
-
-def _charts(now: datetime) -> list[Chart]:
-    last = now.astimezone(UTC).date() if timezone.is_aware(now) else now.date()
-    days = [last - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
-    since = datetime.combine(days[0], time(), tzinfo=UTC if timezone.is_aware(now) else None)
-    events = (
-        AccountEvent.objects.filter(kind__in=[*LINKS, *LOSSES], created_at__gte=since)
-        .annotate(day=_day_of("created_at"))
-        .values_list("day", "kind")
-        .annotate(n=Count("*"))
-        .order_by()
-    )
-    links: Counter[date] = Counter()
-    losses: Counter[date] = Counter()
-    for day, kind, n in events:
-        (links if kind in LINKS else losses)[day] += n
-    validated = (
-        EgnyteAccount.objects.filter(status__in=LIVE, last_validated_at__gte=since)
-        .annotate(day=_day_of("last_validated_at"))
-        .values_list("day")
-        .annotate(n=Count("*"))
-        .order_by()
-    )
+    rows: Any = EgnyteAccount.objects.values("domain").annotate(n=Count("*"), **counts)
     return [
-        bar_chart(_("Links"), "links", days, links, note=_("Accounts connected or reconnected.")),
-        bar_chart(
-            _("Losses"), "losses", days, losses, note=_("Accounts disconnected, or found dead.")
-        ),
-        bar_chart(
-            _("Last validations"),
-            "validations",
-            days,
-            dict(validated),
-            note=_(
-                "Live accounts by the day on which Egnyte last said that their token lives; "
-                "earlier validations of the same account are not counted."
-            ),
-        ),
+        {
+            **row,
+            "statuses": [
+                {
+                    "n": row[status.value],
+                    "query": _query(domain=row["domain"], status=status.value),
+                }
+                for status in Status
+            ],
+        }
+        for row in rows.order_by("-n", "domain")[:MOST]
     ]
 
 
-def _day_of(name: str) -> TruncDate:
+def _ages(now: datetime) -> list[Share]:
+    """Live accounts by how long ago Egnyte last accepted their token."""
+    bounds = [(label, now - age if age else None) for age, label in AGES]
+    conditions, queries = {}, []
+    after = None
+    for number, (_label, before) in enumerate(bounds):
+        limits: dict[str, Any] = {}
+        if after is not None:
+            limits["last_validated_at__lt"] = after
+        if before is not None:
+            limits["last_validated_at__gte"] = before
+        conditions[f"n{number}"] = counted(Q(**limits))
+        queries.append(_query(status__in=",".join(LIVE), **limits))
+        after = before
+    live = EgnyteAccount.objects.filter(status__in=LIVE)
+    found = live.aggregate(**conditions)
+    largest = max(*found.values(), 1)
+    return [
+        Share(label, n, round(100 * n / largest, 1), query)
+        for (label, _before), n, query in zip(bounds, found.values(), queries, strict=True)
+    ]
+
+
+def _period_that_suits(now: datetime) -> str:
+    first = AccountEvent.objects.order_by("created_at").first()
+    return "week" if first is None or now - first.created_at < YOUNG else "month"
+
+
+def _starts(period: str, now: datetime) -> list[date]:
+    """The days, or the first days of the months, that the chart has."""
     # UTC needs no time zone tables, which MariaDB often lacks.
-    return TruncDate(name, tzinfo=UTC)
+    today = now.astimezone(UTC).date() if timezone.is_aware(now) else now.date()
+    if days := DAYS.get(period):
+        return [today - timedelta(days=back) for back in range(days - 1, -1, -1)]
+    last = today.year * 12 + today.month - 1
+    return [date(month // 12, month % 12 + 1, 1) for month in range(last - 11, last + 1)]
+
+
+def _moment(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC if timezone.is_aware(timezone.now()) else None)
+
+
+def _chart(period: str, starts: list[date]) -> Chart:
+    zone = UTC if timezone.is_aware(timezone.now()) else None
+    step = (
+        TruncMonth("created_at", output_field=DateField(), tzinfo=zone)
+        if period == "year"
+        else TruncDate("created_at", tzinfo=zone)
+    )
+    events = (
+        AccountEvent.objects.filter(kind__in=[*GAINED, *LOST], created_at__gte=_moment(starts[0]))
+        .annotate(step=step)
+        .values_list("step", "kind")
+        .annotate(n=Count("*"))
+        .order_by()
+    )
+    gained: Counter[date] = Counter()
+    lost: Counter[date] = Counter()
+    for start, kind, n in events:
+        (gained if kind in GAINED else lost)[start] += n
+    return chart_of(starts, gained, lost)
+
+
+def _lines(period: str, starts: list[date], chart: Chart) -> list[Line]:
+    ends = [*starts[1:], None]
+    short, long = ("M", "YEAR_MONTH_FORMAT") if period == "year" else ("j M", "DATE_FORMAT")
+    return [
+        Line(
+            step,
+            date_format(step.start, short),
+            date_format(step.start, long),
+            _events_query(GAINED, step.start, end),
+            _events_query(LOST, step.start, end),
+        )
+        for step, end in zip(chart.steps, ends, strict=True)
+    ]
+
+
+def _events_query(kinds: Sequence[str], start: date, end: date | None = None) -> str:
+    limits = {"created_at__gte": _moment(start)}
+    if end is not None:
+        limits["created_at__lt"] = _moment(end)
+    return _query(kind__in=",".join(kinds), **limits)
 
 
 def _hosts(now: datetime) -> list[HostState]:
