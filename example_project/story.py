@@ -55,7 +55,7 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
         expect("check & co.txt was uploaded.", page)
         same(browser.get(page.link("path=/Shared/check")).body, TEXT, "the file's content")
         page = browser.submit(page, "/new-folder/", name="Check 50%")
-        expect("The folder Check 50% was made.", page)
+        expect("The folder Check 50% was created.", page)
         for path in ("/Shared/check & co.txt", "/Shared/Check 50%"):
             page = browser.submit(page, "/delete/", path=path)
             expect("was deleted.", page)
@@ -63,7 +63,7 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
     with step("is told in words what Egnyte refuses"):
         page = browser.get(f"{site}/files/?path=/Shared/nowhere")
         same(page.status, 404, "the status")
-        expect("Egnyte has nothing of that name", page)
+        expect("Egnyte has no such file or folder", page)
 
     with step("beat sends the sweeps, and the worker does them"):
         processes.wait_until(lambda: did(processes, "process_revocations"), "no sweep was done", 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -108,10 +109,13 @@ def speak(browser: webdriver.Chrome, url: str, language: str) -> None:
 
 @contextlib.contextmanager
 def window(
-    browser: webdriver.Chrome, width: int, height: int = 900, text: int = 100
+    browser: webdriver.Chrome, width: int, height: int = 900, *, text: int = 100, scale: float = 1
 ) -> Iterator[None]:
-    """Make the window this wide and high, in CSS pixels, and the text this large, in percent."""
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 800}
+    """Make the window this wide and high in CSS pixels, and the text this large in percent.
+
+    ``scale`` is for pictures: how many pixels of theirs are one CSS pixel.
+    """
+    metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 800}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     enlarge = "document.documentElement.style.fontSize = arguments[0]"
     if text != 100:
@@ -185,7 +189,9 @@ class Axe:
                 with scheme(self.browser, shade):
                     told += [f"{name}, {direction}, {shade}: {fault}" for fault in self.here()]
         if folder := os.environ.get("EGNYTE_TEST_SCREENSHOTS"):
-            shoot(self.browser, Path(folder), name)
+            for width, shade in itertools.product((390, 1280), SCHEMES):
+                with scheme(self.browser, shade):
+                    shoot(self.browser, Path(folder) / f"{name}-{width}-{shade}.png", width)
         return told
 
     def cut_off(self) -> list[str]:
@@ -198,12 +204,9 @@ class Axe:
         ]
 
 
-def shoot(browser: webdriver.Chrome, folder: Path, name: str) -> None:
-    """Put pictures of the whole page into this folder: on a phone and a desktop, light and dark."""
-    for width, _ in SCREENS[1:]:
-        for shade in SCHEMES:
-            with scheme(browser, shade), window(browser, width):
-                needed = browser.execute_script("return document.documentElement.scrollHeight")
-                height = max(needed, 640 if width > 800 else 844)
-                with window(browser, width, height):
-                    browser.save_screenshot(str(folder / f"{name}-{width}-{shade}.png"))
+def shoot(browser: webdriver.Chrome, path: Path, width: int, scale: float = 1) -> None:
+    """Save a picture of the whole page in a window of this width, as PNG."""
+    with window(browser, width, 640 if width > 800 else 844, scale=scale):
+        needed = browser.execute_script("return document.documentElement.scrollHeight")
+        with window(browser, width, needed, scale=scale):
+            browser.save_screenshot(str(path))

@@ -38,15 +38,15 @@ SHOWN: Final = 500
 View = Callable[[Any], HttpResponseBase]
 
 WORDS: Final = (
-    (NotFoundError, 404, "Egnyte has nothing of that name, or you may not see it."),
+    (NotFoundError, 404, "Egnyte has no such file or folder, or you may not see it."),
     (ForbiddenError, 403, "Egnyte does not allow you to do this here."),
-    (ConflictError, 409, "Something of that name is there already."),
-    (LockedError, 423, "Somebody has locked this file."),
+    (ConflictError, 409, "There is a file or folder of this name already."),
+    (LockedError, 423, "Somebody has locked this file. Please try again later."),
     (TooLargeError, 413, "This file is too large."),
-    (InvalidPathError, 400, "This is not a name that Egnyte could know."),
-    (RateLimitedError, 503, "Egnyte is being asked too often. Please wait a moment."),
-    (UnavailableError, 503, "Egnyte does not answer right now. Please try again soon."),
-    (EgnyteError, 502, "Egnyte did not do this, and did not say why."),
+    (InvalidPathError, 400, "Egnyte does not accept this name. Please choose another."),
+    (RateLimitedError, 503, "Egnyte takes no more requests right now. Please wait a minute."),
+    (UnavailableError, 503, "Egnyte does not answer right now. Please try again in a minute."),
+    (EgnyteError, 502, "Egnyte refused this without a reason. Please try again."),
 )
 
 
@@ -123,7 +123,7 @@ def new_folder(request: Any) -> HttpResponse:
     into, name = request.POST.get("folder", START), request.POST.get("name", "").strip()
     if name and "/" not in name:
         request.egnyte.files.create_folder(f"{into.rstrip('/')}/{name}")
-        messages.success(request, f"The folder {name} was made.")
+        messages.success(request, f"The folder {name} was created.")
     else:
         messages.error(request, "A folder needs a name, without slashes.")
     return redirect(address(into))

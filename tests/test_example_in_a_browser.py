@@ -1,0 +1,203 @@
+"""The example site in a real browser: what axe says of it, and what moves or is cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+import django_egnyte
+from tests.browsing import Axe, consent, follow, refused, shoot, speak, window, words
+
+pytestmark = pytest.mark.service("browser")
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "example_project"
+
+
+@pytest.fixture(scope="module")
+def example(egnyte_sandbox_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The example site's address. It has neither a worker nor a beat."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    unwanted = ("EGNYTE_", "DATABASE_URL", "CELERY_", "DJANGO_", "SECRET_KEY")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    environ |= {
+        "DJANGO_SETTINGS_MODULE": "demo.settings",
+        "EGNYTE_BASE_URL": egnyte_sandbox_server.base_url,
+        "EXAMPLE_VAR": str(tmp_path_factory.mktemp("example")),
+        "PYTHONPATH": str(Path(django_egnyte.__file__).parent.parent),
+    }
+    manage = [sys.executable, "manage.py"]
+    subprocess.run([*manage, "prepare_demo"], cwd=EXAMPLE, env=environ, check=True, timeout=60)
+    command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
+    url = f"http://127.0.0.1:{port}"
+    log = Path(environ["EXAMPLE_VAR"]) / "site.log"
+    with log.open("wb") as written:
+        server = subprocess.Popen(command, cwd=EXAMPLE, env=environ, stdout=written, stderr=written)
+    try:
+        wait_for(f"{url}/login/", server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for _ in range(300):
+        assert server.poll() is None, "the site has ended"
+        with contextlib.suppress(OSError), direct.open(url, timeout=5):
+            return
+        time.sleep(0.1)
+    pytest.fail("the site does not answer")
+
+
+def log_in(browser: webdriver.Chrome, example: str) -> None:
+    browser.get(f"{example}/login/")
+    browser.find_element(By.NAME, "username").send_keys("demo")
+    browser.find_element(By.NAME, "password").send_keys("demo")
+    follow(browser, "main button")
+
+
+@pytest.fixture
+def connected(chromium: webdriver.Chrome, example: str, egnyte_sandbox_server: Any) -> str:
+    """The example site's address; the browser is that of a user with one account."""
+    egnyte_sandbox_server.sandbox.reset()
+    log_in(chromium, example)
+    chromium.get(f"{example}/egnyte/connect/?next=/files/&domain=acme")
+    follow(chromium, "main button")
+    consent(chromium, "jsmith", "demo-password-1")
+    assert "report 2024.txt" in words(chromium)
+    return example
+
+
+def more_accounts(browser: webdriver.Chrome, example: str) -> None:
+    """Another account, and the first one no longer accepted by Egnyte."""
+    browser.get(f"{example}/egnyte/connect/?domain=globex")
+    follow(browser, "main button")
+    consent(browser, "mmiller", "demo-password-3")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_axe_finds_nothing_before_there_is_an_account(
+    axe: Axe, example: str, egnyte_sandbox_server: Any, language: str
+) -> None:
+    browser = axe.browser
+    egnyte_sandbox_server.sandbox.reset()
+    speak(browser, example, language)
+    told = []
+    for name, address in (("home", "/"), ("login", "/login/")):
+        browser.get(f"{example}{address}")
+        told += axe.examine(f"example-{name}-{language}")
+    browser.find_element(By.NAME, "username").send_keys("demo")
+    browser.find_element(By.NAME, "password").send_keys("wrong")
+    follow(browser, "main button")
+    told += axe.examine(f"example-login-wrong-{language}")
+    log_in(browser, example)
+    pages = {
+        "empty": "/egnyte/",
+        "connect": "/egnyte/connect/",
+        "error": "/egnyte/callback/?code=1",
+    }
+    for name, address in pages.items():
+        browser.get(f"{example}{address}")
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == language
+        told += axe.examine(f"example-{name}-{language}")
+    assert told == []
+    assert refused(browser) == []
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_axe_finds_nothing_with_accounts_and_files(
+    axe: Axe, connected: str, egnyte_sandbox_server: Any, language: str
+) -> None:
+    browser = axe.browser
+    speak(browser, connected, language)
+    long_name = "Minutes of a rather" + "-very" * 12 + "-long meeting.txt"
+    sandbox = egnyte_sandbox_server.sandbox
+    sandbox.add_file("acme", f"/Shared/{long_name}", b"Nothing was decided.\n")
+    told = []
+    browser.get(f"{connected}/files/")
+    told += axe.examine(f"example-files-{language}")
+    browser.find_element(By.CSS_SELECTOR, "td [popovertarget]").click()
+    told += axe.examine(f"example-delete-{language}")
+    browser.get(f"{connected}/files/?path=/Shared/nowhere")
+    told += axe.examine(f"example-problem-{language}")
+    more_accounts(browser, connected)
+    told += axe.examine(f"example-accounts-{language}")
+    assert told == []
+    assert refused(browser) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_question_moves_no_row_and_can_be_left(
+    chromium: webdriver.Chrome, connected: str, width: int
+) -> None:
+    with window(chromium, width):
+        chromium.get(f"{connected}/files/")
+        button = chromium.find_element(By.CSS_SELECTOR, "td [popovertarget]")
+        cells = chromium.find_elements(By.CSS_SELECTOR, "td, td > .quiet")
+        before = [each.rect for each in cells]
+        button.send_keys(Keys.ENTER)
+        assert "Egnyte moves it to the trash." in words(chromium)
+        assert [each.rect for each in cells] == before
+        assert chromium.switch_to.active_element.text == "Cancel"
+        chromium.switch_to.active_element.send_keys(Keys.ESCAPE)
+        assert "Egnyte moves it to the trash." not in words(chromium)
+        assert chromium.switch_to.active_element == button
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_size_and_time_are_shown_at_every_width_in_the_readers_time_zone(
+    chromium: webdriver.Chrome, connected: str, egnyte_sandbox_server: Any, width: int
+) -> None:
+    chromium.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    with window(chromium, width):
+        chromium.get(f"{connected}/files/")
+        shown = words(chromium)
+        times = [
+            each
+            for each in chromium.find_elements(By.CSS_SELECTOR, "td time")
+            if each.is_displayed()
+        ]
+        assert len(times) == 2  # a folder and a file
+        expected = chromium.execute_script(
+            """
+            const format = {dateStyle: "medium", timeStyle: "short", timeZone: "Asia/Tokyo"};
+            return arguments[0].map((each) => new Date(each.dateTime).toLocaleString("en", format));
+            """,
+            times,
+        )
+        assert [each.text for each in times] == expected
+    assert "29" in shown and "bytes" in shown
+
+
+def test_the_images_of_the_docs(
+    chromium: webdriver.Chrome, connected: str, egnyte_sandbox_server: Any, tmp_path: Path
+) -> None:
+    """``EGNYTE_TEST_IMAGES=docs/images`` makes them anew."""
+    folder = Path(os.environ.get("EGNYTE_TEST_IMAGES", tmp_path))
+    sandbox = egnyte_sandbox_server.sandbox
+    sandbox.add_file("acme", "/Shared/Documents/Offer.pdf", bytes(184_320))
+    sandbox.add_file("acme", "/Shared/Documents/Plan 2027.xlsx", bytes(52_224))
+    sandbox.add_folder("acme", "/Shared/Documents/Contracts")
+    more_accounts(chromium, connected)
+    pages = {"accounts": "/egnyte/", "files": "/files/?path=/Shared/Documents"}
+    for name, address in pages.items():
+        chromium.get(f"{connected}{address}")
+        chromium.get(f"{connected}{address}")  # without the message of the first time
+        shoot(chromium, folder / f"{name}.png", 800, scale=1.5)
+        assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
