@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .services.polls import follow, unfollow
 from .services.reassign import reassign
 
-__all__ = ["reassign"]
+__all__ = ["follow", "reassign", "unfollow"]

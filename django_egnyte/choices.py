@@ -80,6 +80,14 @@ class EventKind(TextChoices):
     VALIDATION_ASKED = "validation_asked", _("Validation asked for")
     REFRESH_ASKED = "refresh_asked", _("Refresh asked for")
     RETRY_ASKED = "retry_asked", _("Retry of the revocation asked for")
+    EVENTS_LOST = "events_lost", _("Events missed")
+
+
+class EventSource(TextChoices):
+    """How an event of Egnyte's came to this site."""
+
+    WEBHOOK = "webhook", _("Webhook")
+    CURSOR = "cursor", _("Polling")
 
 
 class Scope(TextChoices):

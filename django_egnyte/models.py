@@ -16,7 +16,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .choices import LIVE, EventKind, Flow, LeasedFor, Purpose, Release, Scope, Status
+from .choices import LIVE, EventKind, EventSource, Flow, LeasedFor, Purpose, Release, Scope, Status
 from .exceptions import DecryptionError
 from .fields import EncryptedTextField, ScopesField, unseal
 from .managers import AppQuerySet, EgnyteAccountQuerySet, GuardedQuerySet
@@ -485,6 +485,63 @@ class AccountEvent(AppModel):
         if not self._state.adding:
             raise FieldError("The history is append-only.")
         super().save(**kwargs)
+
+
+class ReceivedEvent(AppModel):
+    """An event of Egnyte's for the site's receivers: it waits until ``due_at``, or is remembered.
+
+    The unique ``digest`` names account, source and event, so that none is taken twice. ``payload``
+    is JSON, and empty once the event was handled. There is no key to the account, which may be
+    deleted by any means.
+    """
+
+    digest: Text = models.CharField(max_length=64, unique=True)
+    account_ref: Number = models.BigIntegerField(_("account"))
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    source: Text = models.CharField(max_length=16, choices=EventSource)
+    payload: models.TextField[str, str] = models.TextField(blank=True)
+    received_at: Moment = models.DateTimeField(_("received at"), default=timezone.now)
+    due_at: MomentOrNone = models.DateTimeField(_("due at"), null=True)
+    attempts: Number = models.PositiveIntegerField(_("attempts"), default=0)
+    last_error: Text = models.CharField(_("last error"), max_length=255, blank=True)
+
+    objects: ClassVar[AppQuerySet[ReceivedEvent]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    if TYPE_CHECKING:
+        id: int
+
+    class Meta(AppModel.Meta):
+        verbose_name = _("received event")
+        verbose_name_plural = _("received events")
+        indexes = [
+            models.Index(fields=["due_at"], name="egnyte_received_due"),
+            models.Index(fields=["received_at"], name="egnyte_received_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.digest[:8]} @ {self.domain}"
+
+
+class EventCursor(AppModel):
+    """An account whose events are polled, and the id of the last event that was stored."""
+
+    account_ref: Number = models.BigIntegerField(_("account"), unique=True)
+    domain: Text = models.CharField(_("domain"), max_length=255)
+    position: Number = models.BigIntegerField(_("position"))
+    next_poll_at: Moment = models.DateTimeField(
+        _("next poll at"), default=timezone.now, db_index=True
+    )
+    attempts: Number = models.PositiveIntegerField(_("attempts"), default=0)
+    last_error: Text = models.CharField(_("last error"), max_length=255, blank=True)
+
+    objects: ClassVar[AppQuerySet[EventCursor]] = AppQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta(AppModel.Meta):
+        verbose_name = _("event cursor")
+        verbose_name_plural = _("event cursors")
+
+    def __str__(self) -> str:
+        return f"{self.position} @ {self.domain}"
 
 
 class SpentState(AppModel):

@@ -39,6 +39,16 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "schedule": HOUR,
         "options": {"expires": HOUR},
     },
+    "egnyte-poll-events": {
+        "task": "django_egnyte.tasks.poll_events",
+        "schedule": MINUTE,
+        "options": {"expires": MINUTE},
+    },
+    "egnyte-handle-events": {
+        "task": "django_egnyte.tasks.handle_events",
+        "schedule": MINUTE,
+        "options": {"expires": MINUTE},
+    },
     "egnyte-purge": {
         "task": "django_egnyte.tasks.purge",
         "schedule": HOUR,
@@ -55,5 +65,7 @@ TASK_ROUTES: Final[dict[str, dict[str, str]]] = {
     "django_egnyte.tasks.process_revocations": {"queue": "egnyte.sweep"},
     "django_egnyte.tasks.release_forgotten": {"queue": "egnyte.sweep"},
     "django_egnyte.tasks.revoke_inactive": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.poll_events": {"queue": "egnyte.sweep"},
+    "django_egnyte.tasks.handle_events": {"queue": "egnyte.sweep"},
     "django_egnyte.tasks.purge": {"queue": "egnyte.sweep"},
 }

@@ -18,8 +18,8 @@ from .conf import (
 )
 from .exceptions import EgnyteError, InvalidGrantError, NotLinkedError
 from .models import EgnyteAccount
+from .services import events, polls, revoke, sweep, validate
 from .services import refresh as refreshing
-from .services import revoke, sweep, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +109,8 @@ def refresh_accounts() -> dict[str, int]:
 
 @shared_task(name="django_egnyte.tasks.purge", **SWEEP)
 def purge() -> int:
-    """Forget states and token requests whose time is over."""
-    return sweep.purge()
+    """Forget states, token requests and events whose time is over."""
+    return sweep.purge() + events.purge()
 
 
 @shared_task(name="django_egnyte.tasks.release_forgotten", **SWEEP)
@@ -129,3 +129,15 @@ def revoke_inactive() -> int:
 def process_revocations() -> dict[str, int]:
     """One pass over the grants that are to be revoked."""
     return dict(revoke.process_revocations(actor="task"))
+
+
+@shared_task(name="django_egnyte.tasks.poll_events", **SWEEP)
+def poll_events() -> dict[str, int]:
+    """Store the new events of the accounts that are followed."""
+    return dict(polls.poll_due(actor="task"))
+
+
+@shared_task(name="django_egnyte.tasks.handle_events", **SWEEP)
+def handle_events() -> dict[str, int]:
+    """Send ``egnyte_event`` for the events that are due."""
+    return dict(events.handle_due())

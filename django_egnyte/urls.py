@@ -15,6 +15,7 @@ urlpatterns = [
     path("domain/", views.domain, name="domain"),
     path("implicit/", views.implicit, name="implicit"),
     path("password/", views.password, name="password"),
+    path("webhook/", views.webhook, name="webhook"),
     path("<int:pk>/disconnect/", views.disconnect, name="disconnect"),
     path("<int:pk>/default/", views.make_default, name="default"),
 ]

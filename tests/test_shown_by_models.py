@@ -18,18 +18,23 @@ from django.db.models import F, Model
 from django.forms.models import model_to_dict, modelform_factory
 from rest_framework.serializers import ModelSerializer
 
+from django_egnyte.accounts import follow
+from django_egnyte.api.areas.notifications import Notification
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
     EgnyteGrant,
     EgnyteToken,
+    EventCursor,
     HostState,
     KeyState,
+    ReceivedEvent,
     SpentState,
     SweepState,
     TokenRequest,
 )
 from django_egnyte.services.disconnect import disconnect
+from django_egnyte.services.events import receive
 from django_egnyte.services.refresh import refresh
 from tests import walk
 
@@ -59,6 +64,9 @@ def secrets(
     KeyState.objects.create(key_digest="0" * 64, host="acme.egnyte.com")
     HostState.objects.create(host="acme.egnyte.com")
     SweepState.objects.create(name="validations")
+    follow(kept)
+    event = Notification(event_id="1", event_type="fs:add_file", raw={"eventId": "1"})
+    assert receive(kept.pk, [event])
     found |= {token.value for token in egnyte_sandbox.live_tokens()}
     found |= {walk.query_of(location)[name] for name in ("code", "state")}
     assert len(found) > 5
@@ -156,8 +164,8 @@ def test_no_token_code_or_key_is_shown(secrets: set[str], shown: Callable[[], An
 
 def test_every_model_has_been_looked_at() -> None:
     assert set(MODELS) == {
-        AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, HostState, KeyState, SpentState,
-        SweepState, TokenRequest,
+        AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, EventCursor, HostState, KeyState,
+        ReceivedEvent, SpentState, SweepState, TokenRequest,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, OutputWrapper
+from django.utils.translation import ngettext
 
 from django_egnyte import gateway
 from django_egnyte.exceptions import InvalidDomainError
@@ -25,6 +26,13 @@ def add_selection(parser: ArgumentParser) -> None:
     parser.add_argument("--user", help="all accounts of this user of the site")
     parser.add_argument("--domain", help="all accounts at this domain, e.g. acme")
     parser.add_argument("--all", action="store_true", help="all accounts")
+
+
+def add_account(parser: ArgumentParser) -> None:
+    """``--account``; or ``--user`` and ``--domain``."""
+    parser.add_argument("--account", type=int, metavar="ID", help="the account with this id")
+    parser.add_argument("--user", help="the account of this user of the site")
+    parser.add_argument("--domain", help="the account at this domain, e.g. acme")
 
 
 def are_named(options: dict[str, Any]) -> bool:
@@ -49,6 +57,20 @@ def selected(options: dict[str, Any], *, live: bool = True) -> EgnyteAccountQuer
     if options["domain"] is not None:
         accounts = accounts.filter(domain=_domain_of_accounts(options["domain"]))
     return accounts.live() if live else accounts
+
+
+def one_account(options: dict[str, Any], *, live: bool = True) -> EgnyteAccount:
+    """The only account meant; ``CommandError``, with the exit code 1, if it is not one."""
+    accounts = selected({**options, "all": False}, live=live)
+    found = list(accounts[:2])
+    if len(found) != 1:
+        number = accounts.count()
+        raise CommandError(
+            ngettext("%d account fits.", "%d accounts fit.", number) % number
+            + " Name one: --account, or --user and --domain.",
+            returncode=1,
+        )
+    return found[0]
 
 
 def user_named(name: str) -> Any:

@@ -11,5 +11,8 @@
 ``reassign``    giving an account to another user
 ``revoke``      ending grants at Egnyte that no account points into
 ``sweep``       what is due, in slices
+``events``      Egnyte's events: stored, and handled by the site's receivers
+``polls``       which accounts' events are polled, and the polling
+``webhooks``    which account a webhook belongs to, and its registration
 ==============  =================================================================
 """

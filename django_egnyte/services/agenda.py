@@ -59,5 +59,10 @@ def wait_after(
     return timedelta(seconds=seconds)
 
 
+def as_egnytes(error: Exception) -> EgnyteError | None:
+    """The error, if it is one of those that may name a wait."""
+    return error if isinstance(error, EgnyteError) else None
+
+
 def _between(low: float, high: float) -> float:
     return random.uniform(low, high)  # noqa: S311 - a spread, not a secret

@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
+
+from django.db.models import QuerySet
 
 from ..api import steps
 from ..api.steps import Steps
@@ -25,9 +27,12 @@ logger = logging.getLogger("django_egnyte.runner")
 _Row = TypeVar("_Row")
 
 # Outcomes for which no host was asked.
-UNASKED: Final = frozenset({"budget", "gone", "held", "limited", "merged", "skipped", "unreached"})
+UNASKED: Final = frozenset(
+    {"budget", "gone", "handled", "held", "limited", "merged", "skipped", "unlinked", "unreached"}
+)
 
 
+CHUNK: Final = 100
 # Rows that wait until their host is free.
 MOST_WAITING: Final = 500
 
@@ -258,3 +263,13 @@ class _Lanes(Generic[_Row]):
                 return found
             self._waiting.append(found)
         return None
+
+
+def waiting(this: Pass[Any], rows: QuerySet[Any]) -> Iterator[Any]:
+    """Rows with a ``domain``, by primary key and in chunks; none of a host that is held off, or
+    lost to the pass."""
+    held, last = hosts.held_off(), 0
+    rows = rows.order_by("pk")
+    while chunk := list(rows.filter(pk__gt=last).exclude(domain__in=held | this.lost())[:CHUNK]):
+        yield from chunk
+        last = chunk[-1].pk

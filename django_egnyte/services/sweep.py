@@ -457,7 +457,7 @@ def _active_users() -> Q | None:
 
 
 def purge() -> int:
-    """Forget states that could not be used any more, and charges no limit counts. Returns how
+    """Forget states that could not be used any more, and charges that no limit counts. Returns how
     many."""
     states = SpentState.objects.filter(expires_at__lte=timezone.now()).delete()[0]
     return states + ledger.purge()

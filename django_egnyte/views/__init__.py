@@ -4,6 +4,7 @@ from .accounts import accounts, disconnect, make_default
 from .callback import callback
 from .connect import connect
 from .flows import domain, implicit, password
+from .webhook import webhook
 
 __all__ = [
     "accounts",
@@ -14,4 +15,5 @@ __all__ = [
     "implicit",
     "make_default",
     "password",
+    "webhook",
 ]

@@ -6,12 +6,14 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from django_egnyte.accounts import follow
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
     EgnyteGrant,
     EgnyteToken,
     HostState,
+    ReceivedEvent,
     SpentState,
 )
 from django_egnyte.services.disconnect import disconnect
@@ -24,7 +26,7 @@ def test_nothing_due_is_nothing_done(run, accounts, egnyte_sandbox) -> None:
     assert ran.code == 0
     assert ran.out.splitlines() == [
         "refreshes: nothing to do", "validations: nothing to do", "revocations: nothing to do",
-        "forgotten grants: 0",
+        "polls: nothing to do", "events: nothing to do", "forgotten grants: 0",
     ]  # fmt: skip
     assert egnyte_sandbox.counts == before
 
@@ -36,10 +38,12 @@ def test_one_pass_does_everything_that_is_due(run, accounts, egnyte_sandbox) -> 
         next_validation_at=now, last_validated_at=None
     )
     disconnect(accounts[2].pk, actor="test")
+    follow(accounts[0])
+    egnyte_sandbox.add_file("acme", "/Shared/new.txt", b"x")
     ran = run("egnyte_sweep")
     assert ran.out.splitlines() == [
         "refreshes: 1 refreshed", "validations: 1 alive", "revocations: 1 revoked",
-        "forgotten grants: 0",
+        "polls: 1 polled", "events: 1 handled", "forgotten grants: 0",
     ]  # fmt: skip
     assert EgnyteAccount.objects.get(pk=accounts[0].pk).token_id != accounts[0].token_id
     assert EgnyteAccount.objects.get(pk=accounts[1].pk).last_validated_at is not None
@@ -107,6 +111,16 @@ def test_a_pass_inside_a_transaction_can_do_nothing(run, accounts) -> None:
     with transaction.atomic():
         ran = run("egnyte_sweep")
     assert (ran.code, "inside a transaction" in ran.error) == (1, True)
+
+
+def test_events_of_long_ago_are_forgotten(run, accounts, egnyte_sandbox) -> None:
+    follow(accounts[0])
+    egnyte_sandbox.add_file("acme", "/Shared/new.txt", b"x")
+    run("egnyte_sweep")
+    assert ReceivedEvent.objects.count() == 1
+    ReceivedEvent.objects.update(received_at=timezone.now() - timedelta(days=8))
+    run("egnyte_sweep")
+    assert not ReceivedEvent.objects.exists()
 
 
 def test_a_host_in_trouble_is_told_and_no_failure_of_the_pass(

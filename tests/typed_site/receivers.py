@@ -8,6 +8,8 @@ from typing import TypedDict, Unpack
 from django.core.mail import send_mail
 from django.dispatch import Signal
 
+from django_egnyte.api.areas.events import Event
+from django_egnyte.api.areas.notifications import Notification
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.signals import (
     account_connected,
@@ -16,6 +18,7 @@ from django_egnyte.signals import (
     account_revoked,
     account_suspected,
     api_called,
+    egnyte_event,
 )
 
 calls: Counter[str] = Counter()
@@ -59,6 +62,16 @@ def count_calls(sender: type[EgnyteAccount], **kwargs: Unpack[ApiCalled]) -> Non
     calls[f"{kwargs['method']} {kwargs['status'] or 'failed'}"] += 1
 
 
+def note_event(
+    sender: type[EgnyteAccount],
+    account: EgnyteAccount,
+    event: Event | Notification,
+    **kwargs: object,
+) -> None:
+    kind = event.event_type if isinstance(event, Notification) else event.action
+    happened.append(f"{kind}: {event.target_path}")
+
+
 RECEIVERS = (
     (account_connected, note_connected),
     (account_disconnected, note),
@@ -66,6 +79,7 @@ RECEIVERS = (
     (account_refreshed, note),
     (account_revoked, ask_to_reconnect),
     (api_called, count_calls),
+    (egnyte_event, note_event),
 )
 
 

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_egnyte.access import EgnyteHttpRequest, LinkedClient
+from django_egnyte.accounts import follow, unfollow
 from django_egnyte.exceptions import (
     EgnyteError,
     ForbiddenError,
@@ -178,6 +179,16 @@ def test_jobs_use_the_account_s_client(
 
 def test_the_sweeps_run_here(egnyte_account: EgnyteAccount) -> None:
     assert jobs.sweep()["forgotten"] == 0
+
+
+def test_receivers_are_told_of_events(
+    egnyte_account: EgnyteAccount, egnyte_sandbox: Sandbox, connected: None
+) -> None:
+    follow(egnyte_account)
+    egnyte_sandbox.add_file("acme", "/Shared/new.txt", b"x")
+    call_command("egnyte_sweep", stdout=StringIO())
+    assert receivers.happened == ["create: /Shared/new.txt"]
+    assert unfollow(egnyte_account)
 
 
 def test_receivers_are_told_of_an_end(egnyte_account: EgnyteAccount, connected: None) -> None:

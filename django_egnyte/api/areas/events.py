@@ -32,21 +32,16 @@ class Cursor(Record):
     timestamp: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Event(Record):
-    """An event. `actor` is a user's id; `action` is create, delete, restore, move, copy and more.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence(Record):
+    """What the events of the cursor and of webhooks have in common.
 
-    `target_id` and `source_id` are entry ids. Which of the last eight are there depends on the
-    event.
+    `target_id` and `source_id` are entry ids. Which of the last eight fields are there depends on
+    the event.
     """
 
-    id: int
     timestamp: datetime | None = None
-    actor: int | None = None
-    type: str | None = None
-    action: str | None = None
     action_source: str | None = None
-    object_detail: str | None = None
     target_path: str | None = None
     target_id: str | None = None
     target_group_id: str | None = None
@@ -61,6 +56,17 @@ class Event(Record):
         data = members.get("data")
         inner = data if isinstance(data, dict) else {}
         return {**{name.replace("_", "").lower(): inner[name] for name in inner}, **members}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Occurrence):
+    """An event. `actor` is a user's id; `action` is "create", "delete", "move" and the like."""
+
+    id: int
+    actor: int | None = None
+    type: str | None = None
+    action: str | None = None
+    object_detail: str | None = None
 
 
 class Events(Paged):

@@ -10,10 +10,10 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from django_egnyte.api.areas.records import Record, records
+from django_egnyte.api.areas.events import Occurrence
+from django_egnyte.api.areas.records import records
 from django_egnyte.exceptions import ResponseError
 from django_egnyte.secret import Secret
 
@@ -22,8 +22,8 @@ MAX_BYTES = 1024 * 1024
 MAX_EVENTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Notification(Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification(Occurrence):
     """One event of a delivery. It may come again, and in any order: `event_id` tells it.
 
     `event_type` is "fs:add_file", for one; `domain` is the customer's, as Egnyte wrote it.
@@ -32,9 +32,7 @@ class Notification(Record):
     event_id: str
     event_type: str
     domain: str | None = None
-    timestamp: datetime | None = None
     webhook_id: str | None = None
-    action_source: str | None = None
     user: Mapping[str, Any] | None = None
     data: Mapping[str, Any] | None = None
 

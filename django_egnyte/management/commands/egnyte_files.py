@@ -11,11 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import ngettext
 
 from django_egnyte.api import File, UploadState
 from django_egnyte.exceptions import EgnyteError
-from django_egnyte.management.selection import progress, selected
+from django_egnyte.management.selection import add_account, one_account, progress
 from django_egnyte.models import EgnyteAccount
 
 STATE = ".egnyte-upload"
@@ -39,12 +38,10 @@ class Command(BaseCommand):
         put.add_argument("file", help="on this machine")
         put.add_argument("path", help="at Egnyte; with a slash at its end, the folder to put it in")
         for act in (listing, get, put):
-            act.add_argument("--account", type=int, metavar="ID", help="the account with this id")
-            act.add_argument("--user", help="the account of this user of the site")
-            act.add_argument("--domain", help="the account at this domain, e.g. acme")
+            add_account(act)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        account = _one_account(options)
+        account = one_account(options)
         try:
             getattr(self, f"_{options['act']}")(account, options)
         except EgnyteError as error:
@@ -98,18 +95,6 @@ class Command(BaseCommand):
 
     def _bar(self, label: str) -> AbstractContextManager[Any]:
         return progress((), 0, label, self.stderr)
-
-
-def _one_account(options: dict[str, Any]) -> EgnyteAccount:
-    accounts = list(selected({**options, "all": False})[:2])
-    if len(accounts) != 1:
-        number = selected({**options, "all": False}).count()
-        raise CommandError(
-            ngettext("%d account fits.", "%d accounts fit.", number) % number
-            + " Name one: --account, or --user and --domain.",
-            returncode=1,
-        )
-    return accounts[0]
 
 
 def _follow(bar: Any) -> Callable[[int, int | None], None]:

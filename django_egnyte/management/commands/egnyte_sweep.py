@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_egnyte.exceptions import InTransactionError
 from django_egnyte.management.selection import told
-from django_egnyte.services import sweep
+from django_egnyte.services import events, polls, sweep
 from django_egnyte.services.revoke import process_revocations
 
 # Outcomes of rows that are still due afterwards, though nobody else is at them.
@@ -25,14 +25,14 @@ class Command(BaseCommand):
     """For cron, and for sites without Celery. Exit code 1 if something was due and nothing was
     done."""
 
-    help = "Does one pass of everything that is due: refreshes, validations and revocations."
+    help = "Does one pass of everything that is due: tokens, revocations and events."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--seconds",
             type=float,
             default=sweep.SLICE,
-            help="after so many, each of the three begins nothing new (default: %(default)g)",
+            help="after so many, each part begins nothing new (default: %(default)g)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -40,22 +40,25 @@ class Command(BaseCommand):
         # With none, nothing would be found due, ever. NaN is not above anything.
         if not 0 < seconds < math.inf:
             raise CommandError("--seconds takes a finite number above 0.")
-        passes: list[tuple[str, Callable[..., Counter[str]]]] = [
-            ("refreshes", sweep.refresh_due),
-            ("validations", sweep.validate_due),
-            ("revocations", process_revocations),
+        passes: list[tuple[str, Callable[[], Counter[str]]]] = [
+            ("refreshes", lambda: sweep.refresh_due(actor="command", seconds=seconds)),
+            ("validations", lambda: sweep.validate_due(actor="command", seconds=seconds)),
+            ("revocations", lambda: process_revocations(actor="command", seconds=seconds)),
+            ("polls", lambda: polls.poll_due(actor="command", seconds=seconds)),
+            ("events", lambda: events.handle_due(seconds=seconds)),
         ]
         outcomes: Counter[str] = Counter()
         began = timezone.now()
         try:
             for name, work in passes:
-                counted = work(actor="command", seconds=seconds)
+                counted = work()
                 outcomes += counted
                 self.stdout.write(f"{name}: {told(counted) or 'nothing to do'}")
             self.stdout.write(f"forgotten grants: {sweep.release_forgotten(seconds=seconds)}")
             if inactive := sweep.revoke_inactive(actor="command", seconds=seconds):
                 self.stdout.write(f"revoked, of deactivated users: {inactive}")
             sweep.purge()
+            events.purge()
             done = outcomes.keys() - NOT_DONE
             is_stuck = not done and (bool(outcomes) or sweep.is_anything_due(began))
         except (ImproperlyConfigured, InTransactionError) as error:

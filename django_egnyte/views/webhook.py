@@ -1,0 +1,84 @@
+"""Where Egnyte posts the notifications of webhooks."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST
+
+from ..api.areas.notifications import MAX_BYTES, parse_delivery
+from ..exceptions import ResponseError
+from ..secret import Secret
+from ..services import events, webhooks
+
+logger = logging.getLogger("django_egnyte.webhooks")
+
+META_KEY = f"HTTP_{webhooks.HEADER.upper().replace('-', '_')}"
+
+
+@login_not_required
+@csrf_exempt
+@never_cache
+@require_POST
+@sensitive_variables()
+def webhook(request: HttpRequest) -> HttpResponse:
+    """``egnyte:webhook``: stores the events and answers 200 at once; a worker handles them.
+
+    403 without a secret of this site's, before anything is read; 413 for a body over 1 MiB; 400
+    for what is no list of events. Egnyte repeats a delivery that is not answered with 200.
+    """
+    sender = webhooks.sender_of(_take_secret(request))
+    if sender is None:
+        return _refused(403, "it carries no secret of this site's")
+    if not sender.is_current:
+        logger.warning(
+            "The webhook of account %s carries the secret of an older key. Before you remove that "
+            "key, run 'manage.py egnyte_webhooks renew --account %s'.",
+            sender.account_id,
+            sender.account_id,
+            extra={"event": "webhook_of_older_key", "account_id": sender.account_id},
+        )
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or len(length) > 18 or int(length) > MAX_BYTES:
+        return _refused(413, f"it is over {MAX_BYTES:,} bytes")
+    try:
+        # Not `request.body`, whose limit is the site's setting for forms.
+        told = parse_delivery(request.read(MAX_BYTES + 1))
+    except (ResponseError, UnreadablePostError) as error:
+        return _refused(400, str(error))
+    events.receive(sender.account_id, told)
+    return HttpResponse(status=200)
+
+
+# Whatever the site's ATOMIC_REQUESTS says: the answer is a promise that the events are stored.
+for _alias in connections:
+    webhook = transaction.non_atomic_requests(using=_alias)(webhook)
+
+
+def _take_secret(request: HttpRequest) -> Secret:
+    """The header's value, out of the request, which error reports show."""
+    value = request.META.pop(META_KEY, "")
+    vars(request).pop("headers", None)
+    if isinstance(request, ASGIRequest):
+        scope: Any = request.scope
+        ours = webhooks.HEADER.lower().encode()
+        scope["headers"] = [each for each in scope["headers"] if each[0].lower() != ours]
+    return Secret(value)
+
+
+def _refused(status: int, why: str) -> HttpResponse:
+    logger.warning(
+        "A delivery to egnyte:webhook was refused with %d: %s.",
+        status,
+        why,
+        extra={"event": "delivery_refused", "status": status},
+    )
+    return HttpResponse(status=status)
