@@ -1,4 +1,4 @@
-"""One call of the API: what is sent, and when it is sent again."""
+"""One call of the API: what it sends, and when it is repeated."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Timeout = float | tuple[float, float]
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _PASSING = frozenset({502, 503, 504})
 _METHOD = re.compile(r"[A-Z]{1,20}", re.ASCII).fullmatch
-# A body over this may take long to send, and only the silence on the line is bounded.
+# A larger body may take long to send, so only each silence is limited.
 _SMALL = 1024 * 1024
 
 
 class Call:
-    """A request that can be sent more than once. Its repr tells nothing."""
+    """A request that can be sent more than once. Its repr shows no content."""
 
     __slots__ = (
         *("_body", "_json", "_params", "_start", "_timeout", "headers", "max_bytes", "method"),
@@ -85,7 +85,7 @@ class Call:
             data=self._body,
             json=self._json,
             timeout=timeout,
-            # A trickling server must not hold a worker for ever: there is a generous end.
+            # A server that sends byte by byte must not hold a worker forever: limit the whole call.
             deadline=timeout[0] + 4 * timeout[1],
             large=not _is_small(self._body),
             stream=self.stream,
@@ -107,10 +107,11 @@ class Call:
 
 
 class Patience:
-    """Whether, and after how many seconds, a call that failed is made again.
+    """Decides whether, and after how many seconds, a failed call is repeated.
 
-    A throttle of the second and a 503 that names a wait share the connection's
-    `max_throttle_wait`. Trouble on the way is met with growing pauses, `max_retries` times.
+    Waits for a throttle of calls per second, and for a 503 with a Retry-After, share the
+    connection's `max_throttle_wait`. After a network error the call is repeated up to `max_retries`
+    times, with growing pauses.
     """
 
     __slots__ = ("_call", "_failures", "_retries", "left")
@@ -122,20 +123,20 @@ class Patience:
         self.left = connection.max_throttle_wait
 
     def after(self, error: EgnyteError) -> float | None:
-        """The pause before the next try; None if there is none."""
+        """The pause before the next try, in seconds. None if the call must not be repeated."""
         if isinstance(error, RateLimitedError):
             pause = max(error.retry_after, 0.05)
             if error.kind != "qps" or pause > self.left or not self._call.rewind():
                 return None
             self.left -= pause
-            # Others that were refused at the same moment are to come back at another.
+            # Calls that were refused at the same moment should not all return at the same moment.
             return pause + random.uniform(0, 0.1)  # noqa: S311
         if isinstance(error, UnavailableError) and (self._call.may_repeat or not error.sent):
             return self._backoff()
         return None
 
     def after_answer(self, response: requests.Response) -> float | None:
-        """The same for an answer that tells of passing trouble at Egnyte."""
+        """The same for an answer that reports a temporary failure at Egnyte."""
         if response.status_code not in _PASSING or not self._call.may_repeat:
             return None
         wait = response.headers.get("Retry-After")
@@ -160,7 +161,7 @@ def backoff(failures: int) -> float:
 
 
 def _seconds(timeout: Timeout) -> tuple[float, float]:
-    """Seconds to connect and of silence. The socket's own complaint would name no parameter."""
+    """Check the seconds to connect and of silence: a socket's own error names no parameter."""
     try:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         pair = float(connect), float(read)
@@ -174,7 +175,7 @@ def _seconds(timeout: Timeout) -> tuple[float, float]:
 
 
 def _is_small(data: Any) -> bool:
-    """Whether it is known beforehand that little is to be sent; of a bare file it is not."""
+    """Whether the body is known to be small before it is sent. For a file it is not known."""
     if data is None or isinstance(data, Mapping):
         return True
     return hasattr(data, "__len__") and len(data) <= _SMALL

@@ -1,8 +1,8 @@
-"""Egnyte's checksums: a file's SHA-512, or for a file that came in chunks a composite.
+"""Egnyte's checksums: a file's SHA-512, or a composite for a file that was uploaded in chunks.
 
 The composite is `2-{chunks}-{bytes of a chunk}-{digest}`. The digest is the SHA-512 of all chunks'
-SHA-512s in a row, in hexadecimal. A live domain refuses the plain SHA-512 for such an upload, and
-reports the composite for the file ever after (Egnyte's Go SDK).
+SHA-512s, joined in hexadecimal. A live domain refuses the plain SHA-512 for such an upload, and
+afterwards reports the composite for the file (Egnyte's Go SDK).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _COMPOSITE = re.compile(r"2-[0-9]{1,9}-([1-9][0-9]{0,11})-[0-9a-f]{128}", re.ASC
 
 
 def known(text: str | None) -> str | None:
-    """The checksum in `text`, in lower case; None if it is of neither kind."""
+    """The checksum in `text`, in lower case. None if it is of neither kind."""
     text = (text or "").strip().lower()
     return text if _PLAIN(text) or _COMPOSITE(text) else None
 
 
 def composite(chunk: int, digests: Iterable[str]) -> str:
-    """The checksum of a file that is uploaded in chunks of so many bytes."""
+    """The composite checksum of a file that is uploaded in chunks of this size in bytes."""
     joined = "".join(digests)
     return f"2-{len(joined) // 128}-{chunk}-{sha512(joined.encode())}"
 
@@ -32,7 +32,7 @@ def sha512(data: bytes) -> str:
 
 
 class Digest:
-    """The checksum of content that passes by, of the kind that `like` is; else the plain one."""
+    """Computes the checksum of content piece by piece: of the kind of `like`, or else SHA-512."""
 
     def __init__(self, like: str | None = None) -> None:
         found = _COMPOSITE(like or "")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _ACT_AS = re.compile(r"[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]{0,253}[\x21-\x7e\xa1-\xff])?")
-# The client's own, or the connection's.
+# Headers that the client or the connection sets itself.
 _RESERVED = frozenset(
     {
         *("authorization", "connection", "content-length", "cookie", "expect", "host"),
@@ -48,13 +48,13 @@ class EgnyteClient(Areas):
     """Calls the API of one Egnyte domain with the token of one connection.
 
     Every call has an asynchronous twin: `aget` for `get`. Raw calls return the answer whatever its
-    status, but raise UnauthorizedError for a dead token and RateLimitedError for a throttle.
+    status, but raise UnauthorizedError for an invalid token and RateLimitedError for a throttle.
     """
 
     __slots__ = ("_acting", "_rate_headers", "_source")
 
     def __init__(self, source: Source) -> None:
-        """`source` is a `Connection`, or who finds one at the first call."""
+        """`source` is a `Connection`, or a `Source` that finds one at the first call."""
         self._source = source
         self._acting: tuple[str, str] | None = None
         self._rate_headers: Mapping[str, str] | None = None
@@ -65,7 +65,7 @@ class EgnyteClient(Areas):
 
     @property
     def rate(self) -> Rate | None:
-        """What the last answer said about this token's limits; None if it said nothing."""
+        """The limits of this token that the last answer named. None if it named none."""
         return None if self._rate_headers is None else Rate.of(self._rate_headers)
 
     @property
@@ -74,9 +74,9 @@ class EgnyteClient(Areas):
         return Files(self)
 
     def act_as(self, *, username: str | None = None, email: str | None = None) -> Self:
-        """A client that an administrator's token lets act as another user of the domain.
+        """A client that acts as another user of the domain. It needs an administrator's token.
 
-        Exactly one of the two. Raises InvalidHeaderError for what no header may carry.
+        Give exactly one of the two. Raises InvalidHeaderError for a value that no header can carry.
         """
         if (username is None) == (email is None):
             raise TypeError("act_as() takes either username or email")
@@ -95,15 +95,15 @@ class EgnyteClient(Areas):
         """Call `path` ("/pubapi/v1/userinfo", a query allowed) and return the answer.
 
         Keywords: `params`, `data` (bytes, str, a mapping for a form, a binary file or an iterator
-        of bytes), `json`, `headers`; `stream` leaves the body to be read; `timeout` in seconds or
-        (connect, read); `max_bytes`, the most the body may have (16 MiB); `retry` says whether the
-        call may be repeated when the network or Egnyte fails (default: GET, HEAD, OPTIONS, PUT
-        and DELETE may). After a refresh or a throttle, or if it never left, any call is repeated
-        whose body can be sent again.
+        of bytes), `json`, `headers`. With `stream` you read the body yourself. `timeout` is in
+        seconds, or (connect, read). `max_bytes` limits the body (16 MiB). `retry` says whether the
+        call may be repeated after a failure of the network or of Egnyte (default: GET, HEAD,
+        OPTIONS, PUT and DELETE may). After a refresh, after a throttle, or if it was never sent,
+        the client repeats any call whose body can be sent again.
 
-        Raises InvalidPathError, InvalidHeaderError, and ValueError for a timeout that is none,
-        before anything is sent; UnauthorizedError, RateLimitedError, UnavailableError,
-        ResponseError, and what the connection raises.
+        Before anything is sent it raises InvalidPathError, InvalidHeaderError, and ValueError for
+        an invalid timeout. Later it raises UnauthorizedError, RateLimitedError, UnavailableError,
+        ResponseError, and whatever the connection raises.
         """
         return steps.run(self._call(method, path, **kw))
 
@@ -123,7 +123,7 @@ class EgnyteClient(Areas):
         return self.request("DELETE", path, **kw)
 
     def userinfo(self) -> dict[str, Any]:
-        """Whose token this is: id, username, first_name, last_name. Raises for every error."""
+        """The token's user: id, username, first_name, last_name. Raises for every error."""
         return steps.run(self._userinfo())
 
     async def arequest(self, method: str, path: str, **kw: Any) -> requests.Response:
@@ -165,9 +165,9 @@ class EgnyteClient(Areas):
         about: str | None = None,
         **kw: Any,
     ) -> Steps[requests.Response]:
-        """The one way a token is used, which every operation is built on: see `request`.
+        """One call with the token. Every operation is built on this: see `request`.
 
-        With `checked` it raises for every answer that is no success. `about` is the path of the
+        With `checked` it raises for every answer that is not a success. `about` is the path of the
         file or folder, for the error.
         """
         call = Call(method, path, self._headers(headers), **kw)
@@ -194,7 +194,7 @@ class EgnyteClient(Areas):
     def _attempts(
         self, call: Call, connection: Connection, used: Credentials
     ) -> Steps[requests.Response]:
-        """Send it until there is an answer to return, or no more hope for one."""
+        """Send the call until there is an answer to return, or no further try is allowed."""
         patience = Patience(call, connection)
         refreshed = False
         response: requests.Response
@@ -230,13 +230,13 @@ class EgnyteClient(Areas):
         return new
 
     def _send(self, call: Call, connection: Connection, used: Credentials) -> requests.Response:
-        """One request. Raises for what `answers.classify` finds in its answer."""
+        """Send one request. Raises what `answers.classify` raises for the answer."""
         started = time.monotonic()
         status = request_id = None
         try:
             response = call.send(connection, used)
             status = response.status_code
-            # Neither is documented; whichever is there helps Egnyte's support to find the call.
+            # Neither header is documented. Either one helps Egnyte's support to find the call.
             headers = response.headers
             request_id = headers.get("X-Egnyte-Request-Id") or headers.get("X-Request-Id")
         finally:

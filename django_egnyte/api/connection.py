@@ -1,4 +1,4 @@
-"""What a client stands on: somebody who keeps the token, and knows where blocking work may run."""
+"""What a client needs: an object that keeps the token and knows where blocking work may run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access token, and which of the account's tokens it is."""
+    """An access token, and the id of that token."""
 
     access_token: Secret
     token_id: int
 
 
 class Source(Protocol):
-    """Where a client finds its connection. A connection finds itself; others look only now."""
+    """Gives a client its connection. A connection returns itself; others look for one."""
 
     @abstractmethod
     def connection(self) -> Connection:
@@ -32,17 +32,19 @@ class Source(Protocol):
         ...
 
     async def run(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Run work of the connection's own, from a coroutine. By default in the threads for HTTP;
-        a connection that queries a database says where that may be done."""
+        """Run the connection's own work for a coroutine, by default in the threads for HTTP.
+
+        A connection that queries a database overrides this.
+        """
         return await steps.in_pool(function, *args)
 
 
 class Connection(Source, Protocol):
-    """A host, limits, and the token. Derive from it, and override what differs.
+    """A host, limits, and the token. Derive a class from it and override what differs.
 
-    `credentials` and `rejected` may block; in asynchronous code they run where `run` says. One
-    that makes HTTP calls returns a generator of `steps.Step`s instead of its result, so that each
-    step runs where it belongs.
+    `credentials` and `rejected` may block. For a coroutine they run where `run` puts them. If they
+    make HTTP calls, they return a generator of `steps.Step`s instead of the result, so that each
+    step runs in the right thread.
     """
 
     host: str
@@ -52,9 +54,9 @@ class Connection(Source, Protocol):
     """Seconds to connect, seconds of silence."""
     max_retries: int = 2
     max_throttle_wait: float = 5.0
-    """The seconds that one call may wait in all for throttles to pass."""
+    """The seconds that one call may spend waiting for throttles."""
     pace_calls: bool = False
-    """Whether calls wait so that they stay below the rate that Egnyte allots the token."""
+    """Whether calls wait in order to stay below the rate that Egnyte allots to the token."""
 
     def connection(self) -> Connection:
         return self
@@ -70,26 +72,26 @@ class Connection(Source, Protocol):
     ) -> Credentials | Steps[Credentials | None] | None:
         """Egnyte refused this token. Returns new credentials, or None to give up.
 
-        Called a second time when the new ones are refused too; the answer is then ignored.
+        It is called a second time if Egnyte refuses the new ones too. Its result is then ignored.
         """
         ...
 
     def accepted(self, used: Credentials) -> None:
-        """Egnyte answered 2xx to this token."""
+        """Called after a 2xx to this token."""
         return
 
     def observed(
         self, method: str, status: int | None, seconds: float, request_id: str | None
     ) -> None:
-        """One request was made; `status` is None if it got no answer. For logs and metrics.
+        """Called after each request, for logs and metrics. `status` is None without an answer.
 
-        Called in the thread that made it, so no place for database work. Must not raise.
+        It runs in the thread of the request. It must not query a database, and must not raise.
         """
         return
 
     def failed(self, error: EgnyteError, *, acting: bool) -> None:
-        """A call ends with this error: tell there which host and whose token it was about.
+        """Called with the error that ends a call, to add the host and the token.
 
-        The place for database work is `rejected`. Must not raise.
+        It must not query a database (`rejected` may), and must not raise.
         """
         error.host = self.host

@@ -1,4 +1,4 @@
-"""Files on their way down: read, and checked against what Egnyte says of them."""
+"""Downloads: read a file and check it against Egnyte's checksum."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Download(io.RawIOBase):
     """A file that is being read from Egnyte: a binary file for reading, which cannot seek.
 
     Give it to Django's `FileResponse` or `File`, to `shutil.copyfileobj`, or read it yourself.
-    Iteration gives its pieces as they come, not lines. It is a context manager; `close` ends it
-    early. `file` is what the answer's headers say of the file, `content_type` its media type,
-    `name` its path at Egnyte.
+    Iteration yields pieces of bytes as they arrive, not lines. It is a context manager; `close`
+    ends it early. `file` describes the file, from the answer's headers. `content_type` is its media
+    type, `name` its path at Egnyte.
 
-    Reading raises ResponseError for a file that is cut off, or whose checksum is not what Egnyte
-    said. The last piece is held back until that is known, so a wrong file never looks complete.
+    Reading raises ResponseError if the file is cut off or has another checksum than Egnyte said.
+    The last piece is held back until that is checked, so a wrong file never looks complete.
     """
 
     def __init__(self, path: str, response: requests.Response) -> None:
@@ -42,9 +42,9 @@ class Download(io.RawIOBase):
         self._rest = memoryview(b"")
         self._held = b""
         self._received = 0
-        """The bytes that came, a piece that is held back included."""
+        """The bytes received, including a piece that is held back."""
         self._is_broken = False
-        """Whether the connection broke, and was not made anew."""
+        """Whether the connection broke and has not been replaced."""
         headers = response.headers
         length = headers.get("Content-Length", "")
         plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
@@ -67,7 +67,7 @@ class Download(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """Stop reading. What did not come yet is lost; the connection is given up."""
+        """Stop reading and close the connection."""
         if not self.closed:
             self._response.close()
         super().close()
@@ -77,7 +77,7 @@ class Download(io.RawIOBase):
             yield piece
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next `size` bytes, fewer only at the end; without a size, all that are left."""
+        """The next `size` bytes, fewer only at the end. Without a size, all remaining bytes."""
         pieces: list[bytes] = []
         missing = -1 if size is None else size
         while missing and (piece := self.read1(missing)):
@@ -86,7 +86,7 @@ class Download(io.RawIOBase):
         return b"".join(pieces)
 
     def read1(self, size: int = -1) -> bytes:
-        """At most `size` bytes, as they come; none at the end."""
+        """At most `size` bytes, as they arrive. Empty at the end."""
         if self.closed:
             raise ValueError("The download is closed.")
         if not self._rest and size:
@@ -101,7 +101,7 @@ class Download(io.RawIOBase):
         return len(piece)
 
     def _following(self) -> bytes:
-        """The next piece; the last one only when all are known to be right."""
+        """The next piece. The last one is returned only after the checksum was checked."""
         if self._is_broken:
             raise ResponseError("The connection broke before the file was complete.")
         self._is_broken = True
@@ -122,13 +122,13 @@ class Download(io.RawIOBase):
 
     @property
     def _can_resume(self) -> bool:
-        """Whether the rest of the same version can be asked for."""
+        """Whether the rest of the same version can be requested."""
         return self.file.entry_id is not None and self._received < (self.file.size or 0)
 
     def _resume(self, response: requests.Response) -> None:
-        """Go on with the answer to a request for what is behind what came.
+        """Continue with the answer to a request for the remaining bytes.
 
-        ResponseError if it is of another version, or of another part.
+        ResponseError if that is another version, or another range.
         """
         found = _RANGE(response.headers.get("Content-Range", ""))
         version = _entry_id(response)
@@ -148,9 +148,11 @@ class Download(io.RawIOBase):
         self._is_broken = False
 
     def write_to(self, to: IO[bytes]) -> File:
-        """Write everything to a binary file. Returns the file with the size and the checksum of
-        what was written. After an error a file that can seek ends where it stood before: what
-        was behind that is gone, too, or old and new together could look complete."""
+        """Write everything to a binary file. Returns the file with the size and checksum written.
+
+        After an error a file that can seek is cut off at the position where the writing began, so
+        that a mixture of old and new bytes cannot look complete.
+        """
         try:
             with undone_on_failure(to):
                 self._pump(to)
@@ -161,18 +163,18 @@ class Download(io.RawIOBase):
     def _pump(
         self, to: IO[bytes], progress: Callable[[int, int | None], object] | None = None
     ) -> None:
-        """Write what comes to a binary file, and tell how far it is."""
+        """Write to a binary file and report the progress."""
         for piece in self:
             _write(to, piece)
             if progress is not None:
                 progress(self._received - len(self._held), self.file.size)
 
     def _written(self) -> File:
-        """The file, with the size and the checksum of what came."""
+        """The file, with the size and the checksum of the bytes received."""
         return dataclasses.replace(self.file, size=self._received, checksum=self._digest.text())
 
     def read_all(self, max_bytes: int) -> bytes:
-        """All of it. ResponseError if it has more than `max_bytes`."""
+        """The whole content. ResponseError if it has more than `max_bytes`."""
         with self:
             known = self.file.size or 0
             content = self.read(max_bytes + 1) if known <= max_bytes else b""
@@ -185,7 +187,7 @@ class Download(io.RawIOBase):
 
 
 class AsyncDownload:
-    """A `Download` for `async for` and `async with`: its pieces are read in another thread."""
+    """A `Download` for `async for` and `async with`. Another thread reads its pieces."""
 
     __slots__ = ("_download",)
 
@@ -218,7 +220,7 @@ class AsyncDownload:
         await steps.in_pool(self._download.close)
 
     def close(self) -> None:
-        """For Django, which closes what a response streams. Does not wait for anything."""
+        """For Django, which closes the content of a streamed response. It does not block."""
         self._download.close()
 
     async def read(self, size: int = -1) -> bytes:
@@ -231,7 +233,7 @@ class AsyncDownload:
 
 
 def require_binary(to: Any) -> None:
-    """Raise TypeError for what cannot take a download: a path, or a file that takes text."""
+    """Raise TypeError for a path, or for a file that takes text."""
     if not hasattr(to, "write") or isinstance(to, io.TextIOBase):
         raise TypeError(
             f'download() writes to a binary file, and not to {type(to).__name__}: open(..., "wb")'
@@ -239,7 +241,7 @@ def require_binary(to: Any) -> None:
 
 
 def position_of(file: Any) -> int | None:
-    """Where a file stands; None if it cannot come back there."""
+    """The position of a file. None if it cannot seek."""
     try:
         if hasattr(file, "seekable") and not file.seekable():
             return None
@@ -252,7 +254,7 @@ def position_of(file: Any) -> int | None:
 
 @contextlib.contextmanager
 def undone_on_failure(to: IO[bytes]) -> Iterator[None]:
-    """Cut off what was written within, if it fails and the file can seek."""
+    """After an error cut off the bytes written inside, if the file can seek."""
     start = position_of(to)
     try:
         yield
@@ -265,17 +267,17 @@ def undone_on_failure(to: IO[bytes]) -> Iterator[None]:
 
 
 def _entry_id(response: requests.Response) -> str | None:
-    """The version. Egnyte sends it without the quotes that HTTP asks for."""
+    """The ETag, which is the version. Egnyte sends it without the quotes that HTTP requires."""
     return response.headers.get("ETag", "").removeprefix("W/").strip('"') or None
 
 
 def _write(to: Any, piece: bytes) -> None:
-    """All of it: a file without a buffer, a pipe say, may take less at a time."""
+    """Write all bytes. A file without a buffer, such as a pipe, may take fewer at a time."""
     view = memoryview(piece)
     while view:
         written = to.write(view)
         if written is None and not isinstance(to, io.RawIOBase):
-            return  # many objects with a write() return nothing
+            return  # the write() of many objects returns nothing
         if not written:
             raise EgnyteError("The file to download to takes no more.")
         view = view[written:]

@@ -14,11 +14,11 @@ from django_egnyte.exceptions import InvalidPathError, ResponseError
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file. What Egnyte did not say is None.
+    """A file. A value that Egnyte did not send is None.
 
-    `checksum` is the SHA-512 in hexadecimal. Of a file that was uploaded in chunks it is another
-    text, `2-{chunks}-{bytes of a chunk}-{SHA-512 of the chunks' SHA-512s}`, so compare it with one
-    of the same kind only.
+    `checksum` is the SHA-512 in hexadecimal. For a file that was uploaded in chunks it has another
+    form, `2-{chunks}-{bytes of a chunk}-{SHA-512 of the chunks' SHA-512s}`. Compare only checksums
+    of the same form.
     """
 
     name: str
@@ -38,7 +38,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder. What Egnyte did not say is None."""
+    """A folder. A value that Egnyte did not send is None."""
 
     name: str
     path: str
@@ -55,7 +55,7 @@ Entry = File | Folder
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer to a listing: where the next begins, how many entries there are, and a part."""
+    """One page of a listing: its entries, the next offset, and the total number of entries."""
 
     folder: Folder
     following: int
@@ -64,22 +64,22 @@ class Page:
 
 
 class FolderListing:
-    """What is in a folder: iterate over it, as often as you like; folders come first in a page.
+    """The entries of a folder. You can iterate over it several times. Folders come first in a page.
 
-    The first page is here; `files.list` fetches the others when iteration, `folders`, `files` or
-    `len` comes to them, `files.alist` all of them at once. An error in between may be caught, and
-    the iteration begun again: the pages that came are kept.
+    `files.list` fetches the first page at once, and the others when iteration, `folders`, `files`
+    or `len` needs them. `files.alist` fetches all at once. After an error you can start the
+    iteration again: pages that have been fetched are kept.
     """
 
     __slots__ = ("_entries", "_fetch", "_seen", "complete", "folder", "next_offset", "total_count")
 
     def __init__(self, first: Page, fetch: Callable[[int], Page] | None) -> None:
-        """`fetch` gets the page at an offset."""
+        """`fetch` returns the page at an offset."""
         self.folder = first.folder
         self.total_count = first.total_count
-        """The entries that Egnyte counts in the folder; None if it did not say."""
+        """The number of entries in the folder by Egnyte's count. None if it did not say."""
         self.complete = False
-        """Whether every page is here."""
+        """Whether every page has been fetched."""
         self.next_offset = 0
         self._entries: list[Entry] = []
         self._seen: set[tuple[bool, str]] = set()
@@ -87,19 +87,19 @@ class FolderListing:
         self.take(first)
 
     def take(self, page: Page) -> None:
-        """Add the page at `next_offset`, and see whether it is the last.
+        """Add the page at `next_offset`, and find out whether it is the last.
 
-        A server may leave out what the user may not see, and still count it: then a page is
-        shorter than its part of the folder, or two pages overlap.
+        A server may hide entries from the user and still count them. A page is then shorter than
+        its count, or two pages overlap.
         """
-        # A server that knows no offsets answers with the first page for ever.
+        # A server that ignores offsets always answers with the first page.
         repeated = bool(self._entries) and page.entries[:1] == tuple(self._entries[:1])
         for entry in page.entries:
             key = (entry.is_folder, entry.path)
             if key not in self._seen:
                 self._seen.add(key)
                 self._entries.append(entry)
-        # A page from which everything was left out, and which counts it, is not the last.
+        # A page whose entries are all hidden but counted is not the last one.
         stuck = page.total_count is None or page.following <= self.next_offset
         self.next_offset = page.following
         ends = page.total_count is not None and page.following >= page.total_count
@@ -169,8 +169,10 @@ def entry_of(value: Mapping[str, Any], parent: str = "") -> Entry:
 
 
 def page_of(value: Mapping[str, Any], path: str, offset: int) -> Page:
-    """One page of a listing of `path`, asked for at `offset`. ResponseError if it is none;
-    InvalidPathError if Egnyte describes a file."""
+    """One page of a listing of `path`, requested at `offset`.
+
+    ResponseError if the answer is not a page, InvalidPathError if it describes a file.
+    """
     if _flag(value.get("is_folder")) is False:
         raise InvalidPathError("That is a file, not a folder.")
     name = path.rstrip("/").rpartition("/")[2]
@@ -183,13 +185,13 @@ def page_of(value: Mapping[str, Any], path: str, offset: int) -> Page:
             raise ResponseError("Egnyte listed a folder in a form that is not known.")
         for item in items:
             entries.append(entry_of({"is_folder": key == "folders", **item}, folder.path))
-    # `count` is what the page stands for. Without it, that is what is in it.
+    # `count` includes hidden entries. Without it, count the entries themselves.
     count = max(_number(value.get("count")) or 0, len(entries))
     return Page(folder, offset + count, _number(value.get("total_count")), tuple(entries))
 
 
 def moment_of(value: Any) -> datetime | None:
-    """A time in any form that Egnyte uses: milliseconds, an HTTP date, ISO 8601. Else None."""
+    """A time in any form that Egnyte uses: milliseconds, an HTTP date, ISO 8601; or None."""
     if isinstance(value, bool) or value is None:
         return None
     try:
@@ -228,6 +230,6 @@ def _number(value: Any) -> int | None:
 
 
 def _flag(value: Any) -> bool | None:
-    """A boolean, which some answers write as text."""
+    """A boolean. Some answers send it as text."""
     text = str(value).strip().lower()
     return {"true": True, "false": False}.get(text)

@@ -1,7 +1,7 @@
 """Files and folders of an Egnyte domain.
 
-Paths are as people write them, "/Shared/50% off.txt": nothing encoded. Every method raises for
-every error: an APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and
+Write paths as people do, "/Shared/50% off.txt", without any encoding. Every method raises for every
+error: APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and
 InvalidPathError before anything is sent.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 _LARGEST_PAGE = 1000
-# What a walk goes on past: a folder that vanished, became a file, or is not the user's to read.
+# A walk continues after these: the folder is gone, became a file, or the user may not read it.
 _UNREADABLE = (ForbiddenError, NotFoundError, InvalidPathError)
 
 
@@ -47,9 +47,9 @@ class Files(Places):
     __slots__ = ()
 
     def list(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
-        """What is in a folder. The first page is fetched now, the others as you come to them.
+        """The entries of a folder. The first page is fetched now, the others when you reach them.
 
-        Egnyte gives at most 1,000 entries in a page; ValueError for a `page_size` over that.
+        A page has at most 1,000 entries. ValueError for a larger `page_size`.
         """
         first = steps.run(self._page(path, 0, page_size))
 
@@ -65,10 +65,10 @@ class Files(Places):
         page_size: int = PAGE_SIZE,
         onerror: Callable[[EgnyteError], object] | None = None,
     ) -> Iterator[Entry]:
-        """Every file and folder below `path`, a folder before what is in it; pages as needed.
+        """Every file and folder below `path`, each folder before its content, page by page.
 
-        A folder below `path` that vanished, or that the user may not read, is passed over, after a
-        call of `onerror` with the exception, which may raise it.
+        If a folder below `path` is gone, or the user may not read it, the walk calls `onerror` with
+        the exception and continues. `onerror` may raise it.
         """
         waiting = [path]
         while waiting:
@@ -88,9 +88,9 @@ class Files(Places):
         return steps.run(self._info(path))
 
     def open(self, path: str, *, entry_id: str | None = None) -> Download:
-        """Begin to download: a binary file to read from. Close it, or read to the end.
+        """Start a download: a binary file to read from. Close it, or read to the end.
 
-        `entry_id` asks for a certain version of the file.
+        `entry_id` selects a version of the file.
         """
         return steps.run(self._open(path, entry_id))
 
@@ -118,15 +118,14 @@ class Files(Places):
     ) -> File | bytes:
         """Download a file and check it against the checksum that Egnyte has.
 
-        With `to`, a binary file, any size is written to it piece by piece, and the file's entry is
-        returned; after an error a `to` that can seek ends where this began. TypeError for a `to`
-        that is no such file. Without it the bytes are returned, `max_bytes` (16 MiB) at most:
-        ResponseError for more.
+        With `to`, a binary file, it writes a file of any size piece by piece and returns the file's
+        entry. After an error a `to` that can seek is cut off where this call began to write.
+        TypeError for a `to` that is not a binary file. Without `to` it returns the bytes, at most
+        `max_bytes` (16 MiB): ResponseError for more.
 
-        With `to`, a broken connection is made anew, and the same version of the file goes on where
-        it stopped. `progress(done, total)` is called after each piece that was written, with
-        numbers of bytes; `total` is None if Egnyte did not say. In asynchronous code that happens
-        in another thread.
+        With `to`, it replaces a broken connection and continues with the same version of the file.
+        It calls `progress(done, total)` after each piece, with numbers of bytes. `total` is None if
+        Egnyte did not say. In asynchronous code another thread makes that call.
         """
         return steps.run(self._download(path, to, entry_id, max_bytes, progress))
 
@@ -139,35 +138,37 @@ class Files(Places):
         progress: Progress | None = None,
         resume: UploadState | None = None,
     ) -> File:
-        """Store `content` at `path`, as a new version if there is a file.
+        """Store `content` at `path`, as a new version if the file exists.
 
-        `content` is bytes, a binary file of any size (from where it stands) or an iterable of
-        bytes. More than 100 MB goes in chunks, each with its checksum; memory does not grow with
-        the size. `last_modified` is an aware time, to be kept as the file's. The returned file has
-        path, size, checksum, entry_id and group_id.
+        `content` is bytes, a binary file of any size (from its current position) or an iterable of
+        bytes. Content of more than 100 MB is sent in chunks, each with its checksum. Memory does
+        not grow with the size. `last_modified` is an aware time that Egnyte keeps for the file. The
+        returned file has path, size, checksum, entry_id and group_id.
 
-        `progress(done, total)` is called with numbers of bytes; it may go back where a request is
-        repeated. `resume`, an `UploadState`, remembers the chunks that Egnyte took. After an error
-        or in another process, give it and the same content again: what is there already is not
+        `progress(done, total)` is called with numbers of bytes. `done` may go back if a request is
+        repeated. `resume`, an `UploadState`, remembers the chunks that Egnyte took. After an error,
+        or in another process, pass it again with the same content: chunks that Egnyte has are not
         sent again. ValueError for other content.
         """
         return steps.run(self._upload(path, content, last_modified, progress, resume))
 
     def by_id(self, group_id: str) -> FileById:
-        """A file by its group id, which stays when it is renamed, moved or changed."""
+        """A file by its group id, which stays when the file is renamed, moved or edited."""
         return FileById(_FilesById(self._client, group_id), group_id)
 
     def create_folder(self, path: str, *, exist_ok: bool = False) -> Folder:
-        """Make a folder, and missing parents. ConflictError if there is something of that name;
-        with `exist_ok`, only if it is a file."""
+        """Make a folder, and missing parents.
+
+        ConflictError if the name is taken; with `exist_ok`, only if it is a file's.
+        """
         return steps.run(self._create_folder(path, exist_ok))
 
     def move(self, path: str, destination: str) -> None:
-        """Move or rename; `destination` is the new path, name included."""
+        """Move or rename. `destination` is the new path, including the name."""
         steps.run(self._act("move", path, destination))
 
     def copy(self, path: str, destination: str) -> None:
-        """Copy; `destination` is the path of the copy, name included."""
+        """Copy. `destination` is the path of the copy, including the name."""
         steps.run(self._act("copy", path, destination))
 
     def delete(self, path: str, *, entry_id: str | None = None) -> None:
@@ -175,7 +176,7 @@ class Files(Places):
         steps.run(self._delete(path, entry_id))
 
     async def alist(self, path: str = "/", *, page_size: int = PAGE_SIZE) -> FolderListing:
-        """As `list`, but complete: every page is fetched before it returns."""
+        """Like `list`, but fetches every page before it returns."""
         first = await self._client._arun(self._page(path, 0, page_size))
         listing = FolderListing(first, None)
         while not listing.complete:
@@ -190,7 +191,7 @@ class Files(Places):
         page_size: int = PAGE_SIZE,
         onerror: Callable[[EgnyteError], object] | None = None,
     ) -> AsyncIterator[Entry]:
-        """As `walk`; `onerror` is a plain function."""
+        """Like `walk`. `onerror` is a plain function."""
         waiting = [path]
         while waiting:
             current = waiting.pop()
@@ -207,7 +208,7 @@ class Files(Places):
         return await self._client._arun(self._info(path))
 
     async def aopen(self, path: str, *, entry_id: str | None = None) -> AsyncDownload:
-        """As `open`, for `async for` and Django's StreamingHttpResponse under ASGI."""
+        """Like `open`, for `async for` and for Django's StreamingHttpResponse under ASGI."""
         return AsyncDownload(await self._client._arun(self._open(path, entry_id)))
 
     @overload
@@ -232,7 +233,7 @@ class Files(Places):
         max_bytes: int = http.MAX_BYTES,
         progress: Progress | None = None,
     ) -> File | bytes:
-        """As `download`; `to` is written to from another thread."""
+        """Like `download`. Another thread writes to `to`."""
         work = self._download(path, to, entry_id, max_bytes, progress)
         return await self._client._arun(work)
 
@@ -245,7 +246,7 @@ class Files(Places):
         progress: Progress | None = None,
         resume: UploadState | None = None,
     ) -> File:
-        """As `upload`; `content` is read from another thread."""
+        """Like `upload`. Another thread reads `content`."""
         work = self._upload(path, content, last_modified, progress, resume)
         return await self._client._arun(work)
 
@@ -262,7 +263,7 @@ class Files(Places):
         await self._client._arun(self._delete(path, entry_id))
 
     def _call(self, method: str, area: str, path: str, **kw: Any) -> Steps[requests.Response]:
-        """Call an area of the API about a path. Raises for every answer that is no success."""
+        """Call the API about a path. Raises for every answer that is not a success."""
         where = fs_path(path, under=f"/pubapi/v1/{area}")
         return self._send(method, where, about=clean_path(path), **kw)
 
@@ -351,7 +352,7 @@ class Files(Places):
 
 
 class _FilesById(Files):
-    """Files of which all calls about content are about one file, whatever its path."""
+    """The calls about content for one file, which is known by its id."""
 
     __slots__ = ("_group_id",)
 

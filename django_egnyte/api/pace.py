@@ -1,4 +1,4 @@
-"""Pacing: calls wait for their turn before Egnyte has to refuse them."""
+"""Pacing: calls wait for their turn, so that Egnyte need not refuse them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MOST_TOKENS = 1000
 class Pace:
     """Spreads the calls of each token over time, across the threads of this process.
 
-    The rate is what Egnyte's answers have told; until the first answer nobody waits.
+    The rate comes from Egnyte's answers. Before the first answer no call waits.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Seconds between two calls, and when the next may begin, of the tokens used last.
+        # For each token used recently: seconds between two calls, and when the next may start.
         self._tokens: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def learn(self, token: Hashable, per_second: int | None) -> None:
-        """An answer said how many calls a second this token has."""
+        """Note the calls per second that an answer allots to this token."""
         if not per_second:
             return
         with self._lock:
@@ -33,7 +33,7 @@ class Pace:
                 self._tokens.popitem(last=False)
 
     def reserve(self, token: Hashable, patience: float) -> float:
-        """The seconds until this call's turn. A turn further off than `patience` is not taken."""
+        """The seconds until this call's turn. It takes no turn that is later than `patience`."""
         with self._lock:
             interval, following = self._tokens.get(token, (0.0, 0.0))
             now = time.monotonic()

@@ -1,9 +1,8 @@
-"""Paths that may be sent with a user's token.
+"""Check and encode the paths that are sent with a user's token.
 
-A segment `.` or `..` of a raw path would climb from one of Egnyte's APIs to another, so it is
-refused in every spelling that some server or proxy may understand, however many times it is
-encoded. In a file's path each segment is a name and is encoded as a whole, so only the real ones
-are refused.
+With a segment `.` or `..` a raw path could reach another of Egnyte's APIs. It is refused in every
+spelling that a server or proxy may understand, however many times it is encoded. In a file's path
+each segment is a name and is encoded as a whole, so only a literal `.` or `..` is refused.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE).match
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE).search
 _MICROSOFT = re.compile(r"%u([0-9a-f]{4})", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]").search
-# What a live domain refuses as a name, or an official SDK says it does.
+# Names that a live domain refuses, or that an official SDK says it refuses.
 _NO_NAME = re.compile(
     r'[:*?"<>|]|\A | \Z|\.\Z|\.tmp\Z|\A(?:thumbs\.db|\.ds_store)\Z|\A\._', re.IGNORECASE
 ).search
-# What needs no second look: letters, digits, and dots only between them.
+# Certainly harmless: letters, digits, and dots only between them.
 _PLAIN = re.compile(r"/?(?:[\w-]+(?:\.[\w-]+)*/)*(?:[\w-]+(?:\.[\w-]+)*)?", re.ASCII).fullmatch
-# UTF-8 of more bytes than needed, which careless decoders take for "." and "/".
+# Overlong UTF-8, which careless decoders read as "." and "/".
 _OVERLONG = (
     (b"\xc0\xae", b"."),
     (b"\xe0\x80\xae", b"."),
@@ -40,16 +39,16 @@ _SAFE_IN_PATH = "!$%&'()*+,/:;=@~"
 
 
 class QuotedPath(str):
-    """A path whose every segment was quoted here. A call sends it as it is."""
+    """A path whose segments were all quoted here. A call sends it unchanged."""
 
     __slots__ = ()
 
 
 def api_path(path: str) -> str:
-    """The path of a raw call as it goes after the host: "/pubapi/v1/userinfo".
+    """The path of a raw call, as it follows the host: "/pubapi/v1/userinfo".
 
-    The leading slash may be left out, a query may follow, and what is encoded stays so; blanks
-    and letters beyond ASCII are encoded. Raises InvalidPathError for an empty path, one with a
+    The leading slash is optional, and a query may follow. Encoded parts stay as they are; blanks
+    and non-ASCII letters are encoded. Raises InvalidPathError for an empty path, one with a
     scheme, host or fragment, a `.` or `..` segment in any encoding, backslashes, control
     characters or invalid escapes.
     """
@@ -70,7 +69,7 @@ def api_path(path: str) -> str:
 
 
 def _problem_of(path: str) -> str:
-    """What is wrong with the form of a raw path; nothing if it is right."""
+    """The fault in a raw path, or an empty text if it has none."""
     bare = path.partition("?")[0]
     if not path:
         return "The path is empty."
@@ -92,10 +91,10 @@ def _problem_of(path: str) -> str:
 
 
 def fs_path(path: str, *, under: str = "") -> QuotedPath:
-    """The path of a file or folder, each segment encoded by itself: "/Shared/50%25%20off".
+    """The path of a file or folder, with each segment encoded: "/Shared/50%25%20off".
 
-    `path` is as people write it and as Egnyte lists it: "/Shared/50% off", nothing encoded. Empty
-    segments are dropped; the root is "/". `under` is put before it. Raises InvalidPathError for an
+    `path` is not encoded: "/Shared/50% off", as people write it and Egnyte lists it. Empty segments
+    are dropped. The root is "/". `under` is put in front. Raises InvalidPathError for an
     empty path, a segment `.` or `..`, a backslash, a control character and a lone surrogate.
     """
     return QuotedPath(
@@ -104,12 +103,12 @@ def fs_path(path: str, *, under: str = "") -> QuotedPath:
 
 
 def clean_path(path: str) -> str:
-    """The same path in its one plain form, not encoded: what a request's body names."""
+    """The same path without encoding, in its normal form, for the body of a request."""
     return "/" + "/".join(_segments(path))
 
 
 def refuse_bad_names(path: str) -> None:
-    """Raise InvalidPathError, for something that is to be made, if Egnyte takes no such name."""
+    """Raise InvalidPathError if Egnyte refuses to create something of this name."""
     for name in _segments(path):
         if len(name) > _MAX_NAME or _NO_NAME(name):
             raise InvalidPathError(

@@ -1,4 +1,4 @@
-"""How much of its limits a token has used, as Egnyte's answers tell."""
+"""How much of its limits a token has used, read from Egnyte's answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_egnyte import answers
 class Rate:
     """Calls a second ("qps") and calls a day ("quota"): allowed, and used so far.
 
-    None where the answer did not say. `quota_reset` is when the day's calls begin anew.
+    None if the answer did not say. At `quota_reset` the count of the day starts again.
     """
 
     qps_allotted: int | None = None
@@ -24,7 +24,7 @@ class Rate:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Rate | None:
-        """Read from an answer's headers; None if there is nothing about it."""
+        """Read an answer's headers. None if they name no limit."""
         rate = cls(
             _number(headers.get("X-Accesstoken-Qps-Allotted")),
             _number(headers.get("X-Accesstoken-Qps-Current")),

@@ -1,8 +1,8 @@
-"""One description of each operation, driven in two ways.
+"""Write each operation once, for synchronous and asynchronous callers.
 
-An operation is a generator that yields `Step`s: things that block. The synchronous driver runs
-them where it stands; the asynchronous one hands each to where it belongs. So there is one set of
-rules for retries, refreshes and uploads, and none of it is written twice.
+An operation is a generator that yields `Step`s: work that blocks. `run` does each step in the
+calling thread. `arun` gives each step to the right thread. So retries, refreshes and uploads have
+one set of rules, which is written once.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def sleep(seconds: float) -> Step:
 
 
 def settled(result: Any) -> Steps[Any]:
-    """The result of a function that may have returned the steps to it instead."""
+    """The result of a function that may return the steps to its result instead."""
     return (yield from result) if isinstance(result, Generator) else result
 
 
 def run(work: Steps[_T]) -> _T:
-    """Drive an operation here and now."""
+    """Run an operation in this thread."""
     try:
         step = next(work)
         while True:
@@ -69,7 +69,7 @@ def run(work: Steps[_T]) -> _T:
                     result = run(result)
             except BaseException as raised:
                 error = raised
-            # Outside the handler, or each error of a repeated call would be the next one's context.
+            # Outside the handler: inside it each error would become the context of the next.
             step = work.send(result) if error is None else work.throw(error)
     except StopIteration as stop:
         value: _T = stop.value
@@ -79,7 +79,7 @@ def run(work: Steps[_T]) -> _T:
 
 
 async def arun(work: Steps[_T], run_db: Run) -> _T:
-    """Drive an operation from a coroutine: nothing in it blocks the event loop."""
+    """Run an operation for a coroutine, without blocking the event loop."""
     try:
         step = next(work)
         while True:
@@ -105,9 +105,9 @@ async def arun(work: Steps[_T], run_db: Run) -> _T:
 
 
 def _uncancelled(work: Coroutine[Any, Any, _T]) -> Awaitable[_T]:
-    """Run it in a task of its own, which goes on when the caller is cancelled."""
+    """Run it in a task of its own, which continues when the caller is cancelled."""
     task = asyncio.ensure_future(work)
-    _going_on.add(task)  # the event loop itself keeps no strong reference
+    _going_on.add(task)  # the event loop keeps only a weak reference
     task.add_done_callback(_ended)
     return asyncio.shield(task)
 
@@ -115,16 +115,16 @@ def _uncancelled(work: Coroutine[Any, Any, _T]) -> Awaitable[_T]:
 def _ended(task: asyncio.Task[Any]) -> None:
     _going_on.discard(task)
     if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not report it where nobody waits any more
+        task.exception()  # retrieve it, or asyncio reports an error that nobody waits for
 
 
 def in_pool(function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
-    """Run something that blocks in the threads kept for HTTP."""
+    """Run a blocking function in the threads for HTTP."""
     return asyncio.wrap_future(submit(function, *args))
 
 
 def submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
-    """Begin something that blocks in the threads kept for HTTP; a process ends after it has."""
+    """Start a blocking function in the threads for HTTP. The process waits for it when it ends."""
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="egnyte-http")
@@ -132,7 +132,7 @@ def submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
 
 
 def _forget_pool() -> None:
-    """In a forked child: the parent's threads are not here."""
+    """For a forked child, which has none of its parent's threads."""
     global _pool
     _pool = None
 

@@ -1,4 +1,4 @@
-"""Files on their way, over connections that may break: how far they are, and how they go on."""
+"""Transfer files over connections that may break: report the progress and resume."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from django_egnyte.api.steps import Steps
 
 Progress = Callable[[int, "int | None"], object]
-"""Called with the bytes that are done, and the bytes in all (or None)."""
+"""Called with the number of bytes done, and the total (or None)."""
 Call = Callable[..., "Steps[requests.Response]"]
 
 TRIES = 5
-"""How often in a row a broken connection is made anew without a byte in between."""
+"""How many broken connections in a row are replaced if none of them brought a byte."""
 
 
 def write(download: Download, to: IO[bytes], call: Call, progress: Progress | None) -> Steps[File]:
-    """Write a download to a binary file; `call` asks for the content again, with a Range.
+    """Write a download to a binary file. `call` requests the content again, with a Range.
 
-    After an error a file that can seek ends where it stood before: what was behind that is gone,
-    too, or old and new together could look complete.
+    After an error a file that can seek is cut off at the position where the writing began, so that
+    a mixture of old and new bytes cannot look complete.
     """
     tries, reached = TRIES, 0
     try:
@@ -44,7 +44,7 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
                 reached = download._received
                 if not tries or not download._can_resume:
                     raise failure
-                # Never another version, whatever was stored meanwhile.
+                # Ask for the same version, even if a newer one was stored meanwhile.
                 response = yield from call(
                     params={"entry_id": download.file.entry_id},
                     headers={"Range": f"bytes={reached}-"},
@@ -56,7 +56,7 @@ def write(download: Download, to: IO[bytes], call: Call, progress: Progress | No
 
 
 def _pump(download: Download, to: IO[bytes], progress: Progress | None) -> EgnyteError | None:
-    """Write what comes. Returns the error if the connection broke."""
+    """Write what arrives. Returns the error if the connection broke."""
     try:
         download._pump(to, progress)
     except (ResponseError, UnavailableError) as error:
@@ -95,7 +95,7 @@ class Upload:
         return (yield from self._send_chunks(source, part))
 
     def _send_chunks(self, source: Source, part: Part) -> Steps[File]:
-        """Send part after part, but for those that Egnyte has."""
+        """Send part after part, except those that Egnyte has."""
         state = self._state
         state.chunk = source.chunk
         sent, size = 0, 0
@@ -111,7 +111,7 @@ class Upload:
                     return self._finished(size, response)
             if self._progress is not None:
                 yield steps.Step("io", self._progress, size, source.size)
-            del part  # or two would be in memory while the next is read
+            del part  # otherwise two would be in memory while the next is read
             part = yield steps.Step("io", source.take)
 
     def _send_chunk(self, source: Source, part: Part, number: int) -> Steps[requests.Response]:
@@ -130,7 +130,7 @@ class Upload:
             "fs-content-chunked",
             data=part.body,
             headers=headers,
-            # A chunk may be sent again; the last one makes a version of the file.
+            # A chunk may be sent again, except the last one, which creates a version of the file.
             retry=not part.last,
         )
         agree(response.headers.get("X-Egnyte-Chunk-Sha512-Checksum"), part.checksum)
@@ -159,7 +159,7 @@ class Upload:
 
 
 def details(response: requests.Response) -> dict[str, Any]:
-    """What a success says of itself. It may say nothing, and succeeded all the same."""
+    """The JSON of a success, which may be empty."""
     try:
         return answers.json_of(response)
     except ResponseError:

@@ -1,4 +1,4 @@
-"""The content of files on its way up, from whatever holds it."""
+"""The content of an upload, from bytes, a file or an iterable."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from django_egnyte.exceptions import EgnyteError
 Content = bytes | bytearray | memoryview | IO[bytes] | Iterable[bytes]
 
 SIMPLE_LIMIT = 100_000_000
-"""The most bytes that go up in one request; Egnyte takes 100 MB."""
+"""The most bytes that are uploaded in one request. Egnyte takes 100 MB."""
 SMALLEST_CHUNK = 10 * 1024 * 1024
-"""Egnyte's limits for a chunk, in bytes. Content of unknown size goes up in the smallest ones, one
-of which is in memory at a time."""
+"""Egnyte's limits for a chunk, in bytes. Content of unknown size is sent in the smallest chunks, of
+which one is in memory at a time."""
 LARGEST_CHUNK = 1_000_000_000
 CHUNKS = 100
-"""Into how many chunks content of known size is cut: a token has 1,000 calls a day."""
+"""The number of chunks for content of known size: a token has 1,000 calls per day."""
 
 
 class Part(NamedTuple):
-    """What one request carries. It can be sent again. `last` says that nothing is behind it."""
+    """The content of one request. It can be sent again. `last` marks the end of the upload."""
 
     body: bytes | Reader
     size: int
@@ -36,15 +36,15 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class UploadState:
-    """What is known of an upload in chunks, to go on with it after an error.
+    """The state of an upload in chunks, with which to resume it after an error.
 
-    Egnyte keeps the chunks for 24 hours. Keep `as_json()` to go on in another process; whoever has
-    it and the user's token can add to the upload.
+    Egnyte keeps the chunks for 24 hours. Store `as_json()` to resume in another process. Whoever
+    has it and the user's token can add to the upload.
     """
 
     upload_id: str = ""
     chunk: int = 0
-    """Bytes of a chunk; 0 before the upload has begun."""
+    """Bytes in a chunk. 0 before the upload has begun."""
     digests: list[str] = field(default_factory=list)
     """The SHA-512 of each chunk that Egnyte took."""
 
@@ -53,7 +53,7 @@ class UploadState:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> UploadState:
-        """As `as_json` gave it. ValueError for anything else."""
+        """Read the text that `as_json` returned. ValueError for anything else."""
         match value:
             case {"upload_id": str(upload_id), "chunk": int(chunk), "digests": list(digests)} if (
                 0 <= chunk <= LARGEST_CHUNK and all(isinstance(each, str) for each in digests)
@@ -62,16 +62,16 @@ class UploadState:
         raise ValueError("that is not the state of an upload")
 
     def clear(self) -> None:
-        """Forget the upload: it is done."""
+        """Forget the upload, which is complete."""
         self.upload_id, self.chunk, self.digests = "", 0, []
 
 
 class Source:
-    """What is to be uploaded: bytes, a binary file (from where it stands), or pieces of bytes.
+    """The content to upload: bytes, a binary file (from its current position), or pieces of bytes.
 
-    `take` gives it part by part. Of a source whose size is known no part is in memory.
+    `take` returns it part by part. If the size is known, no part is kept in memory.
 
-    Raises TypeError for text and for what is none of these.
+    Raises TypeError for text, and for anything else.
     """
 
     __slots__ = ("_ahead", "_done", "_file", "_left", "_next", "_progress", "chunk", "size")
@@ -82,7 +82,7 @@ class Source:
         chunk: int = 0,
         progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
-        """`chunk` is the size of chunks, if it is settled. `progress` is told what was sent."""
+        """`chunk` is the size of chunks, if known. `progress` is called with the bytes sent."""
         if isinstance(content, bytes | bytearray | memoryview):
             self._file: Any = io.BytesIO(content)
         elif hasattr(content, "read"):
@@ -91,20 +91,20 @@ class Source:
             self._file = _Pieces(iter(content))
         self._ahead = b""
         self._next = 0
-        # Bytes to the end; None if only reading can tell.
+        # Bytes until the end. None if only reading can tell.
         self._left: int | None = None
         start = position_of(self._file)
         if start is not None:
             self._next = start
             self._left = max(0, self._file.seek(0, io.SEEK_END) - start)
         self.size = self._left
-        """Bytes in all, or None."""
+        """The total number of bytes, or None."""
         self._done = 0
         self._progress = progress
         self.chunk = chunk or chunk_for(self._left)
 
     def take(self) -> Part:
-        """The next part. All have `chunk` bytes, only the last may have fewer."""
+        """The next part. Every part has `chunk` bytes, except that the last may have fewer."""
         if self._left is None:
             return self._take_unsized()
         self._file.seek(self._next)
@@ -135,7 +135,7 @@ class Source:
             missing -= len(piece)
         taken = b"".join(pieces)
         pieces.clear()
-        # Only reading on can tell whether this is the end.
+        # Only another read can tell whether this is the end.
         self._ahead = b"" if missing else self._read(1)
         return Part(taken, len(taken), sha512(taken), last=not self._ahead)
 
@@ -147,14 +147,14 @@ class Source:
 
 
 def chunk_for(size: int | None) -> int:
-    """The bytes of a chunk for content of this size; up to a limit all of it is one."""
+    """The bytes in a chunk for content of this size. Small content is one chunk."""
     if size is not None and size <= SIMPLE_LIMIT:
         return SIMPLE_LIMIT
     return min(max(SMALLEST_CHUNK, -(-(size or 0) // CHUNKS)), LARGEST_CHUNK)
 
 
 class Reader:
-    """A part of a file as a request's body. Its length never differs from what was announced."""
+    """A part of a file as a request's body. It always has the announced length."""
 
     def __init__(
         self, file: Any, start: int, size: int, told: Callable[[int], object] | None = None
@@ -190,7 +190,7 @@ class Reader:
         try:
             piece = self._file.read(wanted)
         except Exception as error:
-            # An OSError would be taken for one of the network, and the call be repeated.
+            # An OSError would look like one of the network, and the call would be repeated.
             problem = f"The content cannot be read any more ({type(error).__name__})."
         if not problem and not piece:
             problem = "The content became shorter while it was being sent."
