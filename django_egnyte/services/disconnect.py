@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
 from django.db.models import Subquery
+from django.db.models.deletion import Collector
 
 from .. import queue
 from ..choices import EventKind, Release
@@ -18,15 +20,30 @@ from ..managers import NO_DEFAULT
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from ..signals import account_disconnected
 from . import grants, history, verdict
-from .transactions import alias, in_short_transaction, take_write_lock
+from .transactions import after_commit, alias, in_short_transaction, take_write_lock
 
 CHUNK: Final = 500
 # Of a conflict with a link of the same account at the same moment.
 TRIES: Final = 3
 
 _deleting: ContextVar[tuple[str, str]] = ContextVar("egnyte_deleting", default=("delete", ""))
-# The deletion whose accounts were all released together, and their primary keys.
-_released: ContextVar[tuple[Any, set[int]]] = ContextVar("egnyte_released")
+
+
+@dataclass
+class _Deletion:
+    """A deletion in progress, whose accounts are announced one by one.
+
+    ``released`` are the primary keys of the accounts that it has released, and ``ahead`` those of
+    them that are still to be announced. It has looked for others so many times.
+    """
+
+    origin: Any
+    looks: int = 0
+    released: set[int] = field(default_factory=set)
+    ahead: set[int] = field(default_factory=set)
+
+
+_last: ContextVar[_Deletion | None] = ContextVar("egnyte_last_deletion", default=None)
 
 
 class _Overtaken(Exception):
@@ -69,38 +86,68 @@ def _as(actor: str, reason: str) -> Iterator[None]:
 def before_deletion(account: models.Model, *, origin: Any) -> None:
     """What every deletion does first, whoever deletes: ``pre_delete`` is connected to this.
 
-    ``origin`` is the instance or the queryset whose deletion led here. Where that tells which
-    accounts go along, all of them are released together, in a few queries.
+    ``origin`` is the instance or the queryset whose deletion led here. All accounts that go along
+    are released together, in a few queries.
     """
-    done_for, done = _released.get((None, set()))
-    if origin is not None and done_for is origin and account.pk in done:
-        done.discard(account.pk)
-        if not done:
-            _released.set((None, done))
+    last = _last.get()
+    if last is None or origin is None or last.origin is not origin:
+        last = _Deletion(origin)
+    elif account.pk in last.ahead:
+        last.ahead.discard(account.pk)
         return
+    elif account.pk in last.released:
+        last = _Deletion(origin)  # the same deletion is tried again
     take_write_lock()
-    together = _of_origin(origin)
-    if together is None:
-        if not isinstance(account, EgnyteAccount):  # as a migration knows the model
-            _release(list(EgnyteAccount.objects.filter(pk=account.pk)))
-        else:
-            _release([account])
-        return
-    accounts = list(together)
+    accounts = [each for each in _together(last) if each.pk not in last.released]
+    if not any(each.pk == account.pk for each in accounts):
+        if isinstance(account, EgnyteAccount):
+            accounts.append(account)
+        else:  # A migration knows the model as another class.
+            accounts += EgnyteAccount.objects.filter(pk=account.pk)
     _release(accounts)
-    _released.set((origin, {each.pk for each in accounts} - {account.pk}))
+    pks = {each.pk for each in accounts}
+    last.released |= pks
+    last.ahead |= pks - {account.pk}
+    _last.set(last)
+    after_commit(_forget_deletion)
 
 
-def _of_origin(origin: Any) -> models.QuerySet[EgnyteAccount] | None:
-    """The accounts of the users, or the accounts, that are deleted together; ``None``: unknown."""
-    if not isinstance(origin, models.QuerySet):
-        return None
-    ours = EgnyteAccount.objects.all()
-    if issubclass(origin.model, EgnyteAccount):
-        return ours.filter(pk__in=list(origin.values_list("pk", flat=True)))
-    if issubclass(origin.model, get_user_model()):
-        return ours.filter(user_id__in=list(origin.values_list("pk", flat=True)))
-    return None
+def _forget_deletion() -> None:
+    _last.set(None)
+
+
+def _together(deletion: _Deletion) -> Iterable[EgnyteAccount]:
+    """The accounts that are deleted together, as far as a few queries tell.
+
+    Where accounts or their users are deleted, one query does. Everything else is collected as
+    Django does it: a user, or what the site has above its users. That is done for the second
+    account, because most users have one, and once.
+    """
+    ours, origin = EgnyteAccount.objects.all(), deletion.origin
+    deletion.looks += 1
+    if deletion.looks == 2:
+        return _cascade_of(origin)
+    if deletion.looks == 1 and isinstance(origin, models.QuerySet):
+        if issubclass(origin.model, EgnyteAccount):
+            return ours.filter(pk__in=list(origin.values_list("pk", flat=True)))
+        if issubclass(origin.model, get_user_model()):
+            return ours.filter(user_id__in=list(origin.values_list("pk", flat=True)))
+    return ()
+
+
+def _cascade_of(origin: Any) -> models.QuerySet[EgnyteAccount]:
+    """The accounts that go along with the deletion of these rows, as Django collects them."""
+    collector = Collector(using=alias(), origin=origin)
+    collector.collect([origin] if isinstance(origin, models.Model) else origin)
+    ours = EgnyteAccount._meta.label_lower
+    models_of_ours = [
+        model
+        for model in collector.data
+        if model._meta.concrete_model is not None
+        and model._meta.concrete_model._meta.label_lower == ours
+    ]
+    pks = [row.pk for model in models_of_ours for row in collector.data[model]]
+    return EgnyteAccount.objects.filter(pk__in=pks)
 
 
 def _release(accounts: list[EgnyteAccount]) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
-from django.test.utils import CaptureQueriesContext
+from django.db.models.deletion import Collector
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import TokenConflictError
 from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
+from django_egnyte.services import disconnect as disconnecting
 from django_egnyte.services import grants, sweep
 from django_egnyte.services.disconnect import disconnect, make_default, revoke
 from django_egnyte.services.revoke import process_revocations
@@ -256,13 +259,45 @@ def test_the_slow_sweep_goes_on_where_it_ended(many, monkeypatch):
     assert len(pending()) == len(accounts)
 
 
-@pytest.mark.parametrize("how", ["users", "accounts"])
-def test_deleting_many_takes_no_more_queries_than_deleting_few(make_user, egnyte_user, how):
-    """But for Django's own, which deletes in batches."""
+@pytest.fixture
+def team_model():
+    """A model above the users: deleting a team deletes its members."""
+    with isolate_apps("tests"):
+
+        class Team(models.Model):  # noqa: DJ008
+            class Meta:
+                app_label = "tests"
+
+        class Member(get_user_model()):
+            team = models.ForeignKey(Team, on_delete=models.CASCADE)
+
+            class Meta:
+                app_label = "tests"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Team)
+            editor.create_model(Member)
+        yield Team, Member
+        with connection.schema_editor() as editor:
+            editor.delete_model(Member)
+            editor.delete_model(Team)
+
+
+@pytest.mark.parametrize("how", ["users", "accounts", "user", "team", "teams"])
+def test_deleting_many_takes_no_more_queries_than_deleting_few(
+    make_user, egnyte_user, team_model, how
+):
+    """In this app's tables, but for Django's own, which deletes in batches."""
+
+    Team, Member = team_model
 
     def delete(count: int, name: str) -> int:
-        users = [make_user(f"{name}{number}") for number in range(count)]
-        for number, user in enumerate(users):
+        users = [make_user(f"{name}{number}") for number in range(1 if how == "user" else count)]
+        teams = [Team.objects.create() for _ in range(2)]
+        for number, user in enumerate(users * (count // len(users))):
+            if how.startswith("team"):
+                team = teams[number % 2 if how == "teams" else 0]
+                Member(user_ptr_id=user.pk, team=team).save_base(raw=True)
             grant = EgnyteGrant.objects.create(
                 domain="acme.egnyte.com", fingerprint=f"{name}{number}", user_ref=str(user.pk)
             )
@@ -276,15 +311,39 @@ def test_deleting_many_takes_no_more_queries_than_deleting_few(make_user, egnyte
         with CaptureQueriesContext(connection) as queries:
             if how == "users":
                 type(egnyte_user)._default_manager.filter(pk__in=keys).delete()
+            elif how == "user":
+                users[0].delete()
+            elif how == "team":
+                teams[0].delete()
+            elif how == "teams":
+                Team.objects.all().delete()
             else:
                 EgnyteAccount.objects.filter(user__in=keys).delete()
-        return len(queries)
+        # Django's own for a user with a table of its own are one for each.
+        return len([each for each in queries.captured_queries if "_egnyte" in each["sql"]])
 
     few, many = delete(10, "few"), delete(100, "many")
     assert many <= few + 6
     assert len(pending()) == 110
     disconnected = AccountEvent.objects.filter(kind=EventKind.DISCONNECTED)
     assert disconnected.count() == 110
+
+
+def test_users_who_go_along_with_other_users_release_their_accounts(many):
+    """A user model may have users below users. They are not of the queryset that is deleted."""
+    accounts = many(3)
+    users = get_user_model()._default_manager.filter(pk=accounts[0].user_id)
+    collector = Collector(using="default", origin=users)
+    collector.collect([account.user for account in accounts])
+    collector.delete()
+    assert len(pending()) == 3
+    events = AccountEvent.objects.filter(kind=EventKind.DISCONNECTED)
+    assert sorted(events.values_list("account_ref", flat=True)) == [each.pk for each in accounts]
+
+
+def test_a_deletion_is_forgotten_when_it_is_over(egnyte_account, egnyte_user):
+    egnyte_user.delete()
+    assert disconnecting._last.get() is None
 
 
 def test_a_deletion_that_is_tried_again_releases_all_again(many):
