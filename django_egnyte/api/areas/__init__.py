@@ -1,4 +1,4 @@
-"""The areas of Egnyte's API beside files and folders: each is an attribute of the client."""
+"""The areas of Egnyte's API besides files and folders. Each is an attribute of the client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _A = TypeVar("_A", bound=Area)
 
 
 class _Attribute(Generic[_A]):
-    """An area as an attribute of a client: made when it is read."""
+    """An area as an attribute of a client, made when it is read."""
 
     def __init__(self, kind: type[_A]) -> None:
         self._kind = kind
@@ -40,7 +40,7 @@ class _Attribute(Generic[_A]):
 
 
 class Areas:
-    """What `EgnyteClient` inherits of this package."""
+    """The base class through which `EgnyteClient` has all areas."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class Areas:
     webhooks = _Attribute(Webhooks)
 
     def whoami(self: Caller) -> Identity:
-        """Whose token this is, and which scopes it really has."""
+        """The token's user, and the scopes that it really has."""
         return Whoami(self).get()
 
     async def awhoami(self: Caller) -> Identity:
@@ -69,7 +69,7 @@ class Areas:
     def web_session(self: Caller, path: str | None = None, *, embedded: bool = True) -> Secret:
         """An address that signs a browser in as the user, once, and shows Egnyte at `path`.
 
-        Redirect to it, or put it into an iframe, at once; never log or store it.
+        Redirect to it, or put it into an iframe, immediately. Never log or store it.
         """
         return WebSession(self).open(path, embedded=embedded)
 

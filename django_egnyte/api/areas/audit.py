@@ -1,4 +1,4 @@
-"""Audit: reports that Egnyte prepares in the background, and a stream of what happened."""
+"""Audit: reports that Egnyte prepares in the background, and a stream of audit events."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Kind = Literal[
     "logins", "files", "permissions", "users", "groups", "workgroup-settings", "workflows"
 ]
 Entry = Mapping[str, Any]
-"""A line of a report or of the stream, as Egnyte sends it: its members depend on its kind."""
+"""A line of a report or of the stream, as Egnyte sends it. Its members depend on its kind."""
 
 
 class Audit(Paged):
-    """`client.audit`, for administrators and for those who may run reports."""
+    """`client.audit`, for administrators and for users who may run reports."""
 
     __slots__ = ()
     scope = "Egnyte.audit"
@@ -43,7 +43,7 @@ class Audit(Paged):
         users: Sequence[str] = (),
         suppress_emails: bool = True,
     ) -> Steps[str]:
-        """Ask for a report of the days from `start` to `end`. Returns the id of the job.
+        """Request a report of the days from `start` to `end`. Returns the id of the job.
 
         A report of logins needs `events`, one of files `folders` or a `file`: else ValueError.
         """
@@ -70,7 +70,7 @@ class Audit(Paged):
 
     @operation
     def is_ready(self, job_id: str) -> Steps[bool]:
-        """Whether the report is there. Egnyte wants to be asked every 2 minutes at most."""
+        """Whether the report is ready. Do not ask Egnyte more often than every 2 minutes."""
         response = yield from self._see_other("GET", f"{AUDIT}/jobs/{segment(job_id)}")
         return response.status_code == 303
 
@@ -95,10 +95,11 @@ class Audit(Paged):
         cursor: str | None = None,
         kinds: Sequence[str] = (),
     ) -> Stream[Entry]:
-        """What happened since `start`, 7 days ago at most, or after a stream's `position`.
+        """The events since `start`, at most 7 days ago, or after a stream's `position`.
 
-        The position is that of a part of up to 5,000 lines: after a stop in the middle of one, it
-        comes again. Egnyte answers 400, a BadRequestError, for a position that is too old.
+        A position is that of a part of up to 5,000 lines. If you stop in the middle of a part, you
+        get the whole part again. For a position that is too old Egnyte answers 400, a
+        BadRequestError.
         """
         if (start is None) == (cursor is None):
             raise ValueError("a stream takes either start or cursor")

@@ -1,6 +1,6 @@
-"""How an area of Egnyte's API is written: each operation once, as a generator.
+"""How to write an area of Egnyte's API: each operation once, as a generator.
 
-`operation` makes a method of such a generator, `twin` the asynchronous form of that method:
+`operation` turns the generator into a method, and `twin` makes the asynchronous form of the method:
 
     class Things(Area):
         scope = "Egnyte.thing"
@@ -12,7 +12,7 @@
 
         aget = twin(get)
 
-Only `Area` knows the client: everything else here and in the areas goes through its methods.
+Only `Area` uses the client. The areas use the methods of `Area`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 
 class Caller(Protocol):
-    """What an area needs of a client."""
+    """The part of a client that an area uses."""
 
     @property
     def _call(self) -> Callable[..., Steps[requests.Response]]: ...
@@ -49,10 +49,10 @@ class Caller(Protocol):
 
 
 class Area:
-    """A part of the API: `client.links`, for one. Each of its methods raises for every error.
+    """A part of the API, such as `client.links`. Each of its methods raises for every error.
 
-    Those are an APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and
-    ValueError (InvalidPathError for a path or an id) before anything is sent.
+    The errors are APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and,
+    before anything is sent, ValueError (InvalidPathError for a path or an id).
     """
 
     __slots__ = ("_client",)
@@ -73,12 +73,14 @@ class Area:
         return await self._client._arun(work)
 
     def _send(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
-        """Make a call and return a 2xx. Keywords as for `EgnyteClient.request`, and `about`: the
-        path of the file or folder, for an error."""
+        """Make a call and return its 2xx.
+
+        Keywords are those of `EgnyteClient.request`, and `about`, the path for an error.
+        """
         return (yield from self._scoped(self._client._call(method, path, checked=True, **kw)))
 
     def _see_other(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
-        """As `_send`, for what Egnyte also answers with a 303. The caller reads its Location."""
+        """Like `_send`, but also returns a 303. The caller reads its Location."""
         return (yield from self._scoped(self._unless_other(method, path, **kw)))
 
     def _unless_other(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
@@ -88,7 +90,7 @@ class Area:
         return response
 
     def _scoped(self, work: Steps[_T]) -> Steps[_T]:
-        """Say in a ForbiddenError which scope was needed."""
+        """Add the needed scope to a ForbiddenError."""
         try:
             return (yield from work)
         except ForbiddenError as error:
@@ -104,13 +106,13 @@ class Area:
         return answers.json_of((yield from self._send(method, path, **kw)))
 
     def _array(self, method: str, path: str, **kw: Any) -> Steps[list[Any]]:
-        """The JSON array of the answer, for the few lists that come bare."""
+        """The JSON array of the answer, for the few lists without an object around them."""
         response = yield from self._send(method, path, **kw)
         try:
             value = json.loads(response.content)
         except (ValueError, RecursionError):
             value = None
-        # Outside the handler: the decoder's exception holds the whole body.
+        # Raise outside the handler: the decoder's exception holds the whole body.
         if not isinstance(value, list):
             raise ResponseError("Egnyte did not answer with a list.", status=response.status_code)
         return value
@@ -131,7 +133,7 @@ def operation(
 def twin(
     method: Callable[Concatenate[_A, _P], _T],
 ) -> Callable[Concatenate[_A, _P], Coroutine[Any, Any, _T]]:
-    """The asynchronous form of an `operation`, named with an `a` in front."""
+    """The asynchronous form of an `operation`. Its name begins with an `a`."""
     operation: Callable[Concatenate[_A, _P], Steps[_T]] = inspect.unwrap(method)
 
     @functools.wraps(operation)
@@ -143,7 +145,7 @@ def twin(
 
 
 def segment(value: str | int) -> str:
-    """An id as one segment of a path. Raises InvalidPathError for what would be more or less."""
+    """An id as one segment of a path. InvalidPathError if it is not exactly one segment."""
     text = str(value)
     if text == "" or "/" in text:
         raise InvalidPathError("An id is needed that is one segment of a path.")
@@ -151,19 +153,19 @@ def segment(value: str | int) -> str:
 
 
 def present(**values: Any) -> dict[str, Any]:
-    """What was given, in the form Egnyte takes: no None, times and flags as text in a query."""
+    """The given parameters as a query: without None, with times and flags as text."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def options_of(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords that a TypedDict describes, without those that are None. TypeError for others."""
+    """The keywords that a TypedDict describes, without None. TypeError for others."""
     if unknown := given.keys() - kind.__annotations__.keys():
         raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
     return present(**given)
 
 
 def camel(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The same members, spelled as Egnyte's SCIM services do: `user_type` as `userType`."""
+    """The same members as Egnyte's SCIM services spell them: `user_type` becomes `userType`."""
     return {_camel(name): value for name, value in options.items()}
 
 
@@ -180,19 +182,19 @@ def iso(moment: date | datetime | None) -> str | None:
 
 
 def milliseconds(moment: datetime | None) -> int | None:
-    """An aware time as Egnyte counts it in JSON. ValueError for a naive one."""
+    """An aware time as Egnyte's JSON has it, in milliseconds. ValueError for a naive one."""
     return None if moment is None else int(_utc(moment).timestamp() * 1000)
 
 
 def one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> str | None:
-    """The value, if Egnyte knows it; ValueError otherwise."""
+    """The value, if it is one of those that Egnyte knows. ValueError otherwise."""
     if value is not None and value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
     return value
 
 
 def partial_failures(value: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """(id, why) of each resource that a 207 names as failed."""
+    """(id, reason) of each resource that a 207 reports as failed."""
     failed = []
     for item in value.get("resources") or []:
         if isinstance(item, dict):

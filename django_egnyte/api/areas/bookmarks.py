@@ -1,4 +1,4 @@
-"""Bookmarks: the folders that a user marked."""
+"""Bookmarks of folders."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bookmarks(Paged):
 
     @operation
     def create(self, path: str | None = None, *, folder_id: str | None = None) -> Steps[Bookmark]:
-        """Mark a folder, by its path or its id: exactly one of the two."""
+        """Bookmark a folder, by its path or by its id: give exactly one."""
         if (path is None) == (folder_id is None):
             raise ValueError("a bookmark takes either a path or a folder_id")
         body = {"folder_id": folder_id} if path is None else {"path": clean_path(path)}
@@ -57,7 +57,7 @@ class Bookmarks(Paged):
 
     @operation
     def delete(self, bookmark_id: str) -> Steps[None]:
-        """Take a bookmark away. The folder stays."""
+        """Delete a bookmark. The folder stays."""
         yield from self._send("DELETE", f"{BOOKMARKS}/{segment(bookmark_id)}")
 
     adelete = twin(delete)

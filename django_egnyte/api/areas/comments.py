@@ -20,7 +20,7 @@ LIST = Paging("notes", size=25, largest=100, total="total_results")
 
 @dataclass(frozen=True, slots=True)
 class Comment(Record):
-    """A comment. `formatted_name` is its author's full name."""
+    """A comment. `formatted_name` is the full name of its author."""
 
     id: str
     message: str | None = None
@@ -57,8 +57,10 @@ class Comments(Paged):
         before: datetime | None = None,
         page_size: int | None = None,
     ) -> Listing[Comment]:
-        """The comments on a file, or on all files below a folder; of the domain if neither is
-        given, which is for administrators. ValueError for both."""
+        """The comments on a file, or on all files below a folder. ValueError for both.
+
+        Without either, the comments of the domain, which only administrators may read.
+        """
         if file is not None and folder is not None:
             raise ValueError("comments are those of a file or of a folder, not of both")
         params = present(
@@ -78,7 +80,7 @@ class Comments(Paged):
 
     @operation
     def delete(self, comment_id: str) -> Steps[None]:
-        """Delete a comment; `comment.can_delete` says whether the user may."""
+        """Delete a comment. `comment.can_delete` says whether the user may."""
         yield from self._send("DELETE", f"{NOTES}/{segment(comment_id)}")
 
     adelete = twin(delete)

@@ -28,7 +28,7 @@ class Member(Record):
 
 @dataclass(frozen=True, slots=True)
 class Group(Record):
-    """A group. A list gives it without members; `id` is a UUID."""
+    """A group. In a list it has no members. `id` is a UUID."""
 
     id: str
     display_name: str | None = None
@@ -49,7 +49,7 @@ class Groups(Paged):
         name_contains: str | None = None,
         page_size: int | None = None,
     ) -> Listing[Group]:
-        """All groups, or those whose name is, begins with or contains something."""
+        """All groups, or those whose name equals, begins with or contains a text."""
         params = scim_filter(
             ("displayName", "eq", name),
             ("displayName", "sw", name_starts_with),
@@ -66,7 +66,7 @@ class Groups(Paged):
 
     @operation
     def create(self, name: str, members: Sequence[int] = ()) -> Steps[Group]:
-        """Make a group of these users' ids. ConflictError for a name that is taken."""
+        """Create a group of users, by their ids. ConflictError for a name that is taken."""
         body = {"displayName": name, "members": _members(members)}
         return Group.of((yield from self._json("POST", GROUPS, json=body)))
 
@@ -74,7 +74,7 @@ class Groups(Paged):
 
     @operation
     def replace(self, group_id: str, name: str, members: Sequence[int]) -> Steps[Group]:
-        """Give a group this name and these members, and no others."""
+        """Give a group this name and exactly these members."""
         body = {"displayName": name, "members": _members(members)}
         return Group.of((yield from self._json("PUT", f"{GROUPS}/{segment(group_id)}", json=body)))
 
@@ -82,28 +82,28 @@ class Groups(Paged):
 
     @operation
     def rename(self, group_id: str, name: str) -> Steps[Group]:
-        """Give a group another name, and leave its members."""
+        """Give a group another name. Its members stay."""
         return (yield from self._patch(group_id, "replace", "displayName", name))
 
     arename = twin(rename)
 
     @operation
     def add_members(self, group_id: str, members: Sequence[int]) -> Steps[Group]:
-        """Put users into a group, by their ids."""
+        """Add users to a group, by their ids."""
         return (yield from self._patch(group_id, "add", "members", _members(members)))
 
     aadd_members = twin(add_members)
 
     @operation
     def remove_members(self, group_id: str, members: Sequence[int]) -> Steps[Group]:
-        """Take users out of a group, by their ids."""
+        """Remove users from a group, by their ids."""
         return (yield from self._patch(group_id, "remove", "members", _members(members)))
 
     aremove_members = twin(remove_members)
 
     @operation
     def delete(self, group_id: str) -> Steps[None]:
-        """Delete a group. Its members stay users."""
+        """Delete a group. Its members remain users."""
         yield from self._send("DELETE", f"{GROUPS}/{segment(group_id)}")
 
     adelete = twin(delete)
@@ -116,5 +116,5 @@ class Groups(Paged):
 
 
 def _members(ids: Sequence[int]) -> list[dict[str, str]]:
-    # Text in Egnyte's own answers and in its Go SDK.
+    # A text in Egnyte's own answers and in its Go SDK.
     return [{"value": str(int(each))} for each in ids]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecentFile(Record):
-    """A file that the user had to do with lately."""
+    """A file that the user opened or changed recently."""
 
     name: str | None = None
     path: str | None = None
@@ -45,7 +45,7 @@ class Insights(Area):
 
     @operation
     def recent_files(self, folder: str | None = None) -> Steps[tuple[RecentFile, ...]]:
-        """The files, ten at most, that the user opened or changed last, below a folder if given."""
+        """At most ten files that the user opened or changed last, below a folder if given."""
         params = present(folder_path=None if folder is None else clean_path(folder))
         value = yield from self._json("GET", "/pubapi/v1/insights/files", params=params)
         return records(RecentFile, value.get("recentFiles"))
@@ -61,7 +61,7 @@ class Salesforce(Area):
 
     @operation
     def folder(self, record_id: str) -> Steps[MappedFolder]:
-        """The folder of a record. ValueError for an id that has not 18 characters."""
+        """The folder of a record. ValueError for an id that does not have 18 characters."""
         if len(record_id) != 18:
             raise ValueError("the id of a Salesforce record has 18 characters")
         where = f"/pubapi/v1/sfdc/foldermap/{segment(record_id)}"

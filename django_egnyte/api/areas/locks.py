@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LockInfo(Record):
-    """Who holds a lock."""
+    """The holder of a lock."""
 
     owner_id: int | None = None
     first_name: str | None = None
@@ -27,7 +27,7 @@ class LockInfo(Record):
 
 
 class Unlocker(Protocol):
-    """What a lock needs of the area that made it."""
+    """The part of its area that a lock uses."""
 
     def _run(self, work: Steps[None]) -> None: ...
     async def _arun(self, work: Steps[None]) -> None: ...
@@ -35,9 +35,9 @@ class Unlocker(Protocol):
 
 
 class Lock:
-    """A lock on a file: `with`, `async with` or `release` ends it.
+    """A lock on a file. `with`, `async with` or `release` ends it.
 
-    It ends by itself after `seconds`. Ending one that has ended already is no error.
+    It expires after `seconds`. Releasing a lock that has ended is not an error.
     """
 
     __slots__ = ("_area", "_where", "seconds", "token")
@@ -71,7 +71,7 @@ class Lock:
         try:
             yield from self._area._unlock(self._where, self.token)
         except NotFoundError:
-            # It ended, or the file was moved or deleted.
+            # The lock ended, or the file was moved or deleted.
             return
 
     def __enter__(self) -> Self:

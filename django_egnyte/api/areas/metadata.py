@@ -1,4 +1,4 @@
-"""Metadata: the keys that a domain defines, and their values at files and folders."""
+"""Metadata: the keys that a domain defines, and their values for files and folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMESPACE = "/pubapi/v1/properties/namespace"
 
 @dataclass(frozen=True, slots=True)
 class Namespace(Record):
-    """A set of keys: `keys` has the definition of each, with type, displayName and helpText."""
+    """A set of keys. `keys` has the definition of each: type, displayName and helpText."""
 
     name: str
     scope: str | None = None
@@ -26,14 +26,14 @@ class Namespace(Record):
 
 
 class Metadata(Area):
-    """`client.metadata`. Files are named by their group id, a version by its entry id."""
+    """`client.metadata`. A file is named by its group id, a version by its entry id."""
 
     __slots__ = ()
     scope = "Egnyte.filesystem"
 
     @operation
     def namespaces(self) -> Steps[tuple[Namespace, ...]]:
-        """All that the user may see."""
+        """All namespaces that the user may see."""
         return records(Namespace, (yield from self._array("GET", NAMESPACE)))
 
     anamespaces = twin(namespaces)
@@ -56,14 +56,14 @@ class Metadata(Area):
     ) -> Steps[None]:
         """Define a namespace: {"amount": {"type": "decimal", "helpText": "In euros"}}.
 
-        ConflictError for one that is there. ValueError for a hyphen in its name.
+        ConflictError if it exists. ValueError for a hyphen in its name.
         """
         if "-" in name:
             raise ValueError("the name of a namespace may hold no hyphen")
         body = {
             "name": name,
             "scope": scope,
-            # Egnyte refuses a key without one of these, whatever its documentation says.
+            # Egnyte refuses a key without these, although its documentation does not say so.
             "keys": {key: {"displayName": key, "helpText": key, **keys[key]} for key in keys},
         }
         yield from self._send("POST", NAMESPACE, json=body)
@@ -72,7 +72,7 @@ class Metadata(Area):
 
     @operation
     def delete(self, name: str, *, force: bool = False) -> Steps[None]:
-        """Delete a namespace; `force` deletes it with the values that files and folders have."""
+        """Delete a namespace. With `force`, also if files and folders have values in it."""
         headers = {"X-Egnyte-Force-Delete": "Yes"} if force else None
         yield from self._send("DELETE", f"{NAMESPACE}/{segment(name)}", headers=headers)
 
@@ -82,7 +82,7 @@ class Metadata(Area):
     def get(
         self, namespace: str, *, file: str | None = None, folder: str | None = None
     ) -> Steps[Mapping[str, Any]]:
-        """The values that a file or a folder has in a namespace."""
+        """The values of a file or folder in a namespace."""
         value = yield from self._json("GET", _at(namespace, file, folder))
         return _values(value, namespace)
 
@@ -97,7 +97,7 @@ class Metadata(Area):
         file: str | None = None,
         folder: str | None = None,
     ) -> Steps[None]:
-        """Give a file or a folder these values, and leave its others."""
+        """Set these values of a file or folder. Its other values stay."""
         yield from self._send("PUT", _at(namespace, file, folder), json=dict(values))
 
     aset = twin(set)

@@ -1,4 +1,4 @@
-"""Lists that come page by page."""
+"""Lists that Egnyte sends page by page."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How one of Egnyte's lists is paged: the names of its parameters and members.
+    """How Egnyte pages a list: the names of its parameters and members.
 
     `first` is the position of the first item in Egnyte's own counting.
     """
 
     items: str
     size: int
-    """Items in a page if the caller does not say; what Egnyte allows at most is `largest`."""
+    """The default number of items in a page. Egnyte allows at most `largest`."""
     largest: int
     total: str | None = None
     more: str | None = None
@@ -35,7 +35,7 @@ class Paging:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_T]):
-    """One page: its items, at which offset it begins, and what Egnyte counts in all (or None)."""
+    """One page: its items, its offset, and the total that Egnyte counts (or None)."""
 
     items: tuple[_T, ...]
     offset: int
@@ -52,17 +52,17 @@ class Page(Generic[_T]):
 
 
 class Listing(Generic[_T]):
-    """A list at Egnyte, for `for` and `async for`. Making one asks Egnyte nothing.
+    """A list at Egnyte, for `for` and `async for`. Making one sends no request.
 
-    Iteration asks for a page at a time. The first page is kept, so `bool(listing)`,
-    `listing.total` and the iteration share one call; each iteration asks for the other pages anew.
-    For one page of a list, as a page of a site shows it, there is `page(offset)`.
+    Iteration requests one page at a time. The first page is kept, so `bool(listing)`,
+    `listing.total` and the iteration share one call. Each iteration requests the other pages again.
+    To show one page of a list on a page of your site, use `page(offset)`.
     """
 
     __slots__ = ("_area", "_fetch", "_first")
 
     def __init__(self, area: Area, fetch: Callable[[int], Steps[Page[_T]]]) -> None:
-        """`fetch` asks for the page at an offset, which counts from 0."""
+        """`fetch` requests the page at an offset. Offsets count from 0."""
         self._area = area
         self._fetch = fetch
         self._first: Page[_T] | None = None
@@ -79,7 +79,7 @@ class Listing(Generic[_T]):
 
     @property
     def total(self) -> int | None:
-        """The items that Egnyte counts; None if it does not say. May count what it hides."""
+        """The number of items by Egnyte's count, which may include hidden ones. None if unknown."""
         return self._area._run(self._first_page()).total
 
     async def atotal(self) -> int | None:
@@ -126,10 +126,10 @@ class Batch(Generic[_T]):
 
 
 class Stream(Generic[_T]):
-    """What happened at Egnyte after a position, for `for` and `async for`; ends with the newest.
+    """The items after a position, for `for` and `async for`. It ends with the newest.
 
-    `position` tells where you are: store it when you have handled an item, and a stream that begins
-    there later goes on after it. Iterating again goes on, too.
+    Store `position` when you have handled an item: a stream that starts there later continues after
+    it. Iterating the same stream again continues too.
     """
 
     __slots__ = ("_area", "_fetch", "position")
@@ -180,9 +180,9 @@ class Paged(Area):
         page_size: int | None = None,
         body: bool = False,
     ) -> Listing[_T]:
-        """A list of what `kind` makes of each item; `params` go in the query, or in a JSON body.
+        """A list of items, each made by `kind`. `params` go into the query, or into a JSON body.
 
-        ValueError for a `page_size` over what Egnyte gives in a page.
+        ValueError for a `page_size` above the largest that Egnyte allows.
         """
         size = paging.size if page_size is None else page_size
         if not 1 <= size <= paging.largest:
@@ -207,12 +207,12 @@ def _page_of(
         raise ResponseError("Egnyte sent a list in a form that is not known.")
     items = tuple(kind(item) for item in found)
     total = _count(value.get(paging.total)) if paging.total else None
-    # `count` is what the page stands for: Egnyte may leave out of it what it hides.
+    # `count` includes the items that Egnyte hides.
     stands_for = min(_count(value.get("count")) or 0, size)
     following = offset + max(len(items), stands_for)
     more = value.get(paging.more) if paging.more else None
     if not items:
-        # A total may count items that are hidden: only an empty page is sure to be the last.
+        # The total may include hidden items: only an empty page is certainly the last.
         has_more = False
     elif isinstance(more, bool):
         has_more = more

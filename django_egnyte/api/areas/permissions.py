@@ -1,4 +1,4 @@
-"""Who may do what in a folder below /Shared."""
+"""The permissions of users and groups in a folder below /Shared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS: tuple[str, ...] = get_args(Level)
 
 @dataclass(frozen=True, slots=True)
 class FolderPermissions(Record):
-    """The levels given at a folder, by the names of users and of groups."""
+    """The permission levels set at a folder, by the names of users and groups."""
 
     users: Mapping[str, str]
     groups: Mapping[str, str]
@@ -45,7 +45,7 @@ class Permissions(Area):
 
     @operation
     def get(self, folder: str) -> Steps[FolderPermissions]:
-        """What is set at a folder, for users and for groups."""
+        """The levels set at a folder, for users and for groups."""
         return FolderPermissions.of((yield from self._json("GET", fs_path(folder, under=PERMS))))
 
     aget = twin(get)
@@ -60,10 +60,10 @@ class Permissions(Area):
         inherits: bool | None = None,
         keep_parent: bool | None = None,
     ) -> Steps[None]:
-        """Change what is named, and leave the rest; "None" takes away what was set.
+        """Change the levels that are named, and no others. "None" removes a level.
 
-        `keep_parent` says, where `inherits=False` ends the inheritance, whether what was inherited
-        stays as a setting of the folder. ValueError for an unknown level.
+        `inherits=False` ends the inheritance. `keep_parent` then says whether the inherited levels
+        become levels of this folder. ValueError for an unknown level.
         """
         for level in [*(users or {}).values(), *(groups or {}).values()]:
             one_of("a level", level, LEVELS)
@@ -81,7 +81,7 @@ class Permissions(Area):
 
     @operation
     def effective(self, folder: str, *, username: str | None = None) -> Steps[str]:
-        """The level that the user, or another one, has in a folder when all is counted."""
+        """The effective level of the user, or of another one, in a folder."""
         where = "/pubapi/v1/perms/user"
         if username is not None:
             where += f"/{segment(username)}"
@@ -95,7 +95,7 @@ class Permissions(Area):
 
 
 def _levels(value: Any) -> dict[str, str]:
-    """{name: level}, also of the arrays that one of Egnyte's SDKs expects."""
+    """{name: level}, also from the arrays that one of Egnyte's SDKs expects."""
     if isinstance(value, list):
         pairs = [
             (item.get("subject") or item.get("name"), item.get("permission"))

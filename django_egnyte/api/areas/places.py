@@ -1,4 +1,4 @@
-"""What files and folders have beside their content: versions, locks, options and ids."""
+"""Files and folders apart from their content: versions, locks, options and ids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FolderOptions(Record):
 
 
 class FolderChanges(TypedDict, total=False):
-    """What may be changed of a folder's options. A description has 200 characters at most."""
+    """The folder options that can be changed. A description has at most 200 characters."""
 
     folder_description: str
     public_links: Literal["files_folders", "folders", "files", "disabled"]
@@ -48,17 +48,17 @@ class FolderChanges(TypedDict, total=False):
 
 
 class Places(Tools):
-    """The part of `client.files` that is not about content. Paths are as people write them."""
+    """The part of `client.files` that is not about content. Paths are not encoded."""
 
     __slots__ = ()
 
     def folder_by_id(self, folder_id: str) -> FolderById:
-        """A folder by its id, which stays when it is renamed or moved."""
+        """A folder by its id, which stays the same when the folder is renamed or moved."""
         return FolderById(self, folder_id)
 
     @operation
     def exists(self, path: str) -> Steps[bool]:
-        """Whether there is a file or a folder at `path` that the user may see."""
+        """Whether the user can see a file or a folder at `path`."""
         where = fs_path(path, under=FS)
         try:
             yield from self._described(where)
@@ -79,11 +79,11 @@ class Places(Tools):
     def lock(
         self, path: str, *, seconds: int | None = None, token: str | None = None
     ) -> Steps[Lock]:
-        """Lock a file for others, for an hour if `seconds` is not given.
+        """Lock a file against changes by others, for an hour if `seconds` is not given.
 
         The lock is a context manager that unlocks the file: `with files.lock(path):`, and
-        `async with await files.alock(path):`. `token` is a name for the lock, if Egnyte is not to
-        choose one.
+        `async with await files.alock(path):`. `token` names the lock; without it Egnyte
+        chooses a name.
         """
         return (yield from self._lock(fs_path(path, under=FS), seconds, token))
 
@@ -91,21 +91,21 @@ class Places(Tools):
 
     @operation
     def unlock(self, path: str, token: str | None = None) -> Steps[None]:
-        """Unlock a file. Who locked it may leave the token out. NotFoundError for a wrong one."""
+        """Unlock a file. The user who locked it needs no token. NotFoundError for a wrong one."""
         yield from self._unlock(fs_path(path, under=FS), token)
 
     aunlock = twin(unlock)
 
     @operation
     def lock_info(self, path: str) -> Steps[LockInfo | None]:
-        """Who holds a lock on a file; None if nobody does."""
+        """The holder of the lock on a file. None if it is not locked."""
         return (yield from self._lock_info(fs_path(path, under=FS)))
 
     alock_info = twin(lock_info)
 
     @operation
     def stats(self, path: str) -> Steps[FolderStats]:
-        """How much is below a folder. Two calls: Egnyte counts by the folder's id."""
+        """How much is below a folder. It takes two calls: Egnyte counts by the folder's id."""
         folder_id = (yield from self._described(fs_path(path, under=FS))).get("folder_id")
         if not isinstance(folder_id, str):
             raise ResponseError("Egnyte described no folder there.")
@@ -123,7 +123,7 @@ class Places(Tools):
 
     @operation
     def set_options(self, path: str, **changes: Unpack[FolderChanges]) -> Steps[None]:
-        """Change options of a folder. Egnyte allows not all of them at a top folder."""
+        """Change options of a folder. Egnyte does not allow all of them at a top folder."""
         body = options_of(FolderChanges, changes)
         if not body:
             raise ValueError("nothing is to be changed")

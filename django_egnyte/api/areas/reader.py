@@ -1,4 +1,4 @@
-"""A file at Egnyte as a Python file: to read from, and to seek in."""
+"""A file at Egnyte as a Python file that can read and seek."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from django_egnyte.api.steps import Steps
 
 TRIES = 5
-"""How often in a row a broken connection is made anew without a byte in between."""
+"""How many broken connections in a row are replaced if none of them brought a byte."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII).fullmatch
 
 
 class RemoteFile(io.RawIOBase):
-    """One version of a file. Reading goes on in one answer; seeking elsewhere asks for a range.
+    """One version of a file. Reading uses one answer; after a seek it requests a range.
 
-    After a broken connection it goes on where it was, in the same version: ResponseError if that
-    is not there any more, or another one comes. Nothing is checked against the file's SHA-512.
+    After a broken connection it continues at the same position in the same version. ResponseError
+    if that version no longer exists, or another one arrives. The SHA-512 is not checked.
     """
 
     def __init__(self, area: Area, where: str, name: str, entry_id: str | None = None) -> None:
-        """`where` is the address of the content. Raises what `files.open` does."""
+        """`where` is the address of the content. Raises what `files.open` raises."""
         super().__init__()
         self._area = area
         self._url = where
@@ -43,7 +43,7 @@ class RemoteFile(io.RawIOBase):
         self._rest = memoryview(b"")
         self.name = name
         self.entry_id = entry_id
-        """The version that is read."""
+        """The version being read."""
         headers = self._ask().headers
         length = headers.get("Content-Length", "")
         if not length.isdecimal() or len(length) > 18:
@@ -68,7 +68,7 @@ class RemoteFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move. Egnyte is asked when something is read there."""
+        """Move. The next read sends the request."""
         self._require_open()
         starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}
         if whence not in starts:
@@ -82,7 +82,7 @@ class RemoteFile(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Any) -> int:
-        """Read at least a byte, unless the file is at its end."""
+        """Read at least one byte, except at the end of the file."""
         self._require_open()
         target = memoryview(buffer).cast("B")
         if not target or self._position >= self.size:
@@ -96,7 +96,7 @@ class RemoteFile(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Stop reading. The connection is given up if something is still to come."""
+        """Stop reading. The connection is closed unless the answer is complete."""
         if not self.closed:
             self._drop()
         super().close()
@@ -153,7 +153,7 @@ class RemoteFile(io.RawIOBase):
 
 
 class _ReplacedError(ResponseError):
-    """What asking again would not cure."""
+    """An error that another request would not cure."""
 
 
 def _entry_id(etag: str | None) -> str | None:

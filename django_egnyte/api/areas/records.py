@@ -1,4 +1,4 @@
-"""Answers as frozen dataclasses, tolerant of what Egnyte leaves out and of what it adds."""
+"""Answers as frozen dataclasses that tolerate missing and additional members."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MISSING: Any = object()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """Something that Egnyte described. What it did not say is None (or empty, for a tuple).
+    """A thing that Egnyte describes. A value that it did not send is None, or an empty tuple.
 
-    A field takes the JSON member of its name, however that is spelled: `last_modified`,
-    `lastModified` and `LastModified` are one. Times come as aware datetimes from milliseconds,
-    ISO 8601 and HTTP dates. `raw` is the JSON itself; a secret in it is a `Secret`.
+    A field takes the JSON member of its name in any spelling: `last_modified`, `lastModified` and
+    `LastModified` are the same. Times become aware datetimes, from milliseconds, ISO 8601 or HTTP
+    dates. `raw` is the JSON itself. A secret in it is a `Secret`.
     """
 
     raw: Mapping[str, Any] = dataclasses.field(
@@ -32,7 +32,7 @@ class Record:
 
     @classmethod
     def of(cls: type[_R], value: Any) -> _R:
-        """From JSON. ResponseError where a field is missing that has no default."""
+        """Make one from JSON. ResponseError if a field without a default is missing."""
         if not isinstance(value, dict):
             raise ResponseError(f"Egnyte described {_named(cls)} in a form that is not known.")
         raw = dict(value)
@@ -51,12 +51,12 @@ class Record:
 
     @classmethod
     def _prepare(cls, members: dict[str, Any]) -> dict[str, Any]:
-        """Where a subclass moves members that lie elsewhere; names are in lower case, no `_`."""
+        """A subclass moves nested members here. Names are in lower case without `_`."""
         return members
 
 
 def records(kind: type[_R], values: Any) -> tuple[_R, ...]:
-    """The records of a JSON array; None counts as an empty one."""
+    """The records of a JSON array. None counts as an empty array."""
     if values is None:
         return ()
     if not isinstance(values, list):
@@ -94,10 +94,10 @@ def _parts(cls: type[Record]) -> tuple[_Part, ...]:
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
-    """What makes a value of this type, or `_MISSING`, of a JSON value."""
+    """A function that converts a JSON value to this type, or to `_MISSING`."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
-        # X | None: JSON's null is like a member that is not there.
+        # X | None: JSON's null counts as a missing member.
         return _reader(next(kind for kind in get_args(hint) if kind is not type(None)))
     if origin is tuple:
         return functools.partial(_read_all, _reader(get_args(hint)[0]))

@@ -1,4 +1,4 @@
-"""Search by name, content and metadata. Egnyte finds a new file after a minute or more."""
+"""Search by name, content and metadata. A new file can be found after a minute or more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django_egnyte.api.paths import clean_path
 
 V1 = "/pubapi/v1/search"
 V2 = "/pubapi/v2/search"
-# The SDKs differ on what a page may hold; each of them allows 20.
+# The SDKs disagree about the largest page. All of them allow 20.
 PAGING = Paging("results", size=20, largest=100, total="total_count", more="hasMore")
 OPERATORS = (
     "EQUALS",
@@ -31,7 +31,7 @@ OPERATORS = (
 
 @dataclass(frozen=True, slots=True)
 class Hit(Record):
-    """A file or a folder that was found. `type` is a media type; `snippet` is plain text."""
+    """A file or folder that was found. `type` is a media type, `snippet` plain text."""
 
     name: str
     path: str
@@ -54,8 +54,8 @@ class Hit(Record):
 class Where:
     """A condition on metadata: `Where("invoice", "amount", "GREATER_THAN", 100)`.
 
-    `value` is a sequence for IN and SUB_SET, a pair for BETWEEN, and absent for HAS_KEY and
-    HAS_NOT_KEY. ValueError for an operator that Egnyte has not.
+    `value` is a sequence for IN and SUB_SET, and a pair for BETWEEN. HAS_KEY and HAS_NOT_KEY take
+    no value. ValueError for an unknown operator.
     """
 
     namespace: str
@@ -77,7 +77,7 @@ class Where:
 
 
 class SearchOptions(TypedDict, total=False):
-    """What narrows and orders a search. `folder` is where to look; times are aware."""
+    """Filters and order of a search. `folder` limits it to a folder. Times are aware."""
 
     folder: str | None
     kind: Literal["FILE", "FOLDER"] | None
@@ -111,7 +111,7 @@ class Search(Paged):
         where: Sequence[Where] = (),
         **options: Unpack[SearchOptions],
     ) -> Listing[Hit]:
-        """Files and folders whose metadata meet each condition, with `query` or without one."""
+        """Files and folders whose metadata meet every condition, and match `query` if given."""
         if query is None and not where:
             raise ValueError("a query or a condition is needed")
         conditions = [condition.as_json() for condition in where] or None
@@ -136,7 +136,7 @@ def _params(options: SearchOptions, time: Callable[[datetime], Any]) -> dict[str
         if name in said:
             said[name] = time(said[name])
     if "folder" in said:
-        # A slash at its end, and Egnyte finds nothing.
+        # With a slash at the end Egnyte finds nothing.
         said["folder"] = clean_path(said["folder"])
     descending = said.pop("descending", None)
     return present(

@@ -1,4 +1,4 @@
-"""What is done alike to a place that is named by its path and to one named by its id."""
+"""Operations that are the same for a place named by its path and one named by its id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FS = "/pubapi/v1/fs"
 
 @dataclass(frozen=True, slots=True)
 class Version(Record):
-    """A version of a file: its `entry_id` opens it."""
+    """A version of a file. Open it with its `entry_id`."""
 
     entry_id: str
     size: int | None = None
@@ -30,7 +30,7 @@ class Version(Record):
 
 @dataclass(frozen=True, slots=True)
 class FolderStats(Record):
-    """How much is below a folder, in all its folders. Sizes are in bytes."""
+    """How much is in a folder and in all folders below it. Sizes are in bytes."""
 
     files_count: int | None = None
     folders_count: int | None = None
@@ -40,7 +40,7 @@ class FolderStats(Record):
 
 
 class Tools(Area):
-    """What is done at a place: `where` is its address."""
+    """Operations at one place, whose address is `where`."""
 
     __slots__ = ()
     scope = "Egnyte.filesystem"
@@ -51,7 +51,7 @@ class Tools(Area):
 
     def _versions(self, where: str) -> Steps[tuple[Version, ...]]:
         value = yield from self._described(where, list_content="true")
-        # Egnyte leaves the newest version out of its list of versions.
+        # Egnyte's list of versions lacks the newest one.
         older = value.pop("versions", None)
         return (Version.of(value), *records(Version, older))
 

@@ -1,4 +1,4 @@
-"""The trash, for administrators and for power users who have the right to it."""
+"""The trash, for administrators, and for power users with permission for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SortBy = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Trashed(Record):
-    """Something in the trash. `path` is where it was; `type` is file, folder or version."""
+    """An item in the trash. `path` is its old path. `type` is file, folder or version."""
 
     id: str
     type: str | None = None
@@ -55,7 +55,7 @@ class Trash(Paged):
         descending: bool | None = None,
         page_size: int | None = None,
     ) -> Listing[Trashed]:
-        """What is in the trash. Egnyte takes `deleted_by`, `start` and `end` only together."""
+        """The items in the trash. Egnyte takes `deleted_by`, `start` and `end` only together."""
         given = [deleted_by is not None, start is not None, end is not None]
         if any(given) and not all(given):
             raise ValueError("deleted_by, start and end go together")
@@ -70,7 +70,7 @@ class Trash(Paged):
 
     @operation
     def count(self) -> Steps[int]:
-        """How many things are in the trash."""
+        """The number of items in the trash."""
         value = yield from self._json("GET", "/pubapi/v2/fs/trash/totalcount")
         total = value.get("totalCount")
         if not isinstance(total, int):
@@ -81,14 +81,14 @@ class Trash(Paged):
 
     @operation
     def restore(self, ids: Sequence[str]) -> Steps[None]:
-        """Put things back where they were. PartialFailureError if Egnyte could not, for some."""
+        """Restore items at their old paths. PartialFailureError if some could not be restored."""
         yield from self._act("RESTORE", ids)
 
     arestore = twin(restore)
 
     @operation
     def purge(self, ids: Sequence[str]) -> Steps[None]:
-        """Delete things for ever. PartialFailureError if Egnyte could not, for some."""
+        """Delete items permanently. PartialFailureError if some could not be deleted."""
         yield from self._act("PURGE", ids)
 
     apurge = twin(purge)

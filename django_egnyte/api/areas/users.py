@@ -54,7 +54,7 @@ class User(Record):
 
 
 class UserOptions(TypedDict, total=False):
-    """What may be said of a user."""
+    """The attributes of a new user."""
 
     user_type: Literal["admin", "power", "standard"]
     auth_type: Literal["egnyte", "sso", "ad"]
@@ -65,7 +65,7 @@ class UserOptions(TypedDict, total=False):
 
 
 class UserChanges(UserOptions, total=False):
-    """What may be changed of a user."""
+    """The attributes of a user that can be changed."""
 
     email: str
     given_name: str
@@ -86,7 +86,7 @@ class Users(Paged):
         external_id: str | None = None,
         page_size: int | None = None,
     ) -> Listing[User]:
-        """All users, or the one with this name, address or external id."""
+        """All users, or the one with this name, e-mail address or external id."""
         params = scim_filter(
             ("userName", "eq", user_name), ("email", "eq", email), ("externalId", "eq", external_id)
         )
@@ -110,7 +110,7 @@ class Users(Paged):
         send_invite: bool | None = None,
         **options: Unpack[UserOptions],
     ) -> Steps[User]:
-        """Add a user: a standard one who signs in at Egnyte, unless the options say otherwise."""
+        """Add a user. The default is a standard user who signs in at Egnyte."""
         body = {
             "userName": user_name,
             "email": email,
@@ -127,7 +127,7 @@ class Users(Paged):
 
     @operation
     def change(self, user_id: int, **changes: Unpack[UserChanges]) -> Steps[User]:
-        """Change what is given, and leave the rest. ValueError for nothing."""
+        """Change the given attributes, and no others. ValueError if none is given."""
         body = camel(options_of(UserChanges, changes))
         if not body:
             raise ValueError("nothing is to be changed")
@@ -137,7 +137,7 @@ class Users(Paged):
 
     @operation
     def delete(self, user_id: int) -> Steps[None]:
-        """Delete a user, whose tokens end with it."""
+        """Delete a user. The user's tokens become invalid."""
         yield from self._send("DELETE", f"{USERS}/{segment(user_id)}")
 
     adelete = twin(delete)
