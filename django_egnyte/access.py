@@ -214,7 +214,7 @@ class LateConnection(_OnDjangosThread, Source):
         self._resolved = False
 
     @property
-    def host(self) -> str:
+    def host(self) -> str:  # type: ignore[override]
         if not self._resolved:
             return "not used yet"
         return "not connected" if self._found is None else self._found.host

@@ -60,8 +60,8 @@ class EgnyteClient(Areas):
         self._rate_headers: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
-        host = getattr(self._source, "host", "not used yet")
-        return f"<{type(self).__name__} {host}{' acting as another' if self._acting else ''}>"
+        acting = " acting as another" if self._acting else ""
+        return f"<{type(self).__name__} {self._host}{acting}>"
 
     @property
     def rate(self) -> Rate | None:
@@ -151,9 +151,13 @@ class EgnyteClient(Areas):
         response = yield from self._call("GET", _USERINFO, checked=True)
         return answers.json_of(response)
 
+    @property
+    def _host(self) -> str:
+        return self._source.host
+
     async def _arun(self, work: Steps[_T]) -> _T:
         """Drive an operation from a coroutine. `steps.run` is the twin."""
-        return await steps.arun(work, self._source.run)
+        return await steps.arun(work, self._source)
 
     def _call(
         self,

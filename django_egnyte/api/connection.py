@@ -26,6 +26,9 @@ class Credentials:
 class Source(Protocol):
     """Gives a client its connection. A connection returns itself; others look for one."""
 
+    host: str = "not used yet"
+    """The host of the connection, as far as it is known."""
+
     @abstractmethod
     def connection(self) -> Connection:
         """The connection to use for one call. May raise NotLinkedError."""
@@ -36,7 +39,7 @@ class Source(Protocol):
 
         A connection that queries a database overrides this.
         """
-        return await steps.in_pool(function, *args)
+        return await steps.in_pool(self.host, function, *args)
 
 
 class Connection(Source, Protocol):
@@ -47,7 +50,6 @@ class Connection(Source, Protocol):
     step runs in the right thread.
     """
 
-    host: str
     base_url: str
     """Scheme and host, "https://acme.egnyte.com", without a slash at the end."""
     timeout: tuple[float, float] = (3.05, 30.0)

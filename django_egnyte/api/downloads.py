@@ -189,10 +189,11 @@ class Download(io.RawIOBase):
 class AsyncDownload:
     """A `Download` for `async for` and `async with`. Another thread reads its pieces."""
 
-    __slots__ = ("_download",)
+    __slots__ = ("_download", "_host")
 
-    def __init__(self, download: Download) -> None:
+    def __init__(self, download: Download, host: str) -> None:
         self._download = download
+        self._host = host
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.file.path!r}>"
@@ -217,7 +218,7 @@ class AsyncDownload:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await steps.in_pool(self._download.close)
+        await steps.in_pool(self._host, self._download.close)
 
     def close(self) -> None:
         """For Django, which closes the content of a streamed response. It does not block."""
@@ -225,10 +226,10 @@ class AsyncDownload:
 
     async def read(self, size: int = -1) -> bytes:
         """As `Download.read`."""
-        return await steps.in_pool(self._download.read, size)
+        return await steps.in_pool(self._host, self._download.read, size)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await steps.in_pool(self._download.read1):
+        while piece := await steps.in_pool(self._host, self._download.read1):
             yield piece
 
 

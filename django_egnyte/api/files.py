@@ -209,7 +209,8 @@ class Files(Places):
 
     async def aopen(self, path: str, *, entry_id: str | None = None) -> AsyncDownload:
         """Like `open`, for `async for` and for Django's StreamingHttpResponse under ASGI."""
-        return AsyncDownload(await self._client._arun(self._open(path, entry_id)))
+        opened = await self._client._arun(self._open(path, entry_id))
+        return AsyncDownload(opened, self._client._host)
 
     @overload
     async def adownload(

@@ -8,16 +8,14 @@ one set of rules, which is written once.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, Protocol, TypeVar
+
+from django_egnyte.api import threads
 
 _T = TypeVar("_T")
 
-_WORKERS = 32
-_pool: ThreadPoolExecutor | None = None
 _going_on: set[asyncio.Task[Any]] = set()
 
 
@@ -41,10 +39,15 @@ class Step:
 Steps = Generator[Step, Any, _T]
 
 
-class Run(Protocol):
-    """Runs "db" steps from a coroutine: Django has rules about the thread."""
+class Place(Protocol):
+    """Where the steps of an operation run, if it is driven from a coroutine."""
 
-    def __call__(self, function: Callable[..., _T], *args: Any) -> Awaitable[_T]: ...
+    host: str
+    """Whose threads "io" steps take. Another text may stand here until the host is known."""
+
+    def run(self, function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
+        """Run a "db" step: Django has rules about the thread."""
+        ...
 
 
 def sleep(seconds: float) -> Step:
@@ -78,7 +81,7 @@ def run(work: Steps[_T]) -> _T:
         work.close()
 
 
-async def arun(work: Steps[_T], run_db: Run) -> _T:
+async def arun(work: Steps[_T], place: Place) -> _T:
     """Run an operation for a coroutine, without blocking the event loop."""
     try:
         step = next(work)
@@ -89,11 +92,11 @@ async def arun(work: Steps[_T], run_db: Run) -> _T:
                 if step.kind == "sleep":
                     await asyncio.sleep(*step.args)
                 elif step.kind == "db":
-                    result = await run_db(step.function, *step.args)
+                    result = await place.run(step.function, *step.args)
                 elif step.kind == "whole":
-                    result = await _uncancelled(arun(step.function(*step.args), run_db))
+                    result = await _uncancelled(arun(step.function(*step.args), place))
                 else:
-                    result = await in_pool(step.function, *step.args)
+                    result = await in_pool(place.host, step.function, *step.args)
             except Exception as raised:
                 error = raised
             step = work.send(result) if error is None else work.throw(error)
@@ -118,24 +121,6 @@ def _ended(task: asyncio.Task[Any]) -> None:
         task.exception()  # retrieve it, or asyncio reports an error that nobody waits for
 
 
-def in_pool(function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
-    """Run a blocking function in the threads for HTTP."""
-    return asyncio.wrap_future(submit(function, *args))
-
-
-def submit(function: Callable[..., _T], *args: Any) -> Future[_T]:
-    """Start a blocking function in the threads for HTTP. The process waits for it when it ends."""
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="egnyte-http")
-    return _pool.submit(function, *args)
-
-
-def _forget_pool() -> None:
-    """For a forked child, which has none of its parent's threads."""
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+def in_pool(host: str, function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
+    """Run a blocking function in the threads for HTTP to this host."""
+    return asyncio.wrap_future(threads.submit(host, function, *args))

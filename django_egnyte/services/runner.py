@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from django.db.models import QuerySet
 
-from ..api import steps
+from ..api import steps, threads
 from ..api.steps import Steps
 from ..exceptions import EgnyteError
 from . import hosts
@@ -161,7 +161,7 @@ class Pass(Generic[_Row]):
             while True:
                 step = one.work.throw(error) if error is not None else one.work.send(result)
                 if step.kind == "io":
-                    one.call = steps.submit(step.function, *step.args)
+                    one.call = threads.submit(one.host, step.function, *step.args)
                     return True
                 result, error = None, None
                 try:

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from django_egnyte.api import Connection, Credentials, EgnyteClient, Rate, Source, pace, steps
+from django_egnyte.api import (
+    Connection,
+    Credentials,
+    EgnyteClient,
+    Rate,
+    Source,
+    pace,
+    steps,
+    threads,
+)
 from django_egnyte.api.call import backoff
 from django_egnyte.api.steps import Steps
 from django_egnyte.exceptions import (
@@ -510,6 +519,74 @@ def test_the_event_loop_is_left_free() -> None:
 
     with serving(script) as server:
         assert [each.status_code for each in asyncio.run(twice())] == [200, 200]
+
+
+def test_calls_to_slow_hosts_delay_no_other_host() -> None:
+    """Three of them, each with more calls than threads."""
+    over = threading.Event()
+
+    def slow(visitor: Visitor) -> None:
+        while visitor.request():
+            over.wait(20)
+            visitor.send(FINE)
+
+    async def beside() -> list[float]:
+        hung: list[asyncio.Task[Any]] = []
+        for number in range(3):
+            client = EgnyteClient(Line(hanging.url, max_retries=0))
+            client._source.host = f"slow{number}.egnyte.com"
+            hung += [asyncio.create_task(client.aget("/x")) for _ in range(threads.PER_HOST + 8)]
+        while len(hanging.requests) < 3 * threads.PER_HOST:
+            await asyncio.sleep(0.01)
+        took = []
+        for _ in range(3):
+            began = time.monotonic()
+            await EgnyteClient(Line(quick.url)).aget("/x")
+            took.append(time.monotonic() - began)
+        await asyncio.sleep(0.1)
+        assert len(hanging.requests) == 3 * threads.PER_HOST  # no more than that at once
+        over.set()
+        answers = await asyncio.gather(*hung)
+        assert {each.status_code for each in answers} == {200}
+        return took
+
+    with serving(slow) as hanging, serving(always(FINE)) as quick:
+        assert max(asyncio.run(beside())) < 1
+
+
+def test_the_threads_of_hosts_that_are_not_called_any_more_end() -> None:
+    async def call_many() -> None:
+        for number in range(threads.KEPT + 5):
+            client = EgnyteClient(Line(server.url))
+            client._source.host = f"host{number}.egnyte.com"
+            await client.aget("/x")
+
+    with serving(always(FINE)) as server:
+        asyncio.run(call_many())
+    assert len(threads._pools) <= threads.KEPT + 1
+    assert f"host{threads.KEPT + 4}.egnyte.com" in threads._pools
+    assert "host0.egnyte.com" not in threads._pools
+
+
+def test_a_cancelled_call_gives_its_thread_back() -> None:
+    over = threading.Event()
+
+    async def cancelled() -> None:
+        asked = [
+            asyncio.ensure_future(steps.in_pool("cancelled.egnyte.com", over.wait, 20))
+            for _ in range(threads.PER_HOST + 8)
+        ]
+        await asyncio.sleep(0.05)
+        for each in asked:
+            each.cancel()
+        over.set()
+        await asyncio.wait_for(steps.in_pool("cancelled.egnyte.com", time.sleep, 0), 5)
+
+    asyncio.run(cancelled())
+    ends = time.monotonic() + 5
+    while (pool := threads._pools.get("cancelled.egnyte.com")) and pool.busy:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def test_a_refusal_that_trickles_does_not_hold_the_event_loop() -> None:

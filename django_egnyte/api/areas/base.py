@@ -45,6 +45,9 @@ class Caller(Protocol):
     @property
     def _call(self) -> Callable[..., Steps[requests.Response]]: ...
 
+    @property
+    def _host(self) -> str: ...
+
     async def _arun(self, work: Steps[_T]) -> _T: ...
 
 

@@ -94,7 +94,8 @@ class FileById(ById):
     async def aopen(self, *, entry_id: str | None = None) -> AsyncDownload:
         """As `files.aopen`."""
         path = await self._arun(self._path())
-        return AsyncDownload(await self._arun(self._content._open(path, entry_id)))
+        opened = await self._arun(self._content._open(path, entry_id))
+        return AsyncDownload(opened, self._client._host)
 
     @operation
     def read(self, *, entry_id: str | None = None, max_bytes: int = MAX_BYTES) -> Steps[bytes]:
