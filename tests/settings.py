@@ -74,6 +74,7 @@ if _enabled("EGNYTE_TEST_USER_MODEL"):
     AUTH_USER_MODEL = "customuser.User"
 
 MIDDLEWARE = [
+    "tests.policy.middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -45,17 +45,8 @@ def files(request: Any) -> HttpResponse:
 urlpatterns = [*urls.urlpatterns, path("files/", files, name="files")]
 
 
-def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
-    """As strict as the comment in egnyte/base.html promises to be enough."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
-        )
-        return response
-
-    return middleware
+# As strict as the comment in egnyte/base.html promises to be enough.
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
 
 
 @pytest.fixture
@@ -64,7 +55,7 @@ def browser(
 ) -> webdriver.Chrome:
     """On the site's home page, logged in as ``egnyte_user``."""
     settings.ROOT_URLCONF = __name__
-    settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
+    settings.CONTENT_SECURITY_POLICY = POLICY
     client.force_login(egnyte_user)
     log_in(chromium, f"{live_server.url}/", client)
     return chromium

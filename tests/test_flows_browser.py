@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.http import HttpRequest, HttpResponse
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
@@ -18,21 +17,11 @@ from tests.browsing import consent, follow, log_in, refused, words
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
+# As strict as a site can be that uses the implicit flow.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "form-action 'self' http://127.0.0.1:* http://*.localhost:*"
 )
-
-
-def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
-    """As strict as a site can be that uses the implicit flow."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response["Content-Security-Policy"] = POLICY
-        return response
-
-    return middleware
 
 
 @pytest.fixture
@@ -44,7 +33,7 @@ def browser(
     settings: Any,
 ) -> webdriver.Chrome:
     """On a page of the site, logged in as ``egnyte_user``."""
-    settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
+    settings.CONTENT_SECURITY_POLICY = POLICY
     client.force_login(egnyte_user)
     log_in(chromium, f"{live_server.url}/plain/", client)
     return chromium

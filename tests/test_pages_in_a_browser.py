@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.http import HttpRequest, HttpResponse
 from selenium.webdriver.common.by import By
 
 from django_egnyte.choices import Flow, Status
@@ -19,17 +17,8 @@ from tests.browsing import Axe, consent, follow, log_in, refused, speak
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
 
-def strict_policy(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
-    """As strict as the comment in egnyte/base.html promises to be enough."""
-
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
-        )
-        return response
-
-    return middleware
+# As strict as the comment in egnyte/base.html promises to be enough.
+POLICY = "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
 
 
 @pytest.fixture(params=["en", "de"])
@@ -43,7 +32,7 @@ def pages(
     settings: Any,
 ) -> Any:  # fmt: skip
     """Goes to an address of the site, as its user; returns what is wrong with that page."""
-    settings.MIDDLEWARE = [f"{__name__}.strict_policy", *settings.MIDDLEWARE]
+    settings.CONTENT_SECURITY_POLICY = POLICY
     client.force_login(egnyte_user)
     log_in(axe.browser, f"{live_server.url}/plain/", client)
     speak(axe.browser, live_server.url, language)
@@ -125,3 +114,5 @@ def test_what_went_wrong(pages: Any, settings: Any, axe: Axe) -> None:
     settings.EGNYTE_FLOW = Flow.IMPLICIT
     # The policy allows no script, so the page stays.
     assert pages("/egnyte/callback/", "implicit") == []
+    assert axe.browser.find_elements(By.ID, "egnyte-implicit")
+    assert refused(axe.browser)

@@ -145,7 +145,8 @@ def index(domains: Iterable[str]) -> str:
     known = "".join(f"<li><code>{escape(name)}</code></li>" for name in domains)
     return _page(
         "Egnyte sandbox",
-        f"<h1>Egnyte sandbox</h1><p>It plays Egnyte for these domains:</p><ul>{known}</ul>",
+        "<h1>Egnyte sandbox</h1><p>This server simulates Egnyte. It has these domains:</p>"
+        f"<ul>{known}</ul>",
     )
 
 
