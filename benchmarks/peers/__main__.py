@@ -160,7 +160,8 @@ def process(*command: str, database: str = "") -> Iterator[tuple[Any, str]]:
         text=True,
         bufsize=1,
     ) as running:
-        assert running.stdout is not None and running.stdin is not None
+        assert running.stdout is not None
+        assert running.stdin is not None
         try:
             yield running, running.stdout.readline().strip()
         finally:

@@ -69,7 +69,6 @@ def configure(contender: Contender, provider: str, folder: Path) -> None:
         STATIC_URL="static/",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
-        MIGRATION_MODULES={"floor": None},
         LOGGING_CONFIG=None,
         PROVIDER=provider,
         **contender.settings(provider),
@@ -277,9 +276,12 @@ class Site:
 
         self._one(note)
         user, browser = self._newcomer()
-        browser.ask("GET", self._consented(
-            browser.ask("POST", self.contender.start, dict(self.contender.start_data))
-        ))
+        browser.ask(
+            "GET",
+            self._consented(
+                browser.ask("POST", self.contender.start, dict(self.contender.start_data))
+            ),
+        )
         note("user", lambda: browser.ask("GET", "/user/"))
         note("token", lambda: browser.ask("GET", "/token/"))
         made["token"] -= made.pop("user")
@@ -340,7 +342,7 @@ def main(name: str, provider: str, folder: str) -> None:
     configure(contender, provider, Path(folder))
     from django.core.management import call_command
 
-    call_command("migrate", verbosity=0, run_syncdb=True)
+    call_command("migrate", verbosity=0)
     if name == "egnyte":
         from celery import Celery
 

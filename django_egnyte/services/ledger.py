@@ -11,13 +11,14 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from django.db import Error
-from django.db.models import Case, Count, Exists, Max, Q, QuerySet, Subquery, When
+from django.db import Error, connections
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from .. import gateway
@@ -33,7 +34,7 @@ from ..exceptions import (
 )
 from ..models import KeyState, TokenRequest
 from .agenda import DAY
-from .transactions import DatabaseNow, ago, hence
+from .transactions import DatabaseNow, ago, alias, hence
 
 logger = logging.getLogger("django_egnyte.ledger")
 
@@ -59,13 +60,65 @@ class Charge(NamedTuple):
     username_digest: str = ""
 
 
-class Limit(NamedTuple):
-    """At most so many ``requests`` of those that fit ``which``."""
+class Kind(NamedTuple):
+    """All that a limit asks of a request, as compared with the charge that it is counted for."""
 
-    which: Q
+    purpose: str
+    failed: bool
+    refused: bool
+    at_host: bool
+    by_user: bool
+    for_username: bool
+
+
+class Limit(NamedTuple):
+    """At most so many ``requests`` of those that are ``counted``."""
+
+    counted: Callable[[Kind], bool]
     requests: int
     failures: bool = False
     """Whether to raise ``TooManyFailuresError``."""
+
+
+class Counts(NamedTuple):
+    """The requests of the last hour: how many of each kind, and up to one row how many of each.
+
+    ``hosts`` is the number of hosts that are held off, and ``is_held`` says whether this one is.
+    """
+
+    total: Counter[Kind]
+    up_to_row: Counter[Kind]
+    is_held: bool
+    hosts: int
+
+    def exceeded(self, limits: list[Limit]) -> list[Limit]:
+        return [each for each in limits if _number(self.total, each) > each.requests]
+
+    def surely_exceeded(self, limits: list[Limit]) -> list[Limit]:
+        return [each for each in limits if _number(self.up_to_row, each) > each.requests]
+
+
+def _number(counts: Counter[Kind], limit: Limit) -> int:
+    return sum(number for kind, number in counts.items() if limit.counted(kind))
+
+
+# Written by hand: Django would take fifty times as long to write the like of it as the database
+# takes to answer, and this is asked before each token request. ``{}`` are the tables and the
+# database's clock.
+_COUNT: Final = """
+    SELECT purpose, failed, refused,
+           CASE WHEN host = %s THEN 1 ELSE 0 END,
+           CASE WHEN user_ref = %s THEN 1 ELSE 0 END,
+           CASE WHEN username_digest = %s THEN 1 ELSE 0 END,
+           CASE WHEN id <= %s THEN 1 ELSE 0 END,
+           COUNT(*),
+           MAX((SELECT COUNT(*) FROM {states} WHERE {held})),
+           MAX((SELECT COUNT(*) FROM {states} WHERE {held} AND host = %s))
+    FROM {requests}
+    WHERE key_digest = %s AND created_at > {hour_ago}
+    GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""
+_HELD: Final = "key_digest = %s AND held_off_until > {now}"
 
 
 @contextmanager
@@ -125,13 +178,14 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
 def refuse_without_allowance(user_ref: str) -> None:
     """``TooManyFailuresError`` for a user of the site who has failed too often in the last hour."""
     mine = _recent().filter(user_ref=user_ref, purpose__in=BY_USERS, refused=True)
-    if mine.count() >= FAILURES_PER_HOUR:
-        raise _too_many_failures(mine)
+    failed_at = list(mine.values_list("created_at", flat=True))
+    if len(failed_at) >= FAILURES_PER_HOUR:
+        raise _too_many_failures(min(failed_at))
 
 
 def used_this_hour() -> tuple[int, int]:
     """How many requests the key has made within the last hour, and how many of them for links."""
-    mine = _recent().filter(key_digest=gateway.key_digest()).exclude(purpose=Purpose.IMPLICIT)
+    mine = _recent_of_key().exclude(purpose=Purpose.IMPLICIT)
     return mine.count(), mine.filter(purpose=Purpose.LINK).count()
 
 
@@ -177,29 +231,50 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
             refused=failed,
             **charge._asdict(),
         )
-        counts = _counts(limits, row)
-        over = [limit for n, limit in enumerate(limits) if counts[f"all_{n}"] > limit.requests]
-        is_held = counts["here"] or (counts["hosts"] or 0) >= SEVERAL_HOSTS
+        counts = _counts(charge, row)
+        over = counts.exceeded(limits)
+        is_held = counts.is_held or counts.hosts >= SEVERAL_HOSTS
         is_held = is_held and charge.purpose != Purpose.IMPLICIT
         if not over and not is_held:
             return row
         row.delete()
         if not over:
             raise _still_held_off(charge.host)
-        surely = [limit for n, limit in enumerate(limits) if counts[f"to_{n}"] > limit.requests]
+        surely = counts.surely_exceeded(limits)
         if surely or pause is None:
             raise _refusal((surely or over)[0], charge)
         time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311
     raise AssertionError("unreachable")
 
 
-def _counts(limits: list[Limit], row: TokenRequest) -> dict[str, Any]:
-    """For each limit how many requests there are, and how many up to this row."""
-    counted: dict[str, Any] = _held_off(row.host)
-    for number, limit in enumerate(limits):
-        counted[f"all_{number}"] = Count(Case(When(limit.which, then=1)))
-        counted[f"to_{number}"] = Count(Case(When(limit.which & Q(pk__lte=row.pk), then=1)))
-    return _recent().filter(key_digest=row.key_digest).aggregate(**counted)
+def _counts(charge: Charge, row: TokenRequest) -> Counts:
+    """All that the limits of this request need to know, in one query."""
+    connection = connections[alias()]
+    compiler = TokenRequest.objects.all().query.get_compiler(connection=connection)
+    (now, of_now), (hour_ago, of_hour) = (
+        compiler.compile(DatabaseNow()),
+        compiler.compile(ago(HOUR)),
+    )
+    held = [row.key_digest, *of_now]
+    sql = _COUNT.format(
+        requests=TokenRequest._meta.db_table,
+        states=KeyState._meta.db_table,
+        held=_HELD.format(now=now),
+        hour_ago=hour_ago,
+    )
+    values: list[Any] = [charge.host, charge.user_ref, charge.username_digest, row.pk]
+    values += [*held, *held, charge.host, row.key_digest, *of_hour]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        found = cursor.fetchall()
+    total: Counter[Kind] = Counter()
+    up_to_row: Counter[Kind] = Counter()
+    hosts, is_held = found[0][-2:] if found else (0, 0)
+    for purpose, *flags, is_up_to_row, number, _hosts, _held in found:
+        kind = Kind(purpose, *map(bool, flags))
+        total[kind] += number
+        up_to_row[kind] += number * is_up_to_row
+    return Counts(total, up_to_row, bool(is_held), hosts)
 
 
 def _still_held_off(host: str) -> RateLimitedError:
@@ -210,61 +285,77 @@ def _still_held_off(host: str) -> RateLimitedError:
     return _rate_limited(host, (longest - timezone.now()).total_seconds())
 
 
-def _held_off(host: str) -> dict[str, Max]:
-    """Whether a hold-off stands at this host, and at how many hosts, for the same query."""
-    states = KeyState.objects.filter(
-        key_digest=gateway.key_digest(), held_off_until__gt=DatabaseNow()
-    )
-    here = When(Exists(states.filter(host=host)), then=1)
-    hosts = states.order_by().values("key_digest").annotate(n=Count("pk")).values("n")
-    return {"here": Max(Case(here, default=0)), "hosts": Max(Subquery(hosts))}
-
-
 def _limits(charge: Charge, failed: bool) -> list[Limit]:
     """What holds for this request, the most telling refusal first."""
     failures = FAILURES_PER_HOUR if failed else FAILURES_PER_HOUR - 1
     hour = conf.token_requests_per_hour
     share = max(1, int(hour * 0.4))
-    key = ~Q(purpose=Purpose.IMPLICIT)
-    at_host = Q(host=charge.host)
     limits: list[Limit] = []
     if charge.purpose in BY_USERS:
-        mine = Q(user_ref=charge.user_ref, purpose__in=BY_USERS)
         limits += [
-            Limit(mine & Q(refused=True), failures, failures=True),
-            Limit(mine, max(FAILURES_PER_HOUR, share // 4)),
+            Limit(lambda r: _is_mine(r) and r.refused, failures, failures=True),
+            Limit(_is_mine, max(FAILURES_PER_HOUR, share // 4)),
         ]
     if charge.username_digest:
-        same = Q(username_digest=charge.username_digest)
         limits += [
-            Limit(same & Q(refused=True), failures, failures=True),
-            Limit(same, PER_USERNAME),
+            Limit(lambda r: r.for_username and r.refused, failures, failures=True),
+            Limit(lambda r: r.for_username, PER_USERNAME),
         ]
     if charge.purpose == Purpose.IMPLICIT:
         return limits  # no request to the token endpoint
     # What users make fail at a host stops no refresh there. A refusal, which is final, stops none.
-    for_users = Q(purpose=Purpose.LINK)
-    same_kind = for_users if charge.purpose == Purpose.LINK else ~for_users & Q(refused=False)
-    failed_here = key & at_host & same_kind & Q(failed=True)
-    limits.append(Limit(failed_here, max(FAILURES_PER_HOUR, hour // 4)))
+    fails = _fails_for_users if charge.purpose == Purpose.LINK else _fails_for_workers
+    limits.append(Limit(fails, max(FAILURES_PER_HOUR, hour // 4)))
     if charge.purpose != Purpose.REFRESH:
-        limits.append(Limit(key & ~Q(purpose=Purpose.REFRESH), share))
+        limits.append(Limit(lambda r: _asks_the_key(r) and r.purpose != Purpose.REFRESH, share))
     if charge.purpose in (Purpose.REVOKE, Purpose.PROOF):
-        limits.append(Limit(Q(purpose=charge.purpose), max(1, hour // 10)))
-    return [*limits, Limit(key, hour)]
+        limits.append(Limit(lambda r: r.purpose == charge.purpose, max(1, hour // 10)))
+    return [*limits, Limit(_asks_the_key, hour)]
+
+
+def _is_mine(request: Kind) -> bool:
+    return request.by_user and request.purpose in BY_USERS
+
+
+def _asks_the_key(request: Kind) -> bool:
+    """Whether Egnyte counts it: an implicit token is no request to the token endpoint."""
+    return request.purpose != Purpose.IMPLICIT
+
+
+def _fails_for_users(request: Kind) -> bool:
+    return request.at_host and request.failed and request.purpose == Purpose.LINK
+
+
+def _fails_for_workers(request: Kind) -> bool:
+    others = (Purpose.LINK, Purpose.IMPLICIT)
+    return (
+        request.at_host and request.failed and not request.refused and request.purpose not in others
+    )
 
 
 def _refusal(limit: Limit, charge: Charge) -> EgnyteError:
-    counted = _recent().filter(limit.which, key_digest=gateway.key_digest())
+    counted = [row.created_at for row in _recent_of_key() if limit.counted(_kind(row, charge))]
+    oldest = min(counted, default=None)
     if limit.failures:
-        return _too_many_failures(counted)
+        return _too_many_failures(oldest)
     logger.warning(
         "A token request (%s) at %s was not made: too many in an hour.",
         charge.purpose.value,
         charge.host,
         extra={"event": "budget", "domain": charge.host},
     )
-    return _rate_limited(charge.host, _seconds_left(counted))
+    return _rate_limited(charge.host, _seconds_left(oldest))
+
+
+def _kind(row: TokenRequest, charge: Charge) -> Kind:
+    return Kind(
+        row.purpose,
+        row.failed,
+        row.refused,
+        at_host=row.host == charge.host,
+        by_user=row.user_ref == charge.user_ref,
+        for_username=row.username_digest == charge.username_digest,
+    )
 
 
 def _rate_limited(host: str, seconds: float) -> RateLimitedError:
@@ -276,21 +367,24 @@ def _rate_limited(host: str, seconds: float) -> RateLimitedError:
     )
 
 
-def _too_many_failures(counted: QuerySet[TokenRequest]) -> TooManyFailuresError:
+def _too_many_failures(oldest: datetime | None) -> TooManyFailuresError:
     return TooManyFailuresError(
-        "Too many failed attempts in an hour.", retry_after=_seconds_left(counted)
+        "Too many failed attempts in an hour.", retry_after=_seconds_left(oldest)
     )
 
 
-def _seconds_left(counted: QuerySet[TokenRequest]) -> float:
-    """Until the oldest of these is an hour old."""
-    oldest = counted.order_by("created_at").values_list("created_at", flat=True).first()
+def _seconds_left(oldest: datetime | None) -> float:
+    """Until the oldest of the requests that count is an hour old."""
     ends = (oldest or timezone.now()) + timedelta(seconds=HOUR)
     return min(max((ends - timezone.now()).total_seconds(), 1.0), HOUR)
 
 
 def _recent() -> QuerySet[TokenRequest]:
     return TokenRequest.objects.filter(created_at__gt=ago(HOUR))
+
+
+def _recent_of_key() -> QuerySet[TokenRequest]:
+    return _recent().filter(key_digest=gateway.key_digest())
 
 
 def _digest(text: str) -> str:
