@@ -77,8 +77,8 @@ def main() -> int:
         for name in CONTENDERS:
             place = Path(folder, name)
             place.mkdir()
-            with contextlib.suppress(KeyError):
-                create_database(os.environ["DATABASE_URL"], name)
+            if url := os.environ.get("DATABASE_URL"):
+                create_database(url, name)
             sites[name], _ = stack.enter_context(
                 process("-m", "benchmarks.peers.site", name, provider, str(place), database=name)
             )
@@ -128,7 +128,7 @@ def environment(database: str = "") -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in unset}
     root = Path(__file__).resolve().parents[2]
     environ["PYTHONPATH"] = os.pathsep.join([str(root), environ.get("PYTHONPATH", "")])
-    if database and "DATABASE_URL" in environ:
+    if database and environ.get("DATABASE_URL"):
         environ["DATABASE_URL"] = database_url(environ["DATABASE_URL"], database)
     return environ
 
@@ -139,6 +139,7 @@ def database_url(url: str, name: str) -> str:
 
 
 def create_database(url: str, name: str) -> None:
+    """On PostgreSQL."""
     import psycopg
     from psycopg import sql
 
@@ -221,7 +222,7 @@ def machine() -> str:
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
         model = found[1] if found else ""
-    database = os.environ.get("DATABASE_URL", "sqlite").partition(":")[0]
+    database = (os.environ.get("DATABASE_URL") or "sqlite").partition(":")[0]
     broker = os.environ.get("EGNYTE_BENCHMARK_BROKER", "memory").partition(":")[0]
     return (
         f"{os.cpu_count()} cores of {model or platform.machine()}, {platform.system()}, Python "
