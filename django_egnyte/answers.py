@@ -6,7 +6,7 @@ import html
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({501, 505, 596})
 """The statuses of Egnyte's gateway for a path that it does not know. A retry cannot help."""
+
+LONG_SCOPES = {
+    "fs": "Egnyte.filesystem",
+    **{
+        name: f"Egnyte.{name}"
+        for name in (
+            *("ai", "audit", "bookmark", "filesystem", "group", "launchwebsession", "link"),
+            *("permission", "salesforce", "user", "webhooks"),
+        )
+    },
+}
+"""The scopes that `/pubapi/v1/whoami` is known to name, by the short names that it uses."""
 
 _ERROR_BYTES = 64 * 1024
 _ERROR_SECONDS = 10.0
@@ -191,6 +203,13 @@ def json_of(response: requests.Response) -> dict[str, Any]:
             f"{host} did not answer with a JSON object.", status=response.status_code, host=host
         )
     return value
+
+
+def scopes_of(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scopes in an answer of `/pubapi/v1/whoami`; a name that is not known as it stands."""
+    named = value.get("scopes")
+    texts = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+    return tuple(LONG_SCOPES.get(each.lower(), each) for each in texts)
 
 
 def error_details(body: bytes) -> tuple[str | None, str]:

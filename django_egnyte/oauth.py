@@ -36,6 +36,7 @@ from .secret import NO_SECRET, Secret
 TOKEN_PATH: Final = "/puboauth/token"
 REVOKE_PATH: Final = "/pubapi/v1/tokens/revoke"
 USERINFO_PATH: Final = "/pubapi/v1/userinfo"
+WHOAMI_PATH: Final = "/pubapi/v1/whoami"
 ENHANCED_PATH: Final = "/services/oauth/code"
 
 _LONGEST_TOKEN = 4096
@@ -191,6 +192,12 @@ class OAuthClient:
         response = self._send("GET", USERINFO_PATH, bearer=access_token)
         answers.raise_for_status(response)
         return parse_userinfo(response.content)
+
+    def scopes(self, access_token: Secret) -> tuple[str, ...]:
+        """The scopes that Egnyte says a token has; empty if it names none. Raises as `userinfo`."""
+        response = self._send("GET", WHOAMI_PATH, bearer=access_token)
+        answers.raise_for_status(response)
+        return _scopes(" ".join(answers.scopes_of(answers.json_of(response)))) or ()
 
     def revoke(self, access_token: Secret, *, bearer: bool = True) -> None:
         """Revoke a token. Egnyte then also ends the refresh token of its grant.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,9 +14,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from .. import gateway, queue
+from ..answers import LONG_SCOPES
 from ..choices import EventKind, Flow, LeasedFor, Purpose, Release, Status
-from ..conf import STATE_LIFETIME
+from ..conf import PROBE_DEADLINE, STATE_LIFETIME
 from ..exceptions import (
+    EgnyteError,
     LinkError,
     OAuthError,
     ResponseError,
@@ -32,13 +35,19 @@ from . import agenda, grants, history, ledger
 from .obtain import due_on_failure, keep, obtain
 from .transactions import alias, in_short_transaction, refuse_in_transaction
 
+logger = logging.getLogger("django_egnyte.link")
+
+TOLD_SCOPES: Final = frozenset(LONG_SCOPES.values())
 # Of a conflict with another link of the same account at the same moment.
 TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """Who links what, and how. ``relink`` is the account that must get the new token."""
+    """Who links what, and how. ``relink`` is the account that must get the new token.
+
+    ``is_unsure``: nobody said which scopes were granted, so ``scopes`` are those asked for.
+    """
 
     user: Any
     host: str
@@ -46,6 +55,7 @@ class LinkRequest:
     flow: str
     relink: int | None
     actor: str
+    is_unsure: bool = False
 
 
 class Overtaken(Exception):
@@ -122,8 +132,15 @@ def link_with_token(
     user_ref = str(user.pk)
     with ledger.charged(Purpose.IMPLICIT, host=host, user_ref=user_ref):
         token = keep(answer, client=gateway.oauth(host), user_ref=user_ref, flow=Flow.IMPLICIT)
-        granted = _believed(answer.scopes or (), scopes)
-        request = LinkRequest(user, host, granted, Flow.IMPLICIT, relink, f"user:{user_ref}")
+        request = LinkRequest(
+            user,
+            host,
+            _believed(answer.scopes or (), scopes),
+            Flow.IMPLICIT,
+            relink,
+            actor=f"user:{user_ref}",
+            is_unsure=not answer.scopes,
+        )
         return prove_and_store(request, token)
 
 
@@ -154,11 +171,11 @@ def give_back_token(user: Any, answer: TokenAnswer, *, host: str) -> None:
 def _obtain_and_link(
     request: LinkRequest, call: Callable[[OAuthClient], TokenAnswer], *, username: str = ""
 ) -> EgnyteAccount:
-    granted: list[str] = []
+    named: list[Sequence[str] | None] = []
 
     def noting(client: OAuthClient) -> TokenAnswer:
         answer = call(client)
-        granted.extend(request.scopes if answer.scopes is None else answer.scopes)
+        named.append(answer.scopes)
         return answer
 
     try:
@@ -175,12 +192,10 @@ def _obtain_and_link(
         if isinstance(error, OAuthError) or error.status is not None:
             _record_failure(request, error)
         raise
-    return prove_and_store(
-        LinkRequest(
-            request.user, request.host, granted, request.flow, request.relink, request.actor
-        ),
-        token,
-    )
+    granted = named[0]
+    if granted is None:
+        return prove_and_store(replace(request, is_unsure=True), token)
+    return prove_and_store(replace(request, scopes=granted), token)
 
 
 def _record_failure(request: LinkRequest, error: OAuthError | ResponseError) -> None:
@@ -202,6 +217,8 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     with due_on_failure(token):
         _refuse_borrowed(request, token)
         identity = gateway.oauth(request.host).userinfo(token.open().access_token)
+        if request.is_unsure and request.scopes:
+            request = replace(request, scopes=_granted(request, token))
         for _ in range(TRIES):
             try:
                 return in_short_transaction(lambda: _store(request, token, identity))
@@ -213,6 +230,29 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
         raise LinkError(
             "The user of this site is gone, or is linking elsewhere.", host=request.host
         )
+
+
+def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
+    """The scopes that the token really has, as far as Egnyte says so.
+
+    A scope that ``whoami`` may not know counts as granted. So do all that were asked for if Egnyte
+    does not answer or names none of them: this never fails a link.
+    """
+    client = replace(gateway.oauth(request.host), deadline=PROBE_DEADLINE)
+    try:
+        told = client.scopes(token.open_access_token())
+    except EgnyteError as error:
+        logger.info(
+            "Egnyte did not say which scopes a token has (%s); it is taken to have all that were "
+            "asked for.",
+            type(error).__name__,
+            extra={"event": "scopes_not_told", "domain": request.host},
+        )
+        return request.scopes
+    if not set(told) & set(request.scopes):
+        return request.scopes
+    kept = [each for each in request.scopes if each in told or each not in TOLD_SCOPES]
+    return list(dict.fromkeys([*kept, *told]))
 
 
 def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -13,7 +14,7 @@ from django.utils.translation import override
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from .. import gateway, state
-from ..choices import Flow
+from ..choices import Flow, Scope
 from ..conf import conf
 from ..exceptions import (
     EgnyteError,
@@ -25,6 +26,7 @@ from ..exceptions import (
 from ..forms import DomainForm, PasswordForm, domain_form
 from ..models import EgnyteAccount
 from ..oauth import TokenAnswer, browser_answer
+from ..scopes import lacking
 from ..secret import Secret
 from ..services import link
 from .incoming import take
@@ -85,7 +87,7 @@ def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -
             # Not Egnyte's trouble, as it would be after a code: the browser brought this token.
             error = OAuthError("Egnyte does not know the token that was posted.", host=attempt.host)
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
-    return connected(request, account, attempt.next)
+    return connected(request, account, attempt.next, attempt.scopes)
 
 
 @sensitive_variables()
@@ -137,20 +139,21 @@ def password(request: HttpRequest) -> HttpResponse:
         return _password_page(request, given, form, where, status=400)
     host = gateway.fixed_host() or (where.cleaned_data["domain"] if where else "")
     next_path = safe_next(request, given.get("next", ""))
+    scopes = asked_scopes(request, given.get("scopes", ""))
     try:
         account = link.link_with_password(
             request.user,
             username=form.cleaned_data["username"],
             password=form.cleaned_data["password"],
             host=host,
-            scopes=asked_scopes(request, given.get("scopes", "")),
+            scopes=scopes,
         )
     except InvalidCredentialsError as error:
         form.add_error(None, _(error.user_hint))
         return _password_page(request, given, form, where, status=403)
     except EgnyteError as error:
         return error_page(request, error, domain=host, next_path=next_path)
-    return connected(request, account, next_path)
+    return connected(request, account, next_path, scopes)
 
 
 def _password_page(
@@ -191,12 +194,26 @@ def exchanged(
         flow=attempt.flow,
         relink=attempt.relink,
     )
-    return connected(request, account, attempt.next)
+    return connected(request, account, attempt.next, attempt.scopes)
 
 
-def connected(request: HttpRequest, account: EgnyteAccount, next_path: str) -> HttpResponse:
-    """Say so, and go on."""
+def connected(
+    request: HttpRequest, account: EgnyteAccount, next_path: str, asked: Sequence[str]
+) -> HttpResponse:
+    """Say so, and go on.
+
+    If less was granted than the site ``asked`` for, say that, and end here: the page at
+    ``next_path`` may need what is missing, and would send the user to Egnyte once more.
+    """
     text = _("Connected to %(domain)s.") % {"domain": account.domain}
+    if missing := lacking(account.scopes, asked):
+        what = ", ".join(Scope.label_of(scope) for scope in missing)
+        less = _(
+            "Egnyte did not allow everything that this site asked for. Missing: %(what)s. Pages "
+            "that need this do not work. Reconnect the account to try again."
+        )
+        messages.warning(request, f"{text} {less % {'what': what}}", fail_silently=True)
+        return HttpResponseRedirect(reverse("egnyte:accounts"))
     messages.success(request, text, fail_silently=True)
     # Not redirect(): that would take a path for the name of a view.
     return HttpResponseRedirect(next_path or reverse("egnyte:accounts"))

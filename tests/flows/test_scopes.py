@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from typing import Any
 
@@ -87,6 +88,118 @@ def test_scopes_that_egnyte_did_not_grant_are_not_stored(
     )  # fmt: skip
     walk.link(browser, scoped, scopes=sign(egnyte_user, ["Egnyte.link"]))
     assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
+
+
+WHOAMI = "^/pubapi/v1/whoami"
+
+
+def messages_after(client: Client) -> str:
+    return html.unescape(client.get("/egnyte/").content.decode())
+
+
+def asked_whoami(sandbox: Any) -> int:
+    return sum(each.path == "/pubapi/v1/whoami" for each in sandbox.requests_log)
+
+
+@pytest.mark.parametrize("told_by", ["token", "whoami"])
+def test_a_consent_that_grants_less_ends_with_a_message_and_in_no_loop(
+    browser: Client, scoped: Any, told_by: str
+) -> None:
+    page = browser.get(browser.get("/links/")["Location"])
+    data = {"scopes": hidden(page, "scopes"), "next": hidden(page, "next"), "domain": "acme"}
+    location = scoped.authorize(begin(browser, **data), "jsmith")
+    if told_by == "token":
+        token = scoped.issue("acme", "jsmith").access_token
+        body = {"access_token": token, "scope": "Egnyte.filesystem"}
+        scoped.faults.add(path="^/puboauth/token", method="POST", status=200, body=body)
+    else:
+        scoped.faults.add(path=WHOAMI, status=200, body={"scopes": ["fs"]})
+    back = walk.come_back(browser, location)
+    assert (back.status_code, back["Location"]) == (302, "/egnyte/")
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
+    said = messages_after(browser)
+    assert "Connected to acme.egnyte.com. Egnyte did not allow everything" in said
+    assert "Missing: Create and delete links to files and folders." in said
+
+
+def test_whoami_is_asked_once_and_only_where_the_answer_names_no_scopes(
+    browser: Client, scoped: Any
+) -> None:
+    scoped.policy.answer_scope = True
+    walk.link(browser, scoped)
+    assert asked_whoami(scoped) == 0
+    scoped.policy.answer_scope = False
+    walk.link(browser, scoped)
+    assert asked_whoami(scoped) == 1
+    assert EgnyteAccount.objects.get().scopes == ["Egnyte.filesystem"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 401},
+        {"status": 403},
+        {"status": 404},
+        {"status": 429},
+        {"status": 500},
+        {"reset": True},
+        {"status": 200, "body": "nonsense"},
+        {"status": 200, "body": {}},
+        {"status": 200, "body": {"scopes": []}},
+        {"status": 200, "body": {"scopes": "fs"}},
+        {"status": 200, "body": {"scopes": [None, 7, "novelty"]}},
+    ],
+    ids=str,
+)
+def test_a_failing_whoami_fails_no_link(
+    browser: Client, scoped: Any, egnyte_user: Any, fault: dict[str, Any]
+) -> None:
+    scoped.faults.add(path=WHOAMI, times=None, **fault)
+    response = walk.link(browser, scoped, scopes=sign(egnyte_user, ["Egnyte.link"]))
+    assert response.status_code == 302
+    assert asked_whoami(scoped) == 1
+    account = EgnyteAccount.objects.get()
+    assert account.scopes == ["Egnyte.filesystem", "Egnyte.link"]
+    assert account.is_live
+    assert "Missing:" not in messages_after(browser)
+
+
+def test_a_scope_that_whoami_may_not_know_counts_as_granted(
+    browser: Client, scoped: Any, egnyte_user: Any
+) -> None:
+    scoped.faults.add(path=WHOAMI, status=200, body={"scopes": ["fs", "user"]})
+    walk.link(browser, scoped, scopes=sign(egnyte_user, ["Egnyte.link", "Egnyte.etmf"]))
+    expected = ["Egnyte.filesystem", "Egnyte.etmf", "Egnyte.user"]
+    assert EgnyteAccount.objects.get().scopes == expected
+
+
+def test_a_token_for_every_api_is_not_asked_about(
+    browser: Client, scoped: Any, settings: Any
+) -> None:
+    settings.EGNYTE_SCOPES = []
+    walk.link(browser, scoped)
+    assert asked_whoami(scoped) == 0
+    assert EgnyteAccount.objects.get().scopes == []
+
+
+def test_a_password_that_brings_less_ends_with_the_message(
+    browser: Client, internal: Any, egnyte_user: Any
+) -> None:
+    internal.faults.add(path=WHOAMI, status=200, body={"scopes": ["fs"]})
+    signed = sign(egnyte_user, ["Egnyte.link"])
+    assert log_in(browser, scopes=signed, next="/links/")["Location"] == "/egnyte/"
+    assert "Missing: Create and delete links to files and folders." in messages_after(browser)
+
+
+def test_an_implicit_token_that_has_less_ends_with_the_message(
+    browser: Client, implicit: Any, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    page = browser.get(browser.get("/links/")["Location"])
+    fragment = granted(browser, implicit, scopes=hidden(page, "scopes"))
+    implicit.faults.add(path=WHOAMI, status=200, body={"scopes": ["fs"]})
+    assert posted(browser, fragment, scope="")["Location"] == "/egnyte/"
+    assert "Missing: Create and delete links to files and folders." in messages_after(browser)
 
 
 def test_two_pages_that_need_different_scopes_do_not_take_turns(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django_egnyte import answers
 from django_egnyte.api.areas.base import Area, operation, present, twin
 from django_egnyte.api.areas.records import Record
 from django_egnyte.api.paths import clean_path
@@ -52,33 +54,11 @@ class Whoami(Area):
 
     @operation
     def get(self) -> Steps[Identity]:
-        said = Identity.of((yield from self._json("GET", "/pubapi/v1/whoami")))
+        value = yield from self._json("GET", "/pubapi/v1/whoami")
         # Egnyte uses short names here: "fs" for Egnyte.filesystem.
-        scopes = tuple(_LONG.get(each.lower(), each) for each in said.scopes)
-        return Identity(said.username, said.domain, said.client_id, scopes, raw=said.raw)
+        return dataclasses.replace(Identity.of(value), scopes=answers.scopes_of(value))
 
     aget = twin(get)
-
-
-_LONG = {
-    "fs": "Egnyte.filesystem",
-    **{
-        name: f"Egnyte.{name}"
-        for name in (
-            "ai",
-            "audit",
-            "bookmark",
-            "filesystem",
-            "group",
-            "launchwebsession",
-            "link",
-            "permission",
-            "salesforce",
-            "user",
-            "webhooks",
-        )
-    },
-}
 
 
 def _address(value: dict[str, object]) -> Secret:
