@@ -138,7 +138,8 @@ def _together(deletion: _Deletion) -> Iterable[EgnyteAccount]:
 def _cascade_of(origin: Any) -> models.QuerySet[EgnyteAccount]:
     """The accounts that go along with the deletion of these rows, as Django collects them."""
     collector = Collector(using=alias(), origin=origin)
-    collector.collect([origin] if isinstance(origin, models.Model) else origin)
+    rows: Any = [origin] if isinstance(origin, models.Model) else origin
+    collector.collect(rows)
     ours = EgnyteAccount._meta.label_lower
     models_of_ours = [
         model
