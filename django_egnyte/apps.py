@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.db.models.signals import class_prepared, pre_delete
+from django.db.models.signals import class_prepared, pre_delete, pre_save
 from django.utils.translation import gettext_lazy as _
 
 
@@ -23,6 +23,12 @@ class EgnyteConfig(AppConfig):
         for model in apps.get_models():
             _watch_deletions(model)
         class_prepared.connect(_watch_deletions, dispatch_uid="django_egnyte.class_prepared")
+        for name in ("EgnyteAccount", "EgnyteToken"):
+            pre_save.connect(
+                _before_loading,
+                sender=self.get_model(name),
+                dispatch_uid=f"django_egnyte.before_loading.{name}",
+            )
         if "sentry_sdk" in sys.modules:
             from .contrib import sentry
 
@@ -56,3 +62,15 @@ def _before_deletion(sender: Any, instance: Any, origin: Any = None, **kwargs: A
     from .services.disconnect import before_deletion
 
     before_deletion(instance, origin=origin)
+
+
+def _before_loading(sender: Any, instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
+    """A row of a fixture, which no ``save()`` of this app's sees."""
+    if not raw:
+        return
+    from .services import fixtures
+
+    if _is_account(sender):
+        fixtures.settle_account(instance, using)
+    else:
+        fixtures.settle_token(instance, using)
