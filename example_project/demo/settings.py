@@ -98,6 +98,7 @@ LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "files:home"
 SESSION_COOKIE_NAME = "example_session"
 CSRF_COOKIE_NAME = "example_csrf"
 USE_TZ = True
+LOCALE_PATHS = [BASE_DIR / "locale"]
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if "DATABASE_URL" in os.environ:

@@ -15,6 +15,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_POST
 
 from django_egnyte.decorators import egnyte_required
@@ -38,15 +40,15 @@ SHOWN: Final = 500
 View = Callable[[Any], HttpResponseBase]
 
 WORDS: Final = (
-    (NotFoundError, 404, "Egnyte has no such file or folder, or you may not see it."),
-    (ForbiddenError, 403, "Egnyte does not allow you to do this here."),
-    (ConflictError, 409, "There is a file or folder of this name already."),
-    (LockedError, 423, "Somebody has locked this file. Please try again later."),
-    (TooLargeError, 413, "This file is too large."),
-    (InvalidPathError, 400, "Egnyte does not accept this name. Please choose another."),
-    (RateLimitedError, 503, "Egnyte takes no more requests right now. Please wait a minute."),
-    (UnavailableError, 503, "Egnyte does not answer right now. Please try again in a minute."),
-    (EgnyteError, 502, "Egnyte refused this without a reason. Please try again."),
+    (NotFoundError, 404, _("Egnyte has no such file or folder, or you may not see it.")),
+    (ForbiddenError, 403, _("Egnyte does not allow you to do this here.")),
+    (ConflictError, 409, _("There is a file or folder of this name already.")),
+    (LockedError, 423, _("Somebody has locked this file. Please try again later.")),
+    (TooLargeError, 413, _("This file is too large.")),
+    (InvalidPathError, 400, _("Egnyte does not accept this name. Please choose another.")),
+    (RateLimitedError, 503, _("Egnyte takes no more requests right now. Please wait a minute.")),
+    (UnavailableError, 503, _("Egnyte does not answer right now. Please try again in a minute.")),
+    (EgnyteError, 502, _("Egnyte refused this without a reason. Please try again.")),
 )
 
 
@@ -111,9 +113,9 @@ def upload(request: Any) -> HttpResponse:
     into = request.POST.get("folder", START)
     if file := request.FILES.get("file"):
         request.egnyte.files.upload(f"{into.rstrip('/')}/{file.name}", file)
-        messages.success(request, f"{file.name} was uploaded.")
+        messages.success(request, gettext("%(name)s was uploaded.") % {"name": file.name})
     else:
-        messages.error(request, "Choose a file first.")
+        messages.error(request, gettext("Choose a file first."))
     return redirect(address(into))
 
 
@@ -123,9 +125,9 @@ def new_folder(request: Any) -> HttpResponse:
     into, name = request.POST.get("folder", START), request.POST.get("name", "").strip()
     if name and "/" not in name:
         request.egnyte.files.create_folder(f"{into.rstrip('/')}/{name}")
-        messages.success(request, f"The folder {name} was created.")
+        messages.success(request, gettext("The folder %(name)s was created.") % {"name": name})
     else:
-        messages.error(request, "A folder needs a name, without slashes.")
+        messages.error(request, gettext("A folder needs a name without slashes."))
     return redirect(address(into))
 
 
@@ -134,7 +136,8 @@ def new_folder(request: Any) -> HttpResponse:
 def delete(request: Any) -> HttpResponse:
     path = request.POST.get("path", "")
     request.egnyte.files.delete(path)
-    messages.success(request, f"{path.rpartition('/')[2]} was deleted.")
+    name = path.rpartition("/")[2]
+    messages.success(request, gettext("%(name)s was deleted.") % {"name": name})
     return redirect(address(request.POST.get("folder", START)))
 
 
