@@ -1,4 +1,4 @@
-"""The client of a user or an account: the API client wired to the services."""
+"""The client of a user or an account: the API client connected to the services."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ TOLD_KEY = "egnyte_told"
 
 
 class _OnDjangosThread:
-    """Queries run where Django wants them, in the thread of the request's synchronous code."""
+    """Runs queries in the thread of the request's synchronous code, as Django requires."""
 
     async def run(self, function: Callable[..., _T], *args: Any) -> _T:
         return await sync_to_async(function, thread_sensitive=True)(*args)
 
 
 class AccountConnection(_OnDjangosThread, Connection):
-    """What an ``EgnyteClient`` stands on: one account and its token."""
+    """The connection of an ``EgnyteClient``: one account and its token."""
 
     __slots__ = (
         *("_replaced", "_unsettled", "account", "base_url", "host", "max_retries"),
@@ -68,7 +68,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         self._unsettled = False
         self._replaced: int | None = None
         self.host = account.domain
-        # Of a host that the settings allow no more, calls alone fail: bool() and pages do not.
+        # If the settings no longer allow the host, only calls fail; bool() and pages do not.
         try:
             self.base_url = gateway.base_url(account.domain)
         except InvalidDomainError:
@@ -81,9 +81,9 @@ class AccountConnection(_OnDjangosThread, Connection):
     def credentials(self) -> Credentials | Steps[Credentials]:
         """The token to use, refreshed first if it has expired.
 
-        ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` for one at a host
-        that the settings allow no more, ``DecryptionError``, ``TokenExpiredError`` where a refresh
-        must be left to a worker, or what a refresh raises.
+        Raises ``NotLinkedError`` for an account that is not live, ``InvalidDomainError`` if the
+        settings no longer allow its host, ``DecryptionError``, ``TokenExpiredError`` if only a
+        worker may refresh now, or what a refresh raises.
         """
         self._unsettled = False
         account = self.account
@@ -92,7 +92,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         self.base_url = self.base_url or gateway.base_url(self.host)
         token = account.known_token
         if token is None:
-            # Deleted, or replaced long ago: the instance is stale.
+            # The instance is stale: its token was deleted or replaced long ago.
             token = self._reread().token
         if token is not None and token.is_expired and token.refresh_fingerprint:
             return self._refreshed()
@@ -101,13 +101,13 @@ class AccountConnection(_OnDjangosThread, Connection):
     def rejected(
         self, used: Credentials, *, acting: bool
     ) -> Credentials | Steps[Credentials | None] | None:
-        """A 401: another token if there is one by now or a refresh brings one, else suspicion."""
+        """After a 401: return a newer token, refresh, or mark the account as suspect."""
         current = self._reread()
         if current.token is None:
             return None
         if current.token_id != used.token_id:
             return self._current()
-        # Once a call: a token that is refused right after a refresh is not refreshed again.
+        # Refresh once in a call: not again if the new token is refused too.
         if can_refresh(current.token) and not acting and used.token_id != self._replaced:
             return self._refreshed()
         self._suspect(acting=acting)
@@ -118,7 +118,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         try:
             self.account = yield Step("whole", partial(refreshing, self.account, actor="client"))
         except InvalidGrantError:
-            # Egnyte refuses the refresh token. A worker finds out about the access token.
+            # Egnyte refuses the refresh token. A worker checks the access token.
             yield Step("db", partial(self._suspect, acting=False))
             raise UnauthorizedError(
                 "Egnyte refuses the refresh token, and the access token has expired or is refused.",
@@ -186,12 +186,12 @@ class AccountConnection(_OnDjangosThread, Connection):
             )
 
     def _note_transaction(self) -> bool:
-        """Whether a rollback of the caller's could undo what is written now; ``failed`` tells."""
+        """Whether the caller's rollback could undo what is written now. ``failed`` reports it."""
         self._unsettled = in_callers_transaction()
         return self._unsettled
 
     def failed(self, error: EgnyteError, *, acting: bool) -> None:
-        # Under EGNYTE_BASE_URL the address that was asked is not the account's host.
+        # With EGNYTE_BASE_URL the request goes to another address than the account's host.
         error.host = self.host
         account = self.account
         error.used = TokenUse(
@@ -204,7 +204,7 @@ class AccountConnection(_OnDjangosThread, Connection):
 
 
 class LateConnection(_OnDjangosThread, Source):
-    """The connection of an account that is found at the first call, and then kept."""
+    """Finds the account at the first call, and then keeps its connection."""
 
     __slots__ = ("_find", "_found", "_resolved")
 
@@ -239,7 +239,7 @@ class LinkedClient(EgnyteClient):
 
     @property
     def account(self) -> EgnyteAccount | None:
-        """The account whose token is used; of ``request.egnyte``, one query at first use."""
+        """The account whose token is used. For ``request.egnyte`` the first use takes one query."""
         source = self._source
         found = source.resolve() if isinstance(source, LateConnection) else source
         return found.account if isinstance(found, AccountConnection) else None
@@ -250,7 +250,7 @@ class LinkedClient(EgnyteClient):
 
 
 class RequestClient(LinkedClient):
-    """``request.egnyte``: finds its account at first use; follows ``request.user`` until then."""
+    """``request.egnyte``: finds the account of ``request.user`` at first use."""
 
     __slots__ = ("_request",)
 
@@ -259,7 +259,7 @@ class RequestClient(LinkedClient):
         self._request = request
 
     def for_account(self, account: EgnyteAccount) -> LinkedClient:
-        """The client of another account of the same user; ``NotLinkedError`` for anybody else's.
+        """The client of another account of the same user. ``NotLinkedError`` for anybody else's.
 
         In a coroutine, where ``request.user`` may not be asked for, the first call raises that.
         """
@@ -273,7 +273,7 @@ class RequestClient(LinkedClient):
         return LinkedClient(LateConnection(find) if _in_coroutine() else find())
 
     def resolve(self) -> None:
-        """Find the account, if that was not done yet."""
+        """Find the account, unless it has been found."""
         _ = self.account
 
     def _find(self) -> AccountConnection | None:
@@ -295,11 +295,11 @@ def _in_coroutine() -> bool:
 
 
 class EgnyteHttpRequest(HttpRequest):
-    """For annotations: a request below ``EgnyteMiddleware``. None is an instance of this."""
+    """For annotations: a request below ``EgnyteMiddleware``. No request is an instance of it."""
 
     egnyte: RequestClient
     aegnyte: Callable[[], Coroutine[Any, Any, RequestClient]]
-    """The same client, its account found already."""
+    """The same client, with its account already found."""
 
 
 def _suspect(account: EgnyteAccount, *, acting: bool) -> None:
@@ -313,9 +313,9 @@ def client_of(account: EgnyteAccount) -> LinkedClient:
 
 
 def chosen_account(user: Any) -> EgnyteAccount | None:
-    """The user's default account, live or not; where none is marked, the oldest live one.
+    """The user's default account, live or not. If none is marked, the oldest live one.
 
-    A default that is dead is not replaced by another: that could be another company's files.
+    A revoked default is not replaced by another account, which could be another company's.
     """
     candidates = (
         EgnyteAccount.objects.for_calls()
@@ -326,7 +326,7 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
 
 
 def settle_again(error: EgnyteError) -> None:
-    """Once more what came of a token's refusal, since the transaction around it was rolled back."""
+    """Write the outcome of a refused token again, because a rollback undid it."""
     used = error.used
     if used is None or not used.unsettled or in_callers_transaction():
         return
@@ -341,7 +341,7 @@ def settle_again(error: EgnyteError) -> None:
 
 
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
-    """Tell the user on the next page, once for each end of an account, that it must be renewed."""
+    """Tell the user on the next page to reconnect the account. Once for each time it ends."""
     session = getattr(request, "session", None)
     mark = f"{account.pk}:{account.connected_at.timestamp()}"
     if session is None or session.get(TOLD_KEY) == mark:
@@ -358,11 +358,11 @@ def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
 def connect_url(
     *, next_path: str = "", domain: str = "", scopes: Sequence[str] = (), user: Any = None
 ) -> str:
-    """``egnyte:connect``, to come back to ``next_path``, with the domain filled in.
+    """The URL of ``egnyte:connect`` that returns to ``next_path``, with the domain filled in.
 
-    ``scopes`` are asked for besides the site's own. They are signed for ``user`` and for a day:
-    only the site's code decides what a user is asked to allow, not somebody who makes a user
-    click a link. ``ValueError`` for scopes without a user.
+    ``scopes`` are requested in addition to the site's own. They are signed for ``user`` and for a
+    day, so that nobody else can make a link that requests more. ``ValueError`` for scopes without
+    a user.
     """
     query = {"next": next_path, "domain": domain}
     if scopes:
@@ -377,11 +377,10 @@ def connect_url(
 def to_connect(
     request: HttpRequest, *, domain: str = "", scopes: Sequence[str] = ()
 ) -> HttpResponse:
-    """Send a page's user to connect and back; tell a script's caller where to send theirs.
+    """Send a page's user to connect and back. Tell a script where to send its user.
 
-    A script gets a 401 with ``connect_url`` in JSON, and htmx a header besides that makes it go
-    there. A user who is not logged in does that first where scopes are needed, since those are
-    signed for a user.
+    A script gets a 401 with ``connect_url`` in JSON, and htmx also a header that makes it go there.
+    If scopes are needed, an anonymous user logs in first, because scopes are signed for a user.
     """
     next_path = callers.page_of(request)
     as_page = callers.wants_page(request) and not callers.is_htmx(request)

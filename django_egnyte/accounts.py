@@ -1,4 +1,4 @@
-"""For the site's own code: what it may do to accounts besides calling Egnyte."""
+"""Functions with which a site's own code may change accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who makes a request: a browser that goes to a page, htmx, or a script."""
+"""Find out who makes a request: a browser that opens a page, htmx, or a script."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from .secret import Secret
 
 HIDDEN_QUERY: Final = "django_egnyte.query"
-"""In a WSGI environ or an ASGI scope: a ``Secret`` with the query that was taken out of it."""
+"""The key in a WSGI environ or an ASGI scope for a ``Secret`` with the query removed from it."""
 
-# What the answers of this module depend on.
+# The headers that the functions here read.
 VARY: Final = ("Accept", "HX-Request", "Sec-Fetch-Mode")
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asks, which follows a redirect itself and swaps the page behind it in."""
+    """Whether htmx makes the request. It would follow a redirect and swap in that page."""
     return request.headers.get("HX-Request") == "true"
 
 
 def wants_page(request: HttpRequest) -> bool:
-    """Whether a redirect to a page helps: the browser navigates, or ``text/html`` is asked for.
+    """Whether to redirect to a page: the browser navigates, or ``text/html`` is accepted.
 
-    ``fetch`` and curl send ``Accept: */*``, which does not say so.
+    ``fetch`` and curl send ``Accept: */*``, which does not count.
     """
     if request.headers.get("Sec-Fetch-Mode") == "navigate":
         return True
@@ -37,21 +37,21 @@ def wants_page(request: HttpRequest) -> bool:
 
 
 def page_of(request: HttpRequest) -> str:
-    """The path of the page to come back to; empty if there is none.
+    """The path of the page to return to. Empty if there is none.
 
-    For a navigation, that is the request's own, if it is a GET: the body of anything else would
-    be lost. A script comes back to the page that it runs in, which htmx and the ``Referer`` name.
+    For a navigation it is the request's own path, if it is a GET: the body of another request would
+    be lost. For a script it is the page in which it runs, which htmx and the ``Referer`` name.
     """
     if wants_page(request) and not is_htmx(request):
         return request.get_full_path() if request.method == "GET" else ""
     if path := page_behind(request):
         return path
-    # Tools without a browser: whoever opens connect_url should see the answer afterwards.
+    # For tools without a browser: after connect_url the user should see the answer.
     return request.get_full_path() if request.method == "GET" and not is_htmx(request) else ""
 
 
 def page_behind(request: HttpRequest) -> str:
-    """The path of the page in which the script runs that asks; empty if it does not tell."""
+    """The path of the page in which the calling script runs. Empty if unknown."""
     for name in ("HX-Current-URL", "Referer"):
         if path := _own_path(request, request.headers.get(name, "")):
             return path
@@ -59,7 +59,7 @@ def page_behind(request: HttpRequest) -> str:
 
 
 def _own_path(request: HttpRequest, url: str) -> str:
-    """The path and query of an absolute address of this site; empty for another's."""
+    """The path and query of an absolute address of this site. Empty for another site's."""
     if "://" not in url or not url_has_allowed_host_and_scheme(
         url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     ):
@@ -69,11 +69,11 @@ def _own_path(request: HttpRequest, url: str) -> str:
 
 
 def scrub_addresses(headers: Any, query: Secret) -> None:
-    """In place. Proxies repeat the address in headers of their own, such as X-Original-URI."""
+    """Remove the query in place, also from proxies' headers such as X-Original-URI."""
     for name, value in headers.items():
         if name == "QUERY_STRING":
             headers[name] = ""
-        elif name in ("REQUEST_URI", "RAW_URI"):  # uWSGI's and gunicorn's, for their access logs
+        elif name in ("REQUEST_URI", "RAW_URI"):  # set by uWSGI and gunicorn for their access logs
             headers[name] = value.partition("?")[0]
         elif query and isinstance(value, str):
             headers[name] = value.replace(f"?{query.reveal()}", "")

@@ -17,7 +17,7 @@ TOKEN_DEADLINE = 30
 # For this long a process tries to store a token that it has obtained.
 WRITE_PATIENCE = 10
 PROBE_DEADLINE = 10
-# The key's proof asks up to three accounts, or the token endpoint, and then the token once more.
+# A proof of the key asks up to three accounts or the token endpoint, then the token again.
 LONGEST_PROOF = 4 * PROBE_DEADLINE
 # Under the lease: a refresh and its write, userinfo after a refusal, and the key's proof.
 LONGEST_REFRESH = TOKEN_DEADLINE + WRITE_PATIENCE + TOKEN_DEADLINE + LONGEST_PROOF
@@ -28,7 +28,7 @@ TASK_TIME_LIMIT = TASK_SOFT_TIME_LIMIT + 20
 LEASE = TASK_TIME_LIMIT + 10
 IN_FLIGHT = 15 * 60
 
-# A pass begins nothing after its slice, and what it began by then ends before it is told to stop.
+# A pass begins no row after its slice, and ends the last row before it is told to stop.
 SWEEP_SLICE = 120
 REVOKE_SLICE = 60
 SWEEP_SOFT_TIME_LIMIT = 290
@@ -40,7 +40,7 @@ FAILURES_PER_HOUR = 5
 
 
 def _in_order(name: str, value: object) -> Sequence[Any]:
-    """A list whose first entry counts. The order of a set differs between processes."""
+    """Require a list, whose order counts. The order of a set differs between processes."""
     if not isinstance(value, list | tuple):
         raise ImproperlyConfigured(f"{name} must be a list: its order counts.")
     return list(value)
@@ -79,7 +79,7 @@ class Settings:
 
     @property
     def domain_suffixes(self) -> Sequence[str]:
-        """The first is that of names without one."""
+        """The first one completes a name without a suffix."""
         value = getattr(settings, "EGNYTE_DOMAIN_SUFFIXES", ["egnyte.com", "egnytegov.com"])
         return _in_order("EGNYTE_DOMAIN_SUFFIXES", value)
 
@@ -97,8 +97,10 @@ class Settings:
 
     @property
     def ciphers(self) -> Sequence[str]:
-        """Import paths, the one that seals first. A setting of one path is a list of one; a site
-        that moves from one cipher to another lists both until ``egnyte_rotate_keys`` is done."""
+        """Import paths. The first cipher seals. A setting of one path counts as a list of one.
+
+        To move from one cipher to another, list both until ``egnyte_rotate_keys`` is done.
+        """
         value = getattr(settings, "EGNYTE_CIPHER", "django_egnyte.ciphers.FernetCipher")
         paths = _in_order("EGNYTE_CIPHER", [value] if isinstance(value, str) else value)
         if not paths:
@@ -107,7 +109,7 @@ class Settings:
 
     @property
     def encryption_keys(self) -> Sequence[Secret]:
-        """The newest first. An entry that is no text becomes an empty secret."""
+        """The newest key first. An entry that is not a text becomes an empty secret."""
         if getattr(settings, "EGNYTE_ENCRYPTION_KEYS", None) is None:
             return [
                 Secret(str(key)) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -130,7 +132,7 @@ class Settings:
 
     @property
     def pace_calls(self) -> bool:
-        """Whether calls wait so that they stay below the rate that Egnyte allots each token."""
+        """Whether calls wait in order to stay below the rate that Egnyte allots to each token."""
         return bool(getattr(settings, "EGNYTE_PACE_CALLS", False))
 
     @property
@@ -145,7 +147,7 @@ class Settings:
 
     @property
     def revoke_inactive_after(self) -> timedelta | None:
-        """How long a deactivated user's account stays linked without being used."""
+        """How long the unused account of a deactivated user stays linked."""
         value: timedelta | None = getattr(settings, "EGNYTE_REVOKE_INACTIVE_AFTER", None)
         return value
 

@@ -1,4 +1,4 @@
-"""For the site's views."""
+"""Decorators for the site's views."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def egnyte_required(view: _View) -> _View: ...
 @overload
 def egnyte_required(*, scopes: Sequence[str] = ()) -> Callable[[_View], _View]: ...
 def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
-    """Let only users with a live account through; send the others to connect, and back.
+    """Admit only users with a live account. Send the others to connect, and then back.
 
-    With ``scopes``, an account that was not granted all of them is sent through consent again.
-    A script gets a 401 with ``connect_url`` in JSON. For sync and async views, classes, and what
-    ``as_view()`` returns. A view of Django REST framework authenticates its caller first.
+    With ``scopes``, users whose account lacks one of them go through consent again. A script gets a
+    401 with ``connect_url`` in JSON. It decorates sync and async views, class-based views, and the
+    result of ``as_view()``. A view of Django REST framework authenticates its caller first.
     ``TypeError`` for a method, which needs ``method_decorator(egnyte_required)``.
     """
     if view is None:
@@ -45,7 +45,7 @@ def egnyte_required(view: Any = None, *, scopes: Sequence[str] = ()) -> Any:
 def _guarded(view: Any, scopes: Sequence[str]) -> Any:
     api = _dispatched(view)
     if _is_api(type(api)):
-        # An instance serves one request. Its permissions are asked after its authentication.
+        # An instance serves one request. It authenticates before it checks permissions.
         api.get_permissions = functools.partial(_permissions, api.get_permissions, scopes)
         return view
 
@@ -77,14 +77,14 @@ def _guarded(view: Any, scopes: Sequence[str]) -> Any:
 def _is_async(view: Any) -> bool:
     if iscoroutinefunction(view):
         return True
-    # A plain method that returns a coroutine where the handlers of the class are async.
+    # A plain method. It returns a coroutine if the handlers of the class are async.
     dispatched = _dispatched(view)
     return dispatched is not None and bool(dispatched.view_is_async)
 
 
 def _dispatched(view: Any) -> Any:
-    """The class-based view whose ``dispatch`` this is, as ``method_decorator`` gives it: a partial
-    of the bound method."""
+    """The class-based view of this ``dispatch``, which ``method_decorator`` passes as a partial of
+    the bound method."""
     method: Any = getattr(view, "func", None)
     of = getattr(method, "__self__", None)
     return of if isinstance(of, View) and method.__name__ == "dispatch" else None
@@ -103,7 +103,7 @@ def _permissions(own: Callable[[], list[Any]], scopes: Sequence[str]) -> list[An
 
 
 def _guarded_api(view: Any, scopes: Sequence[str]) -> Any:
-    """What ``as_view()`` of a subclass returns, which asks for a linked account besides."""
+    """The ``as_view()`` of a subclass that also requires a linked account."""
     cls: Any = view.cls
 
     def get_permissions(self: Any) -> list[Any]:
@@ -125,6 +125,6 @@ def _refusal(
     if account is None:
         return to_connect(request, scopes=scopes)
     if missing := lacking(account.scopes, scopes):
-        # With those it has: two pages that need different ones must not take turns.
+        # Include the scopes it has, or two pages with different needs would take turns.
         return to_connect(request, domain=account.domain, scopes=[*account.scopes, *missing])
     return None

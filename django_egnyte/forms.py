@@ -1,4 +1,4 @@
-"""What users type: a domain, and for one flow a username and a password."""
+"""The forms: a domain, and for one flow a username and a password."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .secret import Secret
 
 
 class DomainForm(forms.Form):
-    """Asks for a domain; ``cleaned_data["domain"]`` is the full host."""
+    """Asks for a domain. ``cleaned_data["domain"]`` is the full host."""
 
     domain = forms.CharField(
         label=_("Egnyte domain"),
-        max_length=4000,  # the address of any page may be pasted
+        max_length=4000,  # a user may paste the address of a page
         help_text=_("The first part of your Egnyte address: “acme” for acme.egnyte.com."),
         widget=forms.TextInput(
             attrs={
@@ -34,7 +34,7 @@ class DomainForm(forms.Form):
         try:
             return gateway.host_of(self.cleaned_data["domain"])
         except InvalidDomainError as error:
-            if error.host:  # a domain, but not one for this site
+            if error.host:  # it is a domain that this site does not link
                 raise forms.ValidationError(
                     _("Accounts at this domain cannot be connected here."), code="not_allowed"
                 ) from None
@@ -45,7 +45,7 @@ class DomainForm(forms.Form):
 
 
 class SecretField(forms.CharField):
-    """Takes a ``Secret``, or text, and gives a ``Secret``, so that no form holds a password."""
+    """Cleans to a ``Secret``, so that no form holds a password in clear."""
 
     def clean(self, value: Any) -> Secret:
         return Secret(super().clean(value.reveal() if isinstance(value, Secret) else value))
@@ -68,7 +68,7 @@ class PasswordForm(forms.Form):
 
 
 def domain_form(data: Any = None, *, initial: str = "") -> DomainForm | None:
-    """The form, or ``None`` where the site has one fixed domain and there is nothing to ask."""
+    """The form, or ``None`` if the site has one fixed domain and nothing to ask."""
     if gateway.fixed_host() is not None:
         return None
     return DomainForm(data, initial={"domain": initial})

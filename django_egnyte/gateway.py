@@ -1,4 +1,4 @@
-"""From settings to configured clients: which hosts may be asked, at which address."""
+"""Make configured clients from the settings: the permitted hosts and their addresses."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ENHANCED_HOSTS: Final = {
 
 
 def host_of(text: str) -> str:
-    """The full host that a user or a setting means by ``text``.
+    """The full host that ``text`` of a user or of a setting names.
 
-    ``InvalidDomainError`` if it is none, or one that this site may not link.
+    ``InvalidDomainError`` if it names none, or one that this site may not link.
     """
     host = domains.parse(text, suffixes=conf.domain_suffixes)
     allowed = conf.allowed_domains
@@ -56,8 +56,8 @@ def _configured(text: str, setting: str) -> str:
 def base_url(host: str) -> str:
     """The address of one of Egnyte's hosts, without a slash at its end.
 
-    ``InvalidDomainError`` for a host that no token may be sent to, whatever a row says, and
-    ``ImproperlyConfigured`` for an ``EGNYTE_BASE_URL`` that leaves this machine.
+    ``InvalidDomainError`` for a host to which no token may be sent, even if a row names it.
+    ``ImproperlyConfigured`` for an ``EGNYTE_BASE_URL`` that is not on this machine.
     """
     ours = host in ENHANCED_HOSTS.values()
     if not ours and domains.parse(host, suffixes=conf.domain_suffixes) != host:
@@ -80,7 +80,7 @@ def is_loopback(url: str) -> bool:
         name = parts.hostname or ""
     except ValueError:
         return False
-    if "@" in parts.netloc or "\\" in url:  # parsers differ about where such a host begins
+    if "@" in parts.netloc or "\\" in url:  # parsers disagree about where such a host begins
         return False
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -91,7 +91,7 @@ def is_loopback(url: str) -> bool:
 
 
 def oauth(host: str) -> OAuthClient:
-    """Egnyte's OAuth endpoints at ``host``, in the name of the site's API key."""
+    """Egnyte's OAuth endpoints at ``host``, for the site's API key."""
     return OAuthClient(
         host=host,
         base_url=base_url(host),
@@ -103,20 +103,20 @@ def oauth(host: str) -> OAuthClient:
 
 
 def host_of_referer(referer: str) -> str | None:
-    """The domain that the Enhanced service's last redirect names by its Referer, if it does.
+    """The domain in the Referer of the Enhanced service's last redirect, if it names one.
 
-    The header is anybody's to write, so it counts only if it names a customer's host under
-    Egnyte's own suffixes that this site may link. ``EGNYTE_BASE_URL`` replaces those hosts.
+    Anybody can write that header. It counts only if it names a customer's host under Egnyte's own
+    suffixes that this site may link. With ``EGNYTE_BASE_URL`` its hosts count instead.
     """
     try:
         if conf.base_url:
             name = _label_in(referer)
             return host_of(name) if name else None
         url = urlsplit(referer)
-        # The host and nothing else: no user, no port, not even an empty one.
+        # Only the host: no user and no port, not even an empty one.
         name = url.hostname or ""
         bare = url.scheme == "https" and url.netloc.lower() == name
-        # A name without a suffix names no host of Egnyte's, whatever a form would make of it.
+        # A name without a suffix is not a host, although a form would accept it.
         return name if bare and host_of(name) == name else None
     except (InvalidDomainError, ValueError):
         return None
@@ -143,8 +143,10 @@ def enhanced_host() -> str:
 def authorization_url(
     flow: str, host: str, *, redirect_uri: str, state: str, scopes: Sequence[str]
 ) -> str:
-    """Where a flow begins: at the customer's host, or for ``enhanced`` at the service, which asks
-    for the domain unless ``host`` names it."""
+    """The URL where a flow begins: at the customer's host, or for ``enhanced`` at the service.
+
+    The service asks the user for the domain unless ``host`` names it.
+    """
     if flow == Flow.ENHANCED:
         return oauth(enhanced_host()).authorization_url(
             redirect_uri=redirect_uri,
@@ -162,12 +164,11 @@ def authorization_url(
 
 
 def _for_service(host: str) -> str:
-    """How the Enhanced service is told a domain: by its label, or where that is not enough (Gov
-    Cloud) by its whole address."""
+    """The domain as the Enhanced service expects it: the label, or for Gov Cloud the address."""
     name = domains.label(host)
     return name if host == f"{name}.egnyte.com" else f"https://{host}"
 
 
 def key_digest() -> str:
-    """Names the API key in the database without showing it."""
+    """A hash that identifies the API key in the database without showing it."""
     return hashlib.sha256(conf.client_id.encode()).hexdigest()

@@ -21,12 +21,13 @@ logger = logging.getLogger("django_egnyte.middleware")
 
 
 class EgnyteMiddleware:
-    """Attaches ``request.egnyte`` and ``request.aegnyte()``; after ``AuthenticationMiddleware``.
+    """Attaches ``request.egnyte`` and ``request.aegnyte()``. Put it after
+    ``AuthenticationMiddleware``.
 
-    A request that touches neither makes no query. A ``NotLinkedError`` or ``UnauthorizedError``
-    that escapes a view becomes the way to ``egnyte:connect``. One of another user's account does
-    not: this user could do nothing about it. What a refused token led to is written down again
-    where the view's transaction (``ATOMIC_REQUESTS``) was rolled back by the error.
+    A request that uses neither makes no query. If a view raises ``NotLinkedError`` or
+    ``UnauthorizedError``, the user is sent to ``egnyte:connect``; but not if the error is about
+    another user's account, which this user cannot reconnect. If the error rolled back the view's
+    transaction (``ATOMIC_REQUESTS``), the outcome of the refused token is written again.
     """
 
     sync_capable = True
@@ -47,7 +48,7 @@ class EgnyteMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer for an error about the user's own link; leave all others alone."""
+        """Answer for an error about the user's own link. Return ``None`` for any other error."""
         if isinstance(exception, TokenExpiredError | UnauthorizedError):
             _settle_again(exception)
         if not isinstance(exception, NotLinkedError | UnauthorizedError):
@@ -73,7 +74,7 @@ def _settle_again(error: EgnyteError) -> None:
     try:
         settle_again(error)
     except Error:
-        # The view's own error is the one to tell of.
+        # Report the view's own error.
         logger.exception(
             "What came of a refused token could not be written down.",
             extra={"event": "refusal_not_written", "domain": error.host},
@@ -81,7 +82,7 @@ def _settle_again(error: EgnyteError) -> None:
 
 
 def _is_own(request: HttpRequest, error: EgnyteError) -> bool:
-    """Whether it is the user's own link that has ended, or that there never was."""
+    """Whether the error is about the user's own account, or about having none."""
     owner = None if error.used is None else error.used.user_id
-    # As text: the primary key of a user who is known from a JSON web token alone is text.
+    # Compare as text: a user from a JSON web token has a primary key of type str.
     return owner is None or str(owner) == str(request.user.pk)

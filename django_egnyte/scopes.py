@@ -1,4 +1,4 @@
-"""Scopes that a page needs besides the site's own, on their way through a link."""
+"""Sign the additional scopes that a page needs, so that a link can carry them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.core import signing
 
 SALT: Final = "django_egnyte.scopes"
-# Seconds. A page may stay open for a working day before its link is followed.
+# Seconds. A page may stay open for a working day before the user follows its link.
 LIFETIME: Final = 24 * 3600
 MOST: Final = 50
 LONGEST_TEXT: Final = 4096
@@ -20,12 +20,12 @@ LONGEST: Final = 100
 
 
 def sign(user: Any, scopes: Sequence[str]) -> str:
-    """A text for a link of this user's: only the site's code decides what a user is asked for."""
+    """A text for a link of this user. The signature shows that the site's code chose the scopes."""
     return signing.dumps([str(user.pk), *scopes], salt=SALT, compress=True)
 
 
 def read(user: Any, text: str) -> tuple[str, ...] | None:
-    """The scopes that were signed for this user within a day; ``None`` for anything else."""
+    """The scopes that were signed for this user within a day. ``None`` for anything else."""
     if len(text) > LONGEST_TEXT:
         return None
     try:
@@ -42,6 +42,6 @@ def read(user: Any, text: str) -> tuple[str, ...] | None:
 
 
 def lacking(granted: Sequence[str], needed: Sequence[str]) -> list[str]:
-    """Those of the needed scopes that were not granted. No scope at all means every API (Egnyte's
+    """The needed scopes that were not granted. A grant without scopes covers every API (Egnyte's
     page on authentication)."""
     return [scope for scope in needed if scope not in granted] if granted else []

@@ -1,9 +1,10 @@
-"""The state parameter (RFC 6749 section 10.12): what an attempt to connect must not forget.
+"""The state parameter (RFC 6749 section 10.12) and the data of an attempt to connect.
 
-Each attempt is a signed cookie of its own in the browser that began it. So no write of the session
-can lose one, and two attempts that begin at the same moment do not disturb each other. A cookie
-goes only to the page that ends its attempt. A second, small cookie lists the attempts for the page
-that begins them, which lets the oldest make room. ``services.link.spend_state`` uses a state up.
+Each attempt is a signed cookie of its own in the browser that began it. A write of the session
+cannot lose it, and two attempts that begin at the same moment do not disturb each other. The
+browser sends the cookie only to the page that ends its attempt. A second, small cookie lists the
+attempts for the page that begins them, which removes the oldest. ``services.link.spend_state``
+makes sure that a state is used once.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ PREFIX: Final = "egnyte_attempt_"
 INDEX: Final = "egnyte_attempts"
 SALT: Final = "django_egnyte.state"
 # Bytes. Browsers drop a cookie of more than 4,096. Servers refuse a Cookie header of more than
-# about 8,000, and the site's own cookies need their share of it.
+# about 8,000, which must also hold the site's own cookies.
 LONGEST_COOKIE: Final = 3000
 ALL_COOKIES: Final = 6000
-# A code that waits for its domain must fit into a cookie. Egnyte's have some dozens of characters.
+# A code that waits for its domain must fit into a cookie. Egnyte's codes are far shorter.
 LONGEST_CODE: Final = 1024
-# Seconds. Egnyte has issued an implicit token even if the browser brings it too late. While the
-# attempt is known, it can be revoked.
+# Seconds. If the browser delivers an implicit token too late, Egnyte has issued it all the same.
+# It can be revoked while the attempt is known.
 LATE_TOKEN: Final = 3600
 
 _LISTED = re.compile(r"([0-9a-f]{32})-([0-9]{1,4})")
@@ -47,9 +48,9 @@ _LISTED = re.compile(r"([0-9a-f]{32})-([0-9]{1,4})")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to connect. ``host`` is empty where only the Referer will tell the domain.
+    """One attempt to connect. ``host`` is empty if only the Referer will name the domain.
 
-    ``language`` is the one that the user reads: the callback has one address in all of them.
+    ``language`` is the user's language: the callback has one address for all languages.
     """
 
     user: str
@@ -63,13 +64,13 @@ class Attempt:
     language: str
 
     def refuse_if_late(self) -> None:
-        """``StateError`` (expired) ten minutes after it was begun."""
+        """``StateError`` (expired) ten minutes after the attempt began."""
         if time.time() - self.started > STATE_LIFETIME:
             raise StateError("The attempt to connect took too long.", reason="expired")
 
 
 def address(name: str) -> str:
-    """The path of a page of this app, the same in every language of ``i18n_patterns``."""
+    """The path of a page of this app. It is the same in every language of ``i18n_patterns``."""
     with override(settings.LANGUAGE_CODE):
         return reverse(name)
 
@@ -92,10 +93,10 @@ def begin(
     next: str = "",
     relink: int | None = None,
 ) -> None:
-    """Let ``response`` set the cookie of a new attempt, under a ``state`` made by ``new``.
+    """Set the cookie of a new attempt on ``response``, for a ``state`` made by ``new``.
 
-    ``cookies`` are the request's. The oldest attempts make room: a browser keeps no more than
-    ``STATES_AT_MOST``, of ``ALL_COOKIES`` bytes together. A ``next`` that is too long is forgotten.
+    ``cookies`` are the request's. A browser keeps at most ``STATES_AT_MOST`` attempts with
+    ``ALL_COOKIES`` bytes together; the oldest are removed. A ``next`` that is too long is dropped.
     """
     now = int(time.time())
     language = get_language() or settings.LANGUAGE_CODE
@@ -104,7 +105,7 @@ def begin(
     if len(value) > LONGEST_COOKIE:
         value = _signed(state, asdict(attempt) | {"next": ""})
     path = _path(flow, redirect_uri)
-    # The page that takes an implicit answer wants late ones, too.
+    # The page for an implicit answer takes late ones too.
     lifetime = LATE_TOKEN if flow == Flow.IMPLICIT else STATE_LIFETIME
     listed = _make_room(cookies, response, state, len(value), path)
     _set(response, INDEX, listed, path=reverse("egnyte:connect"), lifetime=lifetime)
@@ -112,10 +113,10 @@ def begin(
 
 
 def recall(cookies: Mapping[str, str], state: str, *, user: str, late: bool = False) -> Attempt:
-    """The attempt that this state belongs to.
+    """The attempt of this state.
 
     ``StateError``: ``missing`` if this browser has no such attempt, ``expired`` after ten minutes
-    unless a ``late`` one is wanted, too, ``foreign`` if another user of this site began it.
+    (unless ``late``), ``foreign`` if another user of this site began it.
     """
     attempt = _recall(cookies, state, user, parked=False)[0]
     if not late:
@@ -124,9 +125,9 @@ def recall(cookies: Mapping[str, str], state: str, *, user: str, late: bool = Fa
 
 
 def begun_by_anybody(cookies: Mapping[str, str], state: str) -> Attempt | None:
-    """The attempt that this state belongs to, whoever began it; ``None`` if there is none.
+    """The attempt of this state, whichever user began it. ``None`` if there is none.
 
-    Only good for finding the way back to where it began: a callback may come after a logout.
+    Use it only to find the page where the attempt began: a callback may come after a logout.
     """
     values = _load(cookies, state)
     try:
@@ -136,9 +137,11 @@ def begun_by_anybody(cookies: Mapping[str, str], state: str) -> Attempt | None:
 
 
 def park(response: HttpResponse, attempt: Attempt, code: Secret) -> str:
-    """Keep a code until the user has said which domain it is for; returns the state to take it
-    back with. The code is sealed in a cookie for the page that asks. ``ValueError`` for a code of
-    more than ``LONGEST_CODE`` characters."""
+    """Keep a code until the user has named its domain. Returns the state that returns the code.
+
+    The code is sealed in a cookie for the page that asks. ``ValueError`` for a code of more than
+    ``LONGEST_CODE`` characters.
+    """
     state = new()
     sealed = _seal_code(code, state)
     values = asdict(attempt) | {"code": sealed}
@@ -150,7 +153,7 @@ def park(response: HttpResponse, attempt: Attempt, code: Secret) -> str:
 
 
 def take_back(cookies: Mapping[str, str], state: str, *, user: str) -> tuple[Attempt, Secret]:
-    """The attempt and the code that were parked under this state; ``StateError`` as ``recall``."""
+    """The attempt and the code kept under this state. Raises ``StateError`` as ``recall`` does."""
     attempt, values = _recall(cookies, state, user, parked=True)
     attempt.refuse_if_late()
     try:
@@ -183,7 +186,7 @@ def _attempt(values: dict[str, Any]) -> Attempt:
 
 
 def _load(cookies: Mapping[str, str], state: str) -> dict[str, Any] | None:
-    """What the cookie of this state holds; ``None`` unless this site signed it for that state."""
+    """The content of the state's cookie. ``None`` unless this site signed it for that state."""
     signed = cookies.get(_name(state), "") if state and len(state) < 200 else ""
     if not signed or len(signed) > 4096:
         return None
@@ -209,17 +212,17 @@ def _code_context(state: str) -> str:
 
 
 def _salt(state: str) -> str:
-    # A cookie that is renamed opens nothing.
+    # The signature includes the name: a renamed cookie is invalid.
     return f"{SALT}|{_name(state)}"
 
 
 def _name(state: str) -> str:
-    # Hashed: whoever reads cookies must not learn states.
+    # Hash the state: somebody who reads the cookies must not learn it.
     return PREFIX + hashlib.sha256(state.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _path(flow: str, redirect_uri: str) -> str:
-    """The page that ends an attempt, as the browser sees it: a proxy may change addresses."""
+    """The path of the page that ends an attempt, as the browser sees it behind a proxy."""
     if flow == Flow.IMPLICIT:
         return address("egnyte:implicit")
     return urlsplit(redirect_uri).path or "/"
@@ -228,7 +231,7 @@ def _path(flow: str, redirect_uri: str) -> str:
 def _make_room(
     cookies: Mapping[str, str], response: HttpResponse, state: str, size: int, path: str
 ) -> str:
-    """The list with a new attempt of ``size`` bytes. The oldest that do not fit beside it end."""
+    """The list with a new attempt of ``size`` bytes, without the oldest that no longer fit."""
     listed = _LISTED.findall(cookies.get(INDEX, "")[:500])
     listed.append((_name(state).removeprefix(PREFIX), str(size)))
     while len(listed) > STATES_AT_MOST or (
