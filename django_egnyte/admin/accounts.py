@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from ..models import AccountEvent, EgnyteAccount, EgnyteGrant
@@ -25,7 +25,8 @@ from . import health, search
 from .acts import Act, ActingAdmin, actor_of, list_actions
 from .filters import DomainFilter, ExpiringFilter, ScopeFilter, StaleFilter, StatusFilter
 from .links import list_address, may_view, rows_of
-from .people import actor_name, named, of_domain
+from .outcome import outcome_of, why
+from .people import actor_name, named, of_domain, reason_of
 from .times import distance, exactly
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ REVOKE = Act(
     label=_("Revoke"),
     done=_("Revoked"),
     service=lambda account, actor: revoke(
-        account, actor=actor, reason="Revoked by an administrator"
+        account, actor=actor, reason=gettext_noop("Revoked by an administrator")
     ),
     applies=_live,
     question=_(
@@ -106,7 +107,7 @@ class EgnyteAccountAdmin(ActingAdmin):
             _("Connection"),
             {
                 "fields": (
-                    "state", "status_reason", "is_default", "flow", "granted", "access",
+                    "state", "reason", "is_default", "flow", "granted", "access",
                     "refreshing",
                 )
             },
@@ -138,6 +139,9 @@ class EgnyteAccountAdmin(ActingAdmin):
             return super().get_search_results(request, queryset, search_term)
         return search.found(queryset, search_term), False
 
+    class Media:
+        js = ("egnyte/admin.js",)
+
     # Columns and fields
 
     @admin.display(description=_("Egnyte user"))
@@ -151,6 +155,10 @@ class EgnyteAccountAdmin(ActingAdmin):
             account.status,
             account.get_status_display(),
         )
+
+    @admin.display(description=_("reason"))
+    def reason(self, account: EgnyteAccount) -> str | None:
+        return why(account) or None
 
     @admin.display(description=_("scopes"))
     def granted(self, account: EgnyteAccount) -> str:
@@ -209,11 +217,15 @@ class EgnyteAccountAdmin(ActingAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         account = context.get("original")
+        if account is not None:
+            context["egnyte_outcome"] = outcome_of(account)
         if account is not None and may_view(self.admin_site, request, AccountEvent):
             events = rows_of(self.admin_site, request, AccountEvent)
             of_account = events.filter(account_ref=account.pk).order_by("-created_at", "-pk")
             shown = named(list(of_account[:RECENT]))
-            context["egnyte_events"] = [(event, actor_name(event)) for event in shown]
+            context["egnyte_events"] = [
+                (event, actor_name(event), reason_of(event)) for event in shown
+            ]
             context["egnyte_events_url"] = list_address(
                 self.admin_site, request, AccountEvent, account_ref__exact=account.pk
             )

@@ -21,7 +21,7 @@ from .acts import RowAdmin
 from .filters import DomainFilter, KindFilter
 from .links import row_address
 from .paging import EstimatingPaginator
-from .people import NamingList, actor_name, of_domain, refs_of, user_name, user_page
+from .people import NamingList, actor_name, of_domain, reason_of, refs_of, user_name, user_page
 
 if TYPE_CHECKING:
     from .acts import Options
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 class AccountEventAdmin(RowAdmin):
     """What happened. The search finds whole words only, by indexes: the table is the largest."""
 
-    list_display: Options = ("created_at", "event", "user", "account", "by", "reason")
+    list_display: Options = ("created_at", "event", "user", "account", "by", "why")
     list_filter: ClassVar[Options] = (KindFilter, DomainFilter)
     fields: ClassVar[Options | None] = (
-        "created_at", "kind", "reason", "by", "user_page", "domain", "username", "egnyte_account",
+        "created_at", "kind", "why", "by", "user_page", "domain", "username", "egnyte_account",
     )  # fmt: skip
     ordering: ClassVar[Options | None] = ("-created_at", "-pk")
     paginator = EstimatingPaginator
@@ -90,6 +90,10 @@ class AccountEventAdmin(RowAdmin):
     @admin.display(description=_("by"))
     def by(self, event: AccountEvent) -> str:
         return actor_name(event)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: AccountEvent) -> str:
+        return reason_of(event)
 
     @admin.display(description=_("account"))
     def egnyte_account(self, event: AccountEvent) -> SafeString | str | None:

@@ -92,6 +92,11 @@ def actor_name(row: Any) -> str:
     return text % {"name": _names(row).get(ref) or ref} if ref else text
 
 
+def reason_of(event: Any) -> str:
+    """The reason of an event, in the administrator's language where it is one of this app's."""
+    return _(event.reason) if event.reason else ""
+
+
 def _names(row: Any) -> Mapping[str, str]:
     names: Mapping[str, str] | None = getattr(row, "names_of_users", None)
     return names_of(_refs(row)) if names is None else names

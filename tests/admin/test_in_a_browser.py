@@ -1,0 +1,190 @@
+"""The admin's pages in a real browser: what axe says of them, and what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from django_egnyte.choices import EventKind, Status
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, HostState
+from django_egnyte.services import administer
+from tests.browsing import LANGUAGES, Axe, follow, log_in, speak, window, words
+
+from .rows import make, make_grant, url
+
+pytestmark = pytest.mark.service("browser")
+
+LISTS = ("egnyteaccount", "egnytegrant", "accountevent")
+
+
+@pytest.fixture
+def rows(egnyte_user: Any) -> None:
+    """Some of everything, with names that are long."""
+    now = timezone.now()
+    for number, status in enumerate((*Status, *Status), 1):
+        make(
+            egnyte_user,
+            number,
+            status=status,
+            status_reason="Egnyte refuses both tokens" if status != Status.ACTIVE else "",
+            username=f"{'a.very.long.' * (number % 3)}username{number}",
+            domain=f"umbrella-international-holdings-{number % 2}.egnyte.com",
+            scopes=["Egnyte.filesystem", "Egnyte.link", "Egnyte.permission"][: number % 4],
+            last_validated_at=now - timedelta(days=number),
+            expires_at=now + timedelta(days=number),
+        )
+    account = EgnyteAccount.objects.filter(status=Status.SUSPECT).latest("pk")
+    make_grant(last_error="APIConnectionError: connection timed out", reason="disconnected")
+    for number, kind in enumerate(EventKind):
+        AccountEvent.objects.create(
+            kind=kind, account_ref=account.pk, user_ref=str(egnyte_user.pk),
+            domain=account.domain, username=account.username, actor="task",
+            reason="Egnyte refuses both tokens", created_at=now - timedelta(days=number),
+        )  # fmt: skip
+    HostState.objects.create(
+        host=account.domain, held_off_until=now + timedelta(hours=1), failures=3, last_error="x"
+    )
+
+
+@pytest.fixture
+def administrator(axe: Axe, live_server: Any, superuser: Any) -> Callable[[str, str], str]:
+    """Logs the browser in; goes to a page of the admin, in a language."""
+    log_in(axe.browser, f"{live_server.url}/plain/", superuser)
+
+    def show(address: str, language: str = "en") -> str:
+        speak(axe.browser, live_server.url, language)
+        axe.browser.get(f"{live_server.url}{address}")
+        return f"{live_server.url}{address}"
+
+    return show
+
+
+def pages() -> dict[str, Callable[[], str]]:
+    account = EgnyteAccount.objects.filter(status=Status.SUSPECT).latest("pk").pk
+    grant = EgnyteGrant.objects.exclude(release_at=None).latest("pk").pk
+    event = AccountEvent.objects.latest("pk").pk
+    return {
+        "accounts": url("changelist"),
+        "accounts, filtered": f"{url('changelist')}?status=suspect&q=user",
+        "account": url("change", account),
+        "revoke": url("revoke", account),
+        "health": url("health"),
+        "health of a year": f"{url('health')}?period=year",
+        "grants": url("changelist", model="egnytegrant"),
+        "grant": url("change", grant, model="egnytegrant"),
+        "abandon": url("abandon", grant, model="egnytegrant"),
+        "events": url("changelist", model="accountevent"),
+        "event": url("change", event, model="accountevent"),
+    }
+
+
+@pytest.mark.usefixtures("rows")
+def test_axe_finds_nothing_and_nothing_is_cut_off(
+    axe: Axe, administrator: Callable[..., str]
+) -> None:
+    administer.request_validation(EgnyteAccount.objects.latest("pk"), actor="admin:1")
+    told = []
+    for name, address in pages().items():
+        told += [f"{name}: {fault}" for fault in axe.everywhere(administrator(address))]
+        for language in LANGUAGES:
+            administrator(address, language)
+            assert "egnyte/admin.css" in axe.browser.page_source, address
+            for details in axe.browser.find_elements(By.CSS_SELECTOR, "summary"):
+                axe.browser.execute_script("arguments[0].parentElement.open = true", details)
+            told += [f"{name}, {language}: {fault}" for fault in axe.cut_off()]
+    assert told == []
+
+
+DATES = """
+    const edges = (each) => {
+        const box = each.getBoundingClientRect();
+        return [box.left, box.right];
+    };
+    const dates = document.querySelectorAll(".egnyte-chart text[text-anchor=middle]");
+    return [edges(document.querySelector(".egnyte-chart")), [...dates].map(edges)];
+"""
+COVERED = """
+    const covered = [];
+    for (const each of document.querySelectorAll(arguments[0])) {
+        each.scrollIntoView({block: "center"});
+        const box = each.getBoundingClientRect();
+        for (const part of [0.1, 0.5, 0.9]) {
+            const x = box.left + part * box.width, y = box.top + box.height / 2;
+            const top = document.elementFromPoint(x, y);
+            if (!each.contains(top)) covered.push(`${each.innerText} by ${top && top.outerHTML}`);
+        }
+    }
+    return covered;
+"""
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("language", ["en", "de", "pl", "ar"])
+def test_nothing_covers_what_can_be_pressed(
+    axe: Axe, administrator: Callable[..., str], language: str
+) -> None:
+    for address in (pages()["account"], pages()["grant"], pages()["accounts"]):
+        for width in (320, 390, 820, 940, 1060, 1280):
+            with window(axe.browser, width):
+                administrator(address, language)
+                buttons = ".egnyte-acts :is(a, button), .object-tools a"
+                assert len(axe.browser.find_elements(By.CSS_SELECTOR, buttons)) > 0
+                assert axe.browser.execute_script(COVERED, buttons) == [], (address, width)
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("language", ["en", "de", "pl", "ar"])
+def test_the_lists_have_a_place_for_every_column(
+    axe: Axe, administrator: Callable[..., str], language: str
+) -> None:
+    with window(axe.browser, 1280):
+        for model in LISTS:
+            administrator(url("changelist", model=model), language)
+            room, needed = axe.browser.execute_script(
+                "const list = document.querySelector('.results');"
+                "return [list.clientWidth, list.scrollWidth];"
+            )
+            assert needed <= room, model
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("period", ["week", "month", "year"])
+def test_each_date_of_the_chart_is_seen(
+    axe: Axe, administrator: Callable[..., str], language: str, period: str
+) -> None:
+    for width in (390, 1280):
+        with window(axe.browser, width):
+            administrator(f"{url('health')}?period={period}", language)
+            chart, dates = axe.browser.execute_script(DATES)
+            assert len(dates) >= 3
+            assert chart[0] <= dates[0][0]
+            assert dates[-1][1] <= chart[1]
+            for one, next_one in pairwise(dates):
+                assert one[1] < next_one[0], "two dates overlap"
+
+
+def test_what_came_of_a_validation_appears_on_the_page(
+    axe: Axe, administrator: Callable[..., str], egnyte_user: Any, hurried: list[Any]
+) -> None:
+    account = make(egnyte_user, 1, status=Status.SUSPECT, status_reason="Egnyte refuses the token")
+    administrator(url("change", account.pk))
+    follow(axe.browser, "form[action$='/validate/'] button")
+    assert hurried
+    outcome = axe.browser.find_element(By.ID, "egnyte-outcome")
+    assert outcome.text.startswith("Validation requested")
+
+    EgnyteAccount.objects.write(
+        status=Status.ACTIVE, status_reason="", last_validated_at=timezone.now(),
+        next_validation_at=timezone.now() + timedelta(days=1),
+    )  # fmt: skip
+    WebDriverWait(axe.browser, 20).until(lambda _: "accepted the token" in outcome.text)
+    assert "Suspect" not in words(axe.browser)
+    assert "Active" in axe.browser.find_element(By.CSS_SELECTOR, ".field-state").text
