@@ -189,9 +189,11 @@ class Axe:
                 with scheme(self.browser, shade):
                     told += [f"{name}, {direction}, {shade}: {fault}" for fault in self.here()]
         if folder := os.environ.get("EGNYTE_TEST_SCREENSHOTS"):
-            for width, shade in itertools.product((390, 1280), SCHEMES):
+            sizes = ((390, 844), (1280, 640))
+            for (width, height), shade in itertools.product(sizes, SCHEMES):
                 with scheme(self.browser, shade):
-                    shoot(self.browser, Path(folder) / f"{name}-{width}-{shade}.png", width)
+                    path = Path(folder) / f"{name}-{width}-{shade}.png"
+                    shoot(self.browser, path, width, height)
         return told
 
     def cut_off(self) -> list[str]:
@@ -204,9 +206,10 @@ class Axe:
         ]
 
 
-def shoot(browser: webdriver.Chrome, path: Path, width: int, scale: float = 1) -> None:
-    """Save a picture of the whole page in a window of this width, as PNG."""
-    with window(browser, width, 640 if width > 800 else 844, scale=scale):
+def shoot(browser: webdriver.Chrome, path: Path, width: int, height: int, scale: float = 1) -> None:
+    """Save a picture of the whole page, at least as large as given in CSS pixels, as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with window(browser, width, height, scale=scale):
         needed = browser.execute_script("return document.documentElement.scrollHeight")
         with window(browser, width, needed, scale=scale):
             browser.save_screenshot(str(path))

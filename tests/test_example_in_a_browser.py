@@ -199,5 +199,5 @@ def test_the_images_of_the_docs(
     for name, address in pages.items():
         chromium.get(f"{connected}{address}")
         chromium.get(f"{connected}{address}")  # without the message of the first time
-        shoot(chromium, folder / f"{name}.png", 800, scale=1.5)
+        shoot(chromium, folder / f"{name}.png", 800, 400, scale=1.5)
         assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
