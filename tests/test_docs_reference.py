@@ -459,6 +459,12 @@ def test_bounds_said_are_those_of_the_checks() -> None:
     assert f"From 1 to {checks.MOST_REQUESTS:,}." in said["TOKEN_REQUESTS_PER_HOUR"]
 
 
+@pytest.mark.parametrize("path", PAGES, ids=names(PAGES))
+def test_no_page_has_its_own_contents(path: Path) -> None:
+    """The theme shows them, and puts an error into a page that repeats them."""
+    assert ".. contents::" not in path.read_text()
+
+
 def test_pages_are_linked() -> None:
     """Every page is in the table of contents, and the README's links lead somewhere."""
     toc = page("index.rst")

@@ -133,7 +133,7 @@ def test_the_history_and_the_signals_of_the_transitions_are_there() -> None:
     from django_egnyte import signals
 
     table = page("account-states.rst").split("From one status to another")[1].split("Only the")[0]
-    named = re.findall(r"     - ``(\w+)``\n     - (?:``(\w+)``|none)", table)
+    named = re.findall(r"Event ``(\w+)``, (?:signal ``(\w+)``|no signal)\.", table)
     assert len(named) == 7
     for event, signal in named:
         assert event in EventKind.values
