@@ -1,4 +1,5 @@
-"""Peak memory of a large upload and a large download, against the sandbox in another process.
+"""Peak memory of large uploads and downloads, of the client and of EgnyteStorage, against the
+sandbox in another process.
 
     python benchmarks/transfer_memory.py [MEGABYTES]
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django_egnyte.api import Credentials, EgnyteClient
+from django_egnyte.api import Connection, Credentials, EgnyteClient
 from django_egnyte.secret import Secret
 
 SERVER = """
@@ -28,7 +29,7 @@ with SandboxServer() as server:
 """
 
 
-class Line:
+class Line(Connection):
     """A connection with a fixed token."""
 
     host = "acme.egnyte.com"
@@ -45,14 +46,6 @@ class Line:
 
     def rejected(self, used: Credentials, *, acting: bool) -> None:
         return None
-
-    def accepted(self, used: Credentials) -> None:
-        pass
-
-    def observed(
-        self, method: str, status: int | None, seconds: float, request_id: str | None
-    ) -> None:
-        pass
 
 
 class Zeros:
@@ -74,6 +67,8 @@ class Zeros:
 
 
 class SeekableZeros(Zeros):
+    closed = False
+
     def tell(self) -> int:
         return self.position
 
@@ -98,6 +93,42 @@ def report(name: str, megabytes: int, transfer: Callable[[], Any]) -> None:
 def pieces(size: int) -> Iterator[bytes]:
     for _ in range(size // 65536):
         yield bytes(65536)
+
+
+def through_storage(base_url: str, token: str, megabytes: int) -> None:
+    """Save a file with Django's storage, and read it back."""
+    import django
+    from django.conf import settings
+    from django.core.files.base import File
+
+    settings.configure(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_egnyte"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    )
+    django.setup()
+    from django_egnyte.contrib.storage import EgnyteStorage
+
+    class Storage(EgnyteStorage):
+        """The storage of a client instead of an account, so that there need be no database."""
+
+        @property
+        def client(self) -> Any:
+            return EgnyteClient(Line(base_url, token))
+
+    size = megabytes * 1024 * 1024
+    storage = Storage(account=1, root="/Shared/site")
+    content: Any = SeekableZeros(size)
+    report(
+        "save through EgnyteStorage",
+        megabytes,
+        lambda: storage.save("large.bin", File(content, "large.bin")),
+    )
+
+    def read() -> None:
+        with storage.open("large.bin") as file:
+            assert sum(map(len, file.chunks(1024 * 1024))) == size
+
+    report("read back through EgnyteStorage", megabytes, read)
 
 
 def main() -> None:
@@ -126,6 +157,7 @@ def main() -> None:
             megabytes,
             lambda: files.upload("/Shared/up2.bin", pieces(size)),
         )
+        through_storage(base_url, token, megabytes)
         server.kill()
 
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, overload
 from django_egnyte import answers, http
 from django_egnyte.api import steps, transfers
 from django_egnyte.api.areas.base import Caller, segment
-from django_egnyte.api.areas.by_id import FileById
+from django_egnyte.api.areas.file_by_id import FileById
 from django_egnyte.api.areas.places import Places
 from django_egnyte.api.downloads import AsyncDownload, Download, require_binary
 from django_egnyte.api.entries import Entry, File, Folder, FolderListing, Page, entry_of, page_of

@@ -79,7 +79,7 @@ class Audit(Paged):
     def report(self, kind: Kind, job_id: str, *, page_size: int | None = None) -> Listing[Entry]:
         """The lines of a report that is ready."""
         where = f"{AUDIT}/{segment(kind)}/{segment(job_id)}"
-        return self._listing(where, REPORT, _entry, {}, page_size=page_size)
+        return self._listing(where, REPORT, _entry, present(page_size=page_size))
 
     @operation
     def delete(self, kind: Kind, job_id: str) -> Steps[None]:

@@ -147,6 +147,20 @@ def twin(
     return coroutine
 
 
+def at(
+    where: Callable[[Any], str], steps: Callable[Concatenate[_A, str, _P], Steps[_T]]
+) -> Callable[Concatenate[_A, _P], _T]:
+    """The operation of steps at an address, for an area that is about one place: `where(area)`."""
+
+    def placed(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> Steps[_T]:
+        return steps(area, where(area), *args, **kwargs)
+
+    first, _, *others = inspect.signature(steps).parameters.values()
+    placed.__signature__ = inspect.Signature([first, *others])  # type: ignore[attr-defined]
+    placed.__name__, placed.__doc__ = steps.__name__.removeprefix("_"), steps.__doc__
+    return operation(placed)
+
+
 def segment(value: str | int) -> str:
     """An id as one segment of a path. InvalidPathError if it is not exactly one segment."""
     text = str(value)
@@ -160,11 +174,17 @@ def present(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def options_of(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords that a TypedDict describes, without None. TypeError for others."""
+def options_of(
+    kind: type[Any], given: Mapping[str, Any], **forms: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The keywords that a TypedDict describes, without None. TypeError for others.
+
+    `forms` say in which form Egnyte takes an option: `folder=clean_path`.
+    """
     if unknown := given.keys() - kind.__annotations__.keys():
         raise TypeError(f"unexpected keyword argument: {', '.join(sorted(unknown))}")
-    return present(**given)
+    said = present(**given)
+    return said | {name: form(said[name]) for name, form in forms.items() if name in said}
 
 
 def camel(options: Mapping[str, Any]) -> dict[str, Any]:

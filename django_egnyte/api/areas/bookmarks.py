@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from django_egnyte.api.areas.base import operation, segment, twin
+from django_egnyte.api.areas.base import operation, present, segment, twin
 from django_egnyte.api.areas.paging import Listing, Paged, Paging
 from django_egnyte.api.areas.records import Record
 from django_egnyte.api.paths import clean_path
@@ -46,7 +46,7 @@ class Bookmarks(Paged):
 
     def list(self, *, page_size: int | None = None) -> Listing[Bookmark]:
         """The user's bookmarks."""
-        return self._listing(BOOKMARKS, LIST, Bookmark.of, {}, page_size=page_size)
+        return self._listing(BOOKMARKS, LIST, Bookmark.of, present(page_size=page_size))
 
     @operation
     def get(self, bookmark_id: str) -> Steps[Bookmark]:

@@ -68,8 +68,9 @@ class Comments(Paged):
             folder=None if folder is None else clean_path(folder),
             start_time=iso(after),
             end_time=iso(before),
+            page_size=page_size,
         )
-        return self._listing(NOTES, LIST, Comment.of, params, page_size=page_size)
+        return self._listing(NOTES, LIST, Comment.of, params)
 
     @operation
     def get(self, comment_id: str) -> Steps[Comment]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django_egnyte.api.areas.base import operation, segment, twin
 from django_egnyte.api.areas.paging import Listing, Paged
 from django_egnyte.api.areas.records import Record
-from django_egnyte.api.areas.scim import SCIM, scim_filter
+from django_egnyte.api.areas.scim import SCIM, scim_options
 
 if TYPE_CHECKING:
     from django_egnyte.api.steps import Steps
@@ -50,12 +50,13 @@ class Groups(Paged):
         page_size: int | None = None,
     ) -> Listing[Group]:
         """All groups, or those whose name equals, begins with or contains a text."""
-        params = scim_filter(
+        params = scim_options(
             ("displayName", "eq", name),
             ("displayName", "sw", name_starts_with),
             ("displayName", "co", name_contains),
+            page_size=page_size,
         )
-        return self._listing(GROUPS, SCIM, Group.of, params, page_size=page_size)
+        return self._listing(GROUPS, SCIM, Group.of, params)
 
     @operation
     def get(self, group_id: str) -> Steps[Group]:

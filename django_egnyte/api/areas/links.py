@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from django_egnyte.api.steps import Steps
 
 LINKS = "/pubapi/v1/links"
+USUAL = {"type": "file", "accessibility": "anyone"}
 LIST = Paging("links", size=100, largest=500)
 
 Kind = Literal["file", "folder", "upload"]
@@ -59,6 +60,18 @@ class LinkOptions(TypedDict, total=False):
     add_file_name: bool
 
 
+class LinkFilters(TypedDict, total=False):
+    """Which links to list: those to a path, of a user, of a kind, or made between two days."""
+
+    path: str | None
+    username: str | None
+    type: Kind | None
+    accessibility: Accessibility | None
+    created_before: date | None
+    created_after: date | None
+    page_size: int | None
+
+
 class Links(Paged):
     """`client.links`."""
 
@@ -75,8 +88,7 @@ class Links(Paged):
         one if none is given; `link.password` is the only place where it is told. ValueError for
         both a last day and a number of clicks.
         """
-        extra = present(password=password)
-        return (yield from self._make(path, options, **extra))[0]
+        return (yield from self._make(path, options, **present(password=password)))[0]
 
     acreate = twin(create)
 
@@ -101,27 +113,12 @@ class Links(Paged):
 
     asend = twin(send)
 
-    def list(
-        self,
-        *,
-        path: str | None = None,
-        username: str | None = None,
-        type: Kind | None = None,
-        accessibility: Accessibility | None = None,
-        created_before: date | None = None,
-        created_after: date | None = None,
-        page_size: int | None = None,
-    ) -> Listing[Link]:
+    def list(self, **filters: Unpack[LinkFilters]) -> Listing[Link]:
         """The user's links; an administrator sees everybody's."""
-        params = present(
-            path=None if path is None else clean_path(path),
-            username=username,
-            type=type,
-            accessibility=accessibility,
-            created_before=iso(created_before),
-            created_after=iso(created_after),
+        params = options_of(
+            LinkFilters, filters, path=clean_path, created_before=iso, created_after=iso
         )
-        return self._listing("/pubapi/v2/links", LIST, Link.of, params, page_size=page_size)
+        return self._listing("/pubapi/v2/links", LIST, Link.of, params)
 
     @operation
     def get(self, link_id: str) -> Steps[Link]:
@@ -139,20 +136,14 @@ class Links(Paged):
     adelete = twin(delete)
 
     def _make(self, path: str, options: LinkOptions, **extra: Any) -> Steps[tuple[Link, ...]]:
-        body = {"path": clean_path(path), **_settings(options), **extra}
+        given = options_of(LinkOptions, options, expiry_date=lambda day: f"{day:%Y-%m-%d}")
+        if {"expiry_date", "expiry_clicks"} <= given.keys():
+            raise ValueError("a link expires on a date or after a number of clicks, not both")
+        if not 1 <= given.get("expiry_clicks", 1) <= 10:
+            raise ValueError("a link expires after 1 to 10 clicks")
+        body = {"path": clean_path(path), **USUAL, **given, **extra}
         value = yield from self._json("POST", LINKS, json=body)
         made = value.pop("links", None)
         if not made or not isinstance(made, list) or not all(isinstance(e, dict) for e in made):
             raise ResponseError("Egnyte made a link and did not say which.")
         return records(Link, [{**value, **each} for each in made])
-
-
-def _settings(options: LinkOptions) -> dict[str, Any]:
-    said = {"type": "file", "accessibility": "anyone", **options_of(LinkOptions, options)}
-    if {"expiry_date", "expiry_clicks"} <= said.keys():
-        raise ValueError("a link expires on a date or after a number of clicks, not both")
-    if not 1 <= said.get("expiry_clicks", 1) <= 10:
-        raise ValueError("a link expires after 1 to 10 clicks")
-    if day := said.get("expiry_date"):
-        said["expiry_date"] = f"{day:%Y-%m-%d}"
-    return said

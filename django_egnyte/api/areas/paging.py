@@ -175,16 +175,16 @@ class Paged(Area):
         path: str,
         paging: Paging,
         kind: Callable[[Any], _T],
-        params: Mapping[str, Any],
+        options: Mapping[str, Any],
         *,
-        page_size: int | None = None,
         body: bool = False,
     ) -> Listing[_T]:
-        """A list of items, each made by `kind`. `params` go into the query, or into a JSON body.
+        """A list of items, each made by `kind`. `options` go into the query, or into a JSON body.
 
-        ValueError for a `page_size` above the largest that Egnyte allows.
+        One of them may be `page_size`. ValueError if it is above the largest that Egnyte allows.
         """
-        size = paging.size if page_size is None else page_size
+        params = {**options}
+        size = params.pop("page_size", paging.size)
         if not 1 <= size <= paging.largest:
             raise ValueError(f"page_size must be from 1 to {paging.largest}")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from django_egnyte.api.areas.base import operation, options_of, segment, twin
-from django_egnyte.api.areas.by_id import FolderById
+from django_egnyte.api.areas.folder_by_id import FolderById
 from django_egnyte.api.areas.locks import Lock, LockInfo
 from django_egnyte.api.areas.records import Record
 from django_egnyte.api.areas.tools import FS, FolderStats, Tools, Version
@@ -85,7 +85,7 @@ class Places(Tools):
         `async with await files.alock(path):`. `token` names the lock; without it Egnyte
         chooses a name.
         """
-        return (yield from self._lock(fs_path(path, under=FS), seconds, token))
+        return (yield from self._lock(fs_path(path, under=FS), seconds=seconds, token=token))
 
     alock = twin(lock)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django_egnyte.api.areas.base import present
 from django_egnyte.api.areas.paging import Paging
 
 SCIM = Paging(
@@ -9,13 +12,16 @@ SCIM = Paging(
 )
 
 
-def scim_filter(*conditions: tuple[str, str, str | None]) -> dict[str, str]:
-    """The query of a filtered list. ValueError for two conditions, and for quotes in a value."""
+def scim_options(
+    *conditions: tuple[str, str, str | None], page_size: int | None = None
+) -> dict[str, Any]:
+    """The options of a filtered list. ValueError for two conditions, and for quotes in a value."""
+    options = present(page_size=page_size)
     given = [(name, test, value) for name, test, value in conditions if value is not None]
     if len(given) > 1:
         raise ValueError("Egnyte takes one condition at a time")
     for name, test, value in given:
         if '"' in value or "\\" in value:
             raise ValueError("a value to look for may hold no quotation mark and no backslash")
-        return {"filter": f'{name} {test} "{value}"'}
-    return {}
+        options["filter"] = f'{name} {test} "{value}"'
+    return options

@@ -16,6 +16,7 @@ V1 = "/pubapi/v1/search"
 V2 = "/pubapi/v2/search"
 # The SDKs disagree about the largest page. All of them allow 20.
 PAGING = Paging("results", size=20, largest=100, total="total_count", more="hasMore")
+TIMES = ("modified_after", "modified_before", "uploaded_after", "uploaded_before")
 OPERATORS = (
     "EQUALS",
     "GREATER_THAN",
@@ -102,7 +103,7 @@ class Search(Paged):
         params = {"query": _query(query), **_params(options, iso)}
         if "snippet_requested" in params:
             params["snippet_requested"] = flag(params["snippet_requested"])
-        return self._listing(V1, PAGING, Hit.of, params, page_size=options.get("page_size"))
+        return self._listing(V1, PAGING, Hit.of, params)
 
     def with_metadata(
         self,
@@ -119,8 +120,7 @@ class Search(Paged):
             **present(query=None if query is None else _query(query), custom_metadata=conditions),
             **_params(options, milliseconds),
         }
-        size = options.get("page_size")
-        return self._listing(V2, PAGING, Hit.of, body, page_size=size, body=True)
+        return self._listing(V2, PAGING, Hit.of, body, body=True)
 
 
 def _query(text: str) -> str:
@@ -130,14 +130,8 @@ def _query(text: str) -> str:
 
 
 def _params(options: SearchOptions, time: Callable[[datetime], Any]) -> dict[str, Any]:
-    said = options_of(SearchOptions, options)
-    said.pop("page_size", None)
-    for name in ("modified_after", "modified_before", "uploaded_after", "uploaded_before"):
-        if name in said:
-            said[name] = time(said[name])
-    if "folder" in said:
-        # With a slash at the end Egnyte finds nothing.
-        said["folder"] = clean_path(said["folder"])
+    # A folder with a slash at the end is not found.
+    said = options_of(SearchOptions, options, folder=clean_path, **dict.fromkeys(TIMES, time))
     descending = said.pop("descending", None)
     return present(
         type=one_of("kind", said.pop("kind", None), ("FILE", "FOLDER")),

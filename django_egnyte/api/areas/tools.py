@@ -50,20 +50,26 @@ class Tools(Area):
         return (yield from self._json("GET", where, params=params))
 
     def _versions(self, where: str) -> Steps[tuple[Version, ...]]:
+        """The versions of a file, the newest first."""
         value = yield from self._described(where, list_content="true")
         # Egnyte's list of versions lacks the newest one.
         older = value.pop("versions", None)
         return (Version.of(value), *records(Version, older))
 
-    def _lock(self, where: str, seconds: int | None, token: str | None) -> Steps[Lock]:
+    def _lock(
+        self, where: str, *, seconds: int | None = None, token: str | None = None
+    ) -> Steps[Lock]:
+        """As `files.lock`."""
         asked = present(action="lock", lock_timeout=seconds, lock_token=token)
         value = yield from self._json("POST", where, json=asked)
         return Lock.at(value, self, where)
 
-    def _unlock(self, where: str, token: str | None) -> Steps[None]:
+    def _unlock(self, where: str, token: str | None = None) -> Steps[None]:
+        """As `files.unlock`."""
         asked = present(action="unlock", lock_token=token)
         yield from self._send("POST", where, json=asked)
 
     def _lock_info(self, where: str) -> Steps[LockInfo | None]:
+        """As `files.lock_info`."""
         value = yield from self._described(where, include_locks=str(flag(True)))
         return LockInfo.of(value.get("lock_info") or {}) if value.get("locked") is True else None

@@ -65,8 +65,9 @@ class Trash(Paged):
             endDate=iso(end),
             sort_by=sort_by,
             sort_direction=None if descending is None else ("desc" if descending else "asc"),
+            page_size=page_size,
         )
-        return self._listing("/pubapi/v2/fs/trash", LIST, Trashed.of, params, page_size=page_size)
+        return self._listing("/pubapi/v2/fs/trash", LIST, Trashed.of, params)
 
     @operation
     def count(self) -> Steps[int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from django_egnyte.api.areas.base import camel, operation, options_of, present, segment, twin
 from django_egnyte.api.areas.paging import Listing, Paged
 from django_egnyte.api.areas.records import Record
-from django_egnyte.api.areas.scim import SCIM, scim_filter
+from django_egnyte.api.areas.scim import SCIM, scim_options
 
 if TYPE_CHECKING:
     from django_egnyte.api.steps import Steps
@@ -87,10 +87,13 @@ class Users(Paged):
         page_size: int | None = None,
     ) -> Listing[User]:
         """All users, or the one with this name, e-mail address or external id."""
-        params = scim_filter(
-            ("userName", "eq", user_name), ("email", "eq", email), ("externalId", "eq", external_id)
+        params = scim_options(
+            ("userName", "eq", user_name),
+            ("email", "eq", email),
+            ("externalId", "eq", external_id),
+            page_size=page_size,
         )
-        return self._listing(USERS, SCIM, User.of, params, page_size=page_size)
+        return self._listing(USERS, SCIM, User.of, params)
 
     @operation
     def get(self, user_id: int) -> Steps[User]:
