@@ -19,6 +19,7 @@ LOGIN_REDIRECT_URL = "/en/"
 INSTALLED_APPS = [
     *INSTALLED_APPS,
     "rest_framework",
+    "rest_framework.authtoken",
     "allauth",
     "allauth.account",
     "django_htmx",
@@ -73,6 +74,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework_simplejwt.authentication.JWTStatelessUserAuthentication",
         "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.TokenAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "EXCEPTION_HANDLER": "django_egnyte.contrib.rest_framework.exception_handler",

@@ -70,9 +70,9 @@ def test_the_code_of_a_page_runs(
         kind = block.options.get("caption", "")
         if block.options.get("class") == "fragment":
             continue
-        if kind == "settings.py":
+        if kind.endswith("settings.py"):
             configure(code, settings)
-        elif kind == "urls.py":
+        elif kind.endswith("urls.py"):
             settings.ROOT_URLCONF = urls_of(code)
         else:
             exec(code, space)
@@ -94,6 +94,6 @@ def configure(code: Any, settings: Any) -> None:
 
 
 def urls_of(code: Any) -> Any:
-    space: dict[str, Any] = {}
+    space: dict[str, Any] = {"urlpatterns": [django_path("egnyte/", include("django_egnyte.urls"))]}
     exec(code, space)
     return tuple(space["urlpatterns"])
