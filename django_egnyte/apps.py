@@ -40,10 +40,10 @@ class EgnyteConfig(AppConfig):
 
 
 def _watch_deletions(sender: Any, **kwargs: Any) -> None:
-    """Connect to what this app itself needs to hear: nothing else sees a cascade.
+    """Connect the receivers with which this app notices a cascade.
 
-    A proxy sends signals of its own, and so does the model as a migration knows it. A child with a
-    table of its own has its parent send them.
+    A proxy model, and the model as a migration knows it, send signals with their own class as the
+    sender. For a child model with a table of its own, the parent sends them.
     """
     if _is_account(sender):
         pre_delete.connect(
@@ -58,7 +58,7 @@ def _is_account(model: Any) -> bool:
 
 def _before_deletion(sender: Any, instance: Any, origin: Any = None, **kwargs: Any) -> None:
     if not _is_account(sender):
-        return  # A connection outlives a migration's model, whose id another may have later.
+        return  # The connection outlives a migration's model class, whose id may be used again.
     from .services.disconnect import before_deletion
 
     before_deletion(instance, origin=origin)

@@ -1,4 +1,4 @@
-"""The closed vocabularies of the models."""
+"""The choices of the models' fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Flow(TextChoices):
-    """How a token was obtained: RFC 6749's grants, and Egnyte's proxy for the first of them."""
+    """How a token was obtained: a grant of RFC 6749, or Egnyte's proxy for the first of them."""
 
     AUTHORIZATION_CODE = "authorization_code", _("Authorization code")
     ENHANCED = "enhanced", _("Enhanced Authentication Service")
@@ -16,9 +16,9 @@ class Flow(TextChoices):
 
 
 class Status(TextChoices):
-    """What is known of an account's token.
+    """The state of an account's token.
 
-    ``SUSPECT`` goes on working: Egnyte refused the token once and nobody has checked yet.
+    A ``SUSPECT`` account still works: Egnyte refused the token once, and a check is due.
     """
 
     ACTIVE = "active", _("Active")
@@ -30,7 +30,7 @@ LIVE = (Status.ACTIVE, Status.SUSPECT)
 
 
 class Release(TextChoices):
-    """Why a grant is to be revoked at Egnyte."""
+    """Why a grant is due for revocation."""
 
     ARRIVED = "arrived", _("Not linked yet")
     FAILED = "failed", _("Linking failed")
@@ -42,7 +42,7 @@ class Release(TextChoices):
 
 
 class LeasedFor(TextChoices):
-    """What the holder of a grant's lease does with Egnyte."""
+    """What the holder of a grant's lease does."""
 
     REFRESH = "refresh", _("Refresh")
     VERDICT = "verdict", _("Verdict")
@@ -50,7 +50,7 @@ class LeasedFor(TextChoices):
 
 
 class Purpose(TextChoices):
-    """What a request to the token endpoint was for."""
+    """The purpose of a request to the token endpoint."""
 
     LINK = "link", _("Linking")
     IMPLICIT = "implicit", _("Linking with a token from the browser")
@@ -60,7 +60,7 @@ class Purpose(TextChoices):
 
 
 class EventKind(TextChoices):
-    """What an ``AccountEvent`` records."""
+    """The kinds of ``AccountEvent``."""
 
     CONNECTED = "connected", _("Connected")
     RECONNECTED = "reconnected", _("Reconnected")
@@ -84,15 +84,17 @@ class EventKind(TextChoices):
 
 
 class EventSource(TextChoices):
-    """How an event of Egnyte's came to this site."""
+    """How an event of Egnyte reached this site."""
 
     WEBHOOK = "webhook", _("Webhook")
     CURSOR = "cursor", _("Polling")
 
 
 class Scope(TextChoices):
-    """The scopes Egnyte documents. The first nine are on its authentication page; the others are
-    named by its newer API pages only, so an unknown scope is a warning and never an error."""
+    """The scopes that Egnyte documents. Its authentication page has the first nine.
+
+    Only newer pages name the others, so an unknown scope is a warning and never an error.
+    """
 
     FILESYSTEM = "Egnyte.filesystem", _("Read, write and delete files and folders")
     USER = "Egnyte.user", _("Create, update and delete users")
@@ -115,5 +117,5 @@ class Scope(TextChoices):
 
     @classmethod
     def label_of(cls, scope: str) -> str:
-        """What a scope is for, in words; the scope itself if it is not known."""
+        """A scope in words. The scope itself if it is not known."""
         return str(cls(scope).label) if scope in cls.values else scope

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of sites that install this app; needs pytest-django.
+"""Fixtures for the tests of sites that install this app. They need pytest-django.
 
 Nothing here is imported or started before a test asks for it.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from django_egnyte.sandbox import Sandbox, SandboxServer
     from django_egnyte.sandbox.state import FlowKind
 
-# Other values of EGNYTE_FLOW need another kind of key than "code".
+# Each EGNYTE_FLOW needs a key of its kind; "code" is the default.
 KINDS: dict[str, FlowKind] = {"implicit": "implicit", "password": "internal"}
 
 
@@ -31,9 +31,9 @@ def egnyte_sandbox_server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def egnyte_sandbox(egnyte_sandbox_server: SandboxServer, settings: Any) -> Sandbox:
-    """The sandbox in its first state, and the site's ``EGNYTE_*`` settings pointing at it.
+    """The sandbox in its first state. The site's ``EGNYTE_*`` settings point to it.
 
-    The key is one for the site's flow. A site that links one domain, or some, links the sandbox's.
+    The API key fits the site's flow. A site that restricts its domains links those of the sandbox.
     """
     from django_egnyte.conf import conf
 
@@ -56,7 +56,7 @@ def egnyte_user(db: None, django_user_model: Any, django_username_field: str) ->
     name = "egnyte@example.com" if "email" in django_username_field else "egnyte-user"
     user, made = django_user_model._default_manager.get_or_create(**{django_username_field: name})
     if not made:
-        # In a Django TestCase, what a fixture makes stays for the tests of its class.
+        # In a Django TestCase a fixture's rows stay for all tests of the class.
         user.egnyte_accounts.all().delete()
     return user
 
@@ -86,7 +86,7 @@ def link_account(
 ) -> EgnyteAccount:
     """Link ``user`` to a user of the sandbox, as the callback does but without a browser.
 
-    ``KeyError`` for a domain or a user that the sandbox has not, ``ValueError`` for no flow.
+    ``KeyError`` if the sandbox has no such domain or user, ``ValueError`` for an unknown flow.
     """
     from django_egnyte import gateway
     from django_egnyte.choices import Flow

@@ -1,9 +1,9 @@
-"""Hurry a task along. The work itself is in the database, so a message lost here costs time only.
+"""Start a task sooner. The work itself is in the database, so a lost message only costs time.
 
-A page must never wait for a broker, so a message goes over a connection of its own with short
-timeouts and no retries, from a thread that is waited for ``PATIENCE`` seconds: no timeout of a
-broker's library bounds a resolver that hangs, or a server that answers a byte at a time. After a
-failure nothing is tried for ``PAUSE`` seconds.
+A page must never wait for a broker. A message therefore has its own connection with short timeouts
+and no retries, in a thread for which the caller waits ``PATIENCE`` seconds: the timeouts of a
+broker's library do not cover a resolver that hangs, or a server that answers byte by byte. After a
+failure nothing is sent for ``PAUSE`` seconds.
 
 This module never imports Celery first: a process that has not imported it has no Celery app.
 """
@@ -27,7 +27,7 @@ logger = logging.getLogger("django_egnyte.queue")
 PAUSE: Final = 30.0
 PATIENCE: Final = 2.0
 CONNECT_TIMEOUT: Final = 1.0
-# Seconds. A message that waited longer finds its work done by a sweep.
+# Seconds. If a message waited longer, a sweep has done its work.
 EXPIRES: Final = 3600
 
 _paused_until = 0.0
@@ -37,8 +37,8 @@ _lock = threading.Lock()
 def hurry(task: str, *args: int | str, using: str | None = None) -> None:
     """Send ``django_egnyte.tasks.<task>`` with these ids after the commit. Never raises.
 
-    ``using`` is the alias whose transaction to wait for; ``None`` sends at once, for what must
-    survive the caller's rollback.
+    ``using`` is the alias whose transaction to wait for. ``None`` sends at once, for work that must
+    be done even if the caller's transaction is rolled back.
     """
     if using is None:
         _send(task, args)
@@ -80,7 +80,7 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
         return
     try:
         _publish_in_time(app, name, args)
-    except Exception as error:  # whatever a broker's library raises, a page must not see it
+    except Exception as error:  # a page must not see an error of a broker's library
         with _lock:
             _paused_until = time.monotonic() + PAUSE
         logger.warning(
@@ -94,10 +94,10 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
 
 
 def _run_here(app: Celery, name: str, args: tuple[int | str, ...]) -> None:
-    """With ``task_always_eager``: no broker is asked, and none is to blame."""
+    """Run the task here, with ``task_always_eager``: no broker is used."""
     try:
         if name not in app.tasks:
-            # As a worker does when it starts; a web process may not have imported any task.
+            # A worker does this when it starts; a web process may not have imported any task.
             app.loader.import_default_modules()
         app.tasks[name].apply(args)
     except Exception:
@@ -111,7 +111,7 @@ def _run_here(app: Celery, name: str, args: tuple[int | str, ...]) -> None:
 def _site_app() -> Celery | None:
     """The site's Celery app, if this process has one.
 
-    Without one, Celery makes up an app, which would look for a broker that nobody runs.
+    Without one, Celery creates a default app, which looks for a broker that nobody runs.
     """
     if sys.modules.get("celery") is None:
         return None
@@ -123,7 +123,7 @@ def _site_app() -> Celery | None:
 
 
 def _publish_in_time(app: Celery, name: str, args: tuple[Any, ...]) -> None:
-    """Publish, or ``TimeoutError`` after ``PATIENCE`` seconds; the thread may end later."""
+    """Publish, or raise ``TimeoutError`` after ``PATIENCE`` seconds. The thread may end later."""
     errors: list[Exception] = []
 
     def publish() -> None:
@@ -132,7 +132,7 @@ def _publish_in_time(app: Celery, name: str, args: tuple[Any, ...]) -> None:
         except Exception as error:
             errors.append(error)
 
-    # With the context of the caller, which what listens to Celery's signals may look for.
+    # Keep the caller's context: receivers of Celery's signals may need it.
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(publish,), daemon=True)
     thread.start()
@@ -160,7 +160,7 @@ def _publish(app: Celery, name: str, args: tuple[Any, ...]) -> None:
         connect_timeout=CONNECT_TIMEOUT, transport_options=options
     )
     with connection:
-        # One try for each of a cluster's nodes. A second round would begin with two seconds' sleep.
+        # One try for each node of a cluster. A second round would begin with a sleep of 2 s.
         tries = len(connection.alt or ()) or 1
         connection.ensure_connection(max_retries=tries - 1, timeout=PATIENCE)
         producer = app.amqp.Producer(connection, auto_declare=False)

@@ -1,15 +1,15 @@
-"""For a site's Celery settings; imports nothing, so that a settings module may import it.
+"""For a site's Celery settings. A settings module may import it, because it imports nothing.
 
-``CELERY_BEAT_SCHEDULE = {**BEAT_SCHEDULE, ...}`` makes accounts live, age and die by themselves.
-``CELERY_TASK_ROUTES = TASK_ROUTES`` is for sites that keep users' work apart from the sweeps'; a
-worker must then consume both queues (``-Q celery,egnyte.interactive,egnyte.sweep``).
+``CELERY_BEAT_SCHEDULE = {**BEAT_SCHEDULE, ...}`` runs the background work of this app.
+``CELERY_TASK_ROUTES = TASK_ROUTES`` separates work for waiting users from the sweeps. A worker must
+then consume both queues (``-Q celery,egnyte.interactive,egnyte.sweep``).
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-# Seconds. A sweep that is not taken before the next one comes is dropped: that one does its work.
+# Seconds. A sweep that no worker takes before the next one is dropped: the next does its work.
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 

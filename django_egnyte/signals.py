@@ -1,10 +1,10 @@
-"""Signals for the site's own code; this app connects nothing to them.
+"""Signals for the site's own code. This app connects no receiver to them.
 
-The sender is ``EgnyteAccount``. The signals of an account's life are sent after the commit,
-robustly: a receiver that raises is logged and breaks nothing. Their keyword arguments are
+The sender is ``EgnyteAccount``. The signals about an account are sent after the commit. If a
+receiver raises, the error is logged and the other receivers are called. The keyword arguments are
 ``account`` and ``reason`` (the flow, the actor, or text for people), and for ``account_connected``
-also ``created`` (whether the account is new). In ``account_disconnected`` the account has neither
-a row nor a token.
+also ``created`` (whether the account is new). In ``account_disconnected`` the account has neither a
+row nor a token.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ egnyte_event = Signal()
 all receivers get the event again later, a bounded number of times."""
 
 api_called = Signal()
-"""For metrics: a client made one request to Egnyte's API. Sent at once, in the thread that made
-it, with ``account``, ``method``, ``status`` (``None`` if there was no answer), ``duration``
+"""For metrics: a client made one request to Egnyte's API. It is sent in the thread of the request,
+with ``account``, ``method``, ``status`` (``None`` if there was no answer), ``duration``
 (seconds) and ``request_id`` (Egnyte's, or ``None``)."""

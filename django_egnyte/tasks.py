@@ -1,7 +1,7 @@
-"""The Celery tasks: ids in, nothing but the service's outcome out.
+"""The Celery tasks. They take ids and return the outcome of the service.
 
-A task is only a hurry; the sweep finds whatever was lost. Sent twice or for an account that is
-gone or has moved on, it ends quietly.
+A task only makes work start sooner; a sweep does the work of a lost task. If a task is sent twice,
+or its account is gone or has another token, it does nothing.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ SWEEP: Final[dict[str, Any]] = {
 
 @shared_task(name="django_egnyte.tasks.validate_account", **INTERACTIVE)
 def validate_account(account_id: int, token_id: int) -> str:
-    """Ask Egnyte whether it accepts this token of the account, and draw the conclusion."""
+    """Validate this token of the account."""
     return validate.validate(account_id, token_id, actor="task")
 
 
 @shared_task(name="django_egnyte.tasks.refresh_account", **INTERACTIVE)
 def refresh_account(account_id: int, token_id: int) -> str:
-    """Replace this token of the account. A failure leaves the next attempt in the database."""
+    """Refresh this token of the account. After a failure the database holds the next attempt."""
     account = EgnyteAccount.objects.live().filter(pk=account_id, token=token_id).first()
     if account is None:
         return "gone"
@@ -87,7 +87,7 @@ def refresh_account(account_id: int, token_id: int) -> str:
 
 @shared_task(name="django_egnyte.tasks.validate_accounts", **SWEEP)
 def validate_accounts() -> int:
-    """The sweep: claim what is due for validation and hand it out. Returns how many accounts."""
+    """Claim the accounts due for validation and send their tasks. Returns how many."""
     handed_out = 0
     for ids in sweep.claim_due():
         validate_batch.delay(ids)
@@ -97,25 +97,25 @@ def validate_accounts() -> int:
 
 @shared_task(name="django_egnyte.tasks.validate_batch", **{**SWEEP, "expires": 900})
 def validate_batch(account_ids: list[int]) -> dict[str, int]:
-    """Validate what a sweep has claimed. Expires with the claim."""
+    """Validate accounts that a sweep has claimed. The task expires with the claim."""
     return dict(sweep.validate_batch(account_ids, actor="task"))
 
 
 @shared_task(name="django_egnyte.tasks.refresh_accounts", **SWEEP)
 def refresh_accounts() -> dict[str, int]:
-    """The sweep: refresh what is due, as far as the key's budget reaches."""
+    """Refresh the grants that are due, within the budget of the API key."""
     return dict(sweep.refresh_due(actor="task"))
 
 
 @shared_task(name="django_egnyte.tasks.purge", **SWEEP)
 def purge() -> int:
-    """Forget states, token requests and events whose time is over."""
+    """Delete states, token requests and events that have expired."""
     return sweep.purge() + events.purge()
 
 
 @shared_task(name="django_egnyte.tasks.release_forgotten", **SWEEP)
 def release_forgotten() -> int:
-    """Find grants whose accounts were deleted without a signal, and let them be revoked."""
+    """Find grants whose accounts were deleted without a signal, and make them due."""
     return sweep.release_forgotten()
 
 
@@ -127,13 +127,13 @@ def revoke_inactive() -> int:
 
 @shared_task(name="django_egnyte.tasks.process_revocations", **SWEEP)
 def process_revocations() -> dict[str, int]:
-    """One pass over the grants that are to be revoked."""
+    """Revoke the grants that are due."""
     return dict(revoke.process_revocations(actor="task"))
 
 
 @shared_task(name="django_egnyte.tasks.poll_events", **SWEEP)
 def poll_events() -> dict[str, int]:
-    """Store the new events of the accounts that are followed."""
+    """Store the new events of the followed accounts."""
     return dict(polls.poll_due(actor="task"))
 
 

@@ -1,6 +1,6 @@
-"""System checks: what would fail in a request is said when the site starts.
+"""System checks: they report at start what would otherwise fail in a request.
 
-None touches the database; the one that asks which database the models are on asks the router.
+No check queries the database. The one about the models' database asks only the router.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ TAG: Final = "egnyte"
 
 @checks.register(TAG)
 def check_key(**kwargs: Any) -> list[CheckMessage]:
-    """The API key, its flow and where Egnyte sends the browser back to."""
+    """Check the API key, its flow and the redirect URI."""
     return [*_key(), *_flow(), *_redirect_uri(), *_scopes()]
 
 
 @checks.register(TAG)
 def check_domains(**kwargs: Any) -> list[CheckMessage]:
-    """Which hosts a token may be sent to."""
+    """Check the hosts to which a token may be sent."""
     return [*_suffixes(), *_domains(), *_base_url()]
 
 
 @checks.register(TAG, Tags.security)
 def check_encryption(**kwargs: Any) -> list[CheckMessage]:
-    """Whether tokens can be sealed."""
+    """Check that tokens can be sealed."""
     try:
         ciphers()
     except (ImproperlyConfigured, TypeError, AttributeError) as error:
@@ -81,7 +81,7 @@ def check_encryption(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG)
 def check_values(**kwargs: Any) -> list[CheckMessage]:
-    """The types and the bounds of the settings that are numbers or times."""
+    """Check the types and bounds of the settings that are numbers or times."""
     return [
         Error(f"{name} must be {what}.", hint=f"For example: {name} = {example}", id="egnyte.E010")
         for name, what, example, is_right in VALUES
@@ -91,13 +91,13 @@ def check_values(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG)
 def check_site(**kwargs: Any) -> list[CheckMessage]:
-    """Middleware, sessions and URLs, which linking needs, and names that no setting has."""
+    """Check middleware, sessions and URLs, and find misspelt settings."""
     return [*middleware(), *sessions(), *urls(), *names()]
 
 
 @checks.register(TAG, Tags.models)
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """One database for all models: a token moves between tables in one transaction."""
+    """Check that all models are on one database: one transaction writes several tables."""
     models = list(apps.get_app_config("django_egnyte").get_models())
     used = {router.db_for_write(model) for model in models}
     used |= {router.db_for_read(model) for model in models}
@@ -127,7 +127,7 @@ def _autocommit(alias: str) -> Iterator[CheckMessage]:
 
 @checks.register(TAG)
 def check_schedule(**kwargs: Any) -> list[CheckMessage]:
-    """As far as Celery can tell, whether anything ever runs the sweeps. Imports no broker."""
+    """Check that something runs the sweeps, as far as Celery knows. Asks no broker."""
     scheduled = queue.scheduled_tasks()
     if scheduled is None:
         return []
@@ -146,7 +146,7 @@ def check_schedule(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG, Tags.security, deploy=True)
 def check_production(**kwargs: Any) -> list[CheckMessage]:
-    """What is for development, or weaker than need be."""
+    """Check for settings that are for development only, or too weak."""
     messages: list[CheckMessage] = []
     if conf.base_url:
         messages.append(
@@ -200,7 +200,7 @@ def _key() -> Iterator[CheckMessage]:
     for name in ("EGNYTE_CLIENT_ID", "EGNYTE_CLIENT_SECRET"):
         value = getattr(settings, name, "")
         if value and not _is_plain(value):
-            # The value is not shown: it may be the secret.
+            # Do not show the value: it may be the secret.
             yield Error(
                 f"{name} is no plain text.",
                 hint="It must be a string, with no blank or line break around it. Is there a comma "
@@ -238,7 +238,7 @@ def _redirect_uri() -> Iterator[CheckMessage]:
     scheme = "https?" if conf.base_url else "https"
     path = None
     if isinstance(uri, str) and re.fullmatch(rf"{scheme}://[^\s/?#]+([/?][^\s#]*)?", uri):
-        with suppress(ValueError):  # a bracket, say, that belongs to no IPv6 address
+        with suppress(ValueError):  # for example a bracket outside an IPv6 address
             path = urlsplit(uri).path
     if path is None:
         yield Error(
@@ -257,8 +257,10 @@ def _redirect_uri() -> Iterator[CheckMessage]:
 
 
 def _leads_to_callback(path: str) -> bool:
-    """Whether this path ends like the callback's. Only that: a proxy may have taken what is
-    before it, and in ``i18n_patterns`` the language may be another."""
+    """Whether this path ends like the callback's.
+
+    The beginning may differ: a proxy may remove a prefix, and ``i18n_patterns`` adds a language.
+    """
     if not getattr(settings, "ROOT_URLCONF", None):
         return True
     try:
@@ -387,7 +389,7 @@ def _base_url() -> Iterator[CheckMessage]:
 
 
 def _all_text(values: Any) -> bool:
-    """Whether it is a list, or a set, of texts, and not one text."""
+    """Whether it is a list or a set of texts, and not a single text."""
     return (
         isinstance(values, Sequence | set | frozenset)
         and not isinstance(values, str)

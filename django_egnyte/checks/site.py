@@ -1,4 +1,4 @@
-"""What linking needs of the site: middleware, sessions and URLs; and names that no setting has."""
+"""Checks of the site: middleware, sessions, URLs, and misspelt settings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def middleware() -> Iterator[CheckMessage]:
 
 
 def _middleware_kind(name: str) -> str:
-    """Which of the two this is, or is a subclass of; a site may have its own."""
+    """Which of the two this is, or a subclass of it: a site may have its own."""
     if name in (MIDDLEWARE, AUTHENTICATION):
         return "egnyte" if name == MIDDLEWARE else "authentication"
     try:
@@ -83,7 +83,7 @@ def urls() -> Iterator[CheckMessage]:
             id="egnyte.W012",
         )
     except (ImportError, ImproperlyConfigured):
-        return  # Django's own trouble, which its own checks tell
+        return  # an error that Django's own checks report
 
 
 def names() -> Iterator[CheckMessage]:

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from ..conf import TASK_SOFT_TIME_LIMIT, TOKEN_DEADLINE
 
-# Seconds. A token call's last wait may begin at its deadline, and must end before its worker is
-# told to stop.
+# Seconds. Far above any useful value, and below the time limit of a worker.
 SILENCE: Final = TASK_SOFT_TIME_LIMIT - TOKEN_DEADLINE
 HOUR: Final = 3600
 LONGEST: Final = timedelta(days=365)
@@ -18,7 +17,7 @@ MOST_REQUESTS: Final = 1_000_000
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:
-    # NaN lies between no two numbers.
+    # This excludes NaN too.
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
 
 

@@ -1,1 +1,1 @@
-"""For other packages, each of which is imported by the module of its name alone."""
+"""Support for other packages. Only the module of that name imports the package."""

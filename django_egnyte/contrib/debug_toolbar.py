@@ -1,4 +1,4 @@
-"""For django-debug-toolbar, which copies a request's query before any view can take it out."""
+"""For django-debug-toolbar, which copies a request's query before a view can remove it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..state import address
 
 
 def install() -> None:
-    """Hide the callback's query from now on. Called when the app starts beside the toolbar."""
+    """Hide the callback's query. Called at start if the toolbar is installed."""
     request_started.connect(hide_query, dispatch_uid="django_egnyte.hide_query")
 
 
@@ -24,7 +24,7 @@ def hide_query(
     scope: MutableMapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Move the query of a request for ``egnyte:callback`` to where only that view looks."""
+    """Move the query of a request for ``egnyte:callback`` to a place that only that view reads."""
     if environ is not None:
         query, path = environ.get("QUERY_STRING", ""), environ.get("PATH_INFO", "")
         path = f"{environ.get('SCRIPT_NAME', '')}{path}"

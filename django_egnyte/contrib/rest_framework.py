@@ -1,4 +1,4 @@
-"""For Django REST framework: a permission, an exception for it, and an exception handler."""
+"""For Django REST framework: a permission, its exception, and an exception handler."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class EgnyteNotLinked(exceptions.APIException):
         scopes: Sequence[str] = (),
         error: str = "egnyte_not_linked",
     ) -> None:
-        # Not to the view itself: a browser that comes back to it has no token to show.
+        # Do not return to the view itself: the browser would have no token for it.
         url = connect_url(
             next_path=page_behind(request), domain=domain, scopes=scopes, user=request.user
         )
-        # After the constructor, which would make each value an ErrorDetail of its own.
+        # Set it after the constructor, which would turn each value into an ErrorDetail.
         super().__init__(code=error)
         text = _("Please connect your Egnyte account first.")
         if error == "egnyte_scopes_missing":
@@ -67,22 +67,21 @@ class EgnyteNotLinked(exceptions.APIException):
 
 
 class IsEgnyteLinked(permissions.BasePermission):
-    """Lets users with a live account through, after the view's own authentication.
+    """Admits users with a live account, after the view's own authentication.
 
-    ``scopes`` that the account must have been granted are on a subclass, which ``needing`` makes,
-    or on the view as ``egnyte_scopes``. Raises ``EgnyteNotLinked``; a caller who is not logged in
-    gets what the framework answers to those.
+    Name the scopes that the account needs with ``needing(...)``, or on the view as
+    ``egnyte_scopes``. Raises ``EgnyteNotLinked``. The framework itself answers an anonymous caller.
     """
 
     scopes: Sequence[str] = ()
 
     @classmethod
     def needing(cls, *scopes: str) -> type[IsEgnyteLinked]:
-        """The same permission for an account that was granted these scopes, too."""
+        """The same permission, which also requires these scopes."""
         return type(cls.__name__, (cls,), {"scopes": (*cls.scopes, *scopes)})
 
     def has_permission(self, request: Any, view: Any) -> Any:
-        """False for a caller who is not logged in. Raises ``EgnyteNotLinked``."""
+        """False for an anonymous caller. Raises ``EgnyteNotLinked``."""
         if not request.user or not request.user.is_authenticated:
             return False
         client: RequestClient = request.egnyte
@@ -94,7 +93,7 @@ class IsEgnyteLinked(permissions.BasePermission):
             raise EgnyteNotLinked(
                 request,
                 domain=account.domain,
-                # With those it has: two views that need different ones must not take turns.
+                # Include the scopes it has, or two views with different needs would take turns.
                 scopes=[*account.scopes, *missing],
                 error="egnyte_scopes_missing",
             )
@@ -118,8 +117,10 @@ _ANSWERS: Final[Sequence[tuple[type[EgnyteError], int, str]]] = (
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """For ``REST_FRAMEWORK["EXCEPTION_HANDLER"]``: answers for an ``EgnyteError`` with
-    ``{"error", "detail"}`` in JSON, and leaves the rest to the framework's own handler."""
+    """For ``REST_FRAMEWORK["EXCEPTION_HANDLER"]``: answers an ``EgnyteError`` in JSON.
+
+    The answer is ``{"error", "detail"}``. The framework's own handler answers all other exceptions.
+    """
     if not isinstance(exc, EgnyteError):
         return default_handler(exc, context)
     if isinstance(exc, NotLinkedError | UnauthorizedError) and not exc.retryable:
@@ -135,10 +136,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 class EgnyteErrorResponse(Response):
-    """Writes down again what a refused token led to, when the request's transaction is over.
+    """Writes the outcome of a refused token again, after the request's transaction.
 
-    The view's transaction (``ATOMIC_REQUESTS``) was rolled back because of the error, and that
-    with it.
+    The error rolled back the view's transaction (``ATOMIC_REQUESTS``), and the outcome with it.
     """
 
     def __init__(self, error: EgnyteError, data: Any, status: int) -> None:
@@ -158,7 +158,7 @@ class EgnyteErrorResponse(Response):
 
 
 def _detail(code: int) -> str:
-    """What the caller should know. Egnyte's own words may hold paths and names."""
+    """The text for the caller. Egnyte's own words may contain paths and names."""
     if code == status.HTTP_502_BAD_GATEWAY:
         return _("Egnyte did not answer as it should.")
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:

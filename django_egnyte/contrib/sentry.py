@@ -14,22 +14,22 @@ from django.urls import NoReverseMatch, reverse
 from ..callers import HIDDEN_QUERY
 from ..state import address
 
-# The pages that get a code, a token or a password.
+# The pages that receive a code, a token or a password.
 PAGES = ("egnyte:callback", "egnyte:implicit", "egnyte:password")
 
 
 def install() -> None:
-    """Guard the callback from the request's start: a middleware may fail before the view."""
+    """Protect the callback from the start of the request: a middleware may fail before the view."""
     request_started.connect(_guard_callback, dispatch_uid="django_egnyte.guard_callback")
 
 
 def guard() -> None:
-    """Let no event of the current request hold its query or its form, if it is one of ``PAGES``.
+    """Remove the query and the form from Sentry's events of this request, if it is for ``PAGES``.
 
-    Does nothing where Sentry is not at work, or does not look at Django's requests.
+    Does nothing if Sentry is not active or does not observe Django's requests.
     """
     sentry = sys.modules.get("sentry_sdk")
-    # The SDK's first generation has no isolation scopes.
+    # Version 1 of the SDK has no isolation scopes.
     if sentry is None or not hasattr(sentry, "get_isolation_scope"):
         return
     client = sentry.get_client()
@@ -38,7 +38,7 @@ def guard() -> None:
 
 
 def scrub_event(event: Any, hint: Any) -> Any:
-    """An event processor of Sentry's."""
+    """An event processor for Sentry."""
     request = event.get("request")
     if not isinstance(request, dict):
         return event
@@ -51,13 +51,13 @@ def scrub_event(event: Any, hint: Any) -> Any:
     request["headers"] = _scrub_texts(request.get("headers"), path)
     for failure in (event.get("exception") or {}).get("values") or ():
         for frame in (failure.get("stacktrace") or {}).get("frames") or ():
-            # The repr of a request shows its query until the view has taken it out.
+            # The repr of a request shows the query until the view removes it.
             frame["vars"] = _scrub_texts(frame.get("vars"), path)
     return event
 
 
 def _scrub_texts(found: Any, path: str) -> Any:
-    """The same without the query in the addresses of this page. Sentry bounds the depth."""
+    """The same value without the query in addresses of this page. Sentry limits its depth."""
     if isinstance(found, str):
         if f"{path}?" not in found:
             return found
@@ -83,7 +83,7 @@ def _guard_callback(
 
 
 def _paths() -> set[str]:
-    """In the default language and in the request's."""
+    """The paths in the default language and in the request's language."""
     found: set[str] = set()
     for name in PAGES:
         try:

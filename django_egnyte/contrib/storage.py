@@ -36,7 +36,7 @@ else:
     AnyFile = File
 
 BUFFER = 1024 * 1024
-"""Bytes that are read at once, and kept in memory of a file that is being written."""
+"""The number of bytes read at once."""
 MEMORY = 10 * BUFFER
 RACES = 10
 CONTENT = "/pubapi/v1/fs-content"
@@ -47,12 +47,12 @@ class EgnyteStorage(Storage):
     """Files below `root` of one account, each with the account's own rights.
 
     The account is named by its primary key, `account`, or by its Egnyte `username` and `domain`.
-    `base_url` is the address of a view of yours that serves the files. Without one, `url()` makes
-    a link that ends `link_days` after today, for whom `link_accessibility` says, and keeps it in
-    the cache `cache` for half that time; with neither, `url()` raises ValueError.
+    `base_url` is the address of a view of yours that serves the files. Without it, `url()` makes a
+    link that expires `link_days` after today, for the people that `link_accessibility` names, and
+    keeps it in the cache `cache` for half that time. With neither, `url()` raises ValueError.
 
-    Each method asks the database for the account, so it sees what became of it: NotLinkedError if
-    it is not connected. Errors of Egnyte come as they are, but for FileNotFoundError.
+    Each method reads the account from the database: NotLinkedError if it is not connected. Errors
+    of Egnyte are raised unchanged, except that a 404 becomes FileNotFoundError.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class EgnyteStorage(Storage):
 
     @property
     def client(self) -> LinkedClient:
-        """The client of the account. NotLinkedError if there is none that is connected."""
+        """The client of the account. NotLinkedError if it is not connected."""
         account = EgnyteAccount.objects.live().filter(**self._which).order_by("pk").first()
         if account is None:
             raise NotLinkedError("The Egnyte account of this storage is not connected.")
         return account.client
 
     def path_of(self, name: str) -> str:
-        """Where a file is at Egnyte. SuspiciousFileOperation for a name that leaves the root."""
+        """The path of a file at Egnyte. SuspiciousFileOperation for a name outside the root."""
         text = str(name).replace("\\", "/")
         parts = [part for part in text.split("/") if part not in ("", ".")]
         try:
@@ -102,7 +102,7 @@ class EgnyteStorage(Storage):
             raise SuspiciousFileOperation(str(error)) from error
 
     def get_valid_name(self, name: str) -> str:
-        """As Django's, and without what Egnyte refuses: a dot at the end, and `.tmp`."""
+        """Like Django's, but avoids what Egnyte refuses: a dot at the end, and `.tmp`."""
         valid = super().get_valid_name(name).rstrip(".")
         return f"{valid}_" if valid.lower().endswith(".tmp") else valid
 
@@ -122,7 +122,7 @@ class EgnyteStorage(Storage):
         return size
 
     def get_modified_time(self, name: str) -> datetime:
-        """Aware if USE_TZ is set, else naive in the site's time zone."""
+        """Aware if USE_TZ is set, otherwise naive in the site's time zone."""
         from django.conf import settings
 
         moment = self._file(name).last_modified
@@ -138,7 +138,7 @@ class EgnyteStorage(Storage):
         return folders, [entry.name for entry in entries if not isinstance(entry, Folder)]
 
     def delete(self, name: str) -> None:
-        """Delete a file, or a folder with all that is in it; what is not there is no error."""
+        """Delete a file, or a folder with its content. It is not an error if there is none."""
         if not name:
             raise ValueError("The name must be given to delete().")
         path = self.path_of(name)
@@ -182,7 +182,7 @@ class EgnyteStorage(Storage):
         return _StoredFile(self, remote, name, mode)
 
     def _save(self, name: str, content: AnyFile) -> str:
-        """Store a file. A name that another process took meanwhile is left to it."""
+        """Store a file. If another process took the name meanwhile, use another name."""
         for _ in range(RACES):
             path = self.path_of(name)
             stored = self.client.files.upload(path, _binary(content))
@@ -193,7 +193,7 @@ class EgnyteStorage(Storage):
         raise FileExistsError(f"No name could be found for {name!r} that stays free")
 
     def _was_taken(self, path: str, stored: EgnyteFile) -> bool:
-        """Whether the file stored now is a version of somebody else's; it is taken back then."""
+        """Whether the upload became a version of another's file. If so, delete the version."""
         files = self.client.files
         now = files.info(path)
         if not isinstance(now, EgnyteFile) or (now.num_versions or 1) < 2 or not stored.entry_id:
@@ -202,7 +202,7 @@ class EgnyteStorage(Storage):
         return True
 
     def replace(self, name: str, content: Any) -> None:
-        """Store bytes or a binary file under this very name, as a new version if it is taken."""
+        """Store bytes or a binary file under exactly this name, as a new version if it exists."""
         path = self.path_of(name)
         self.client.files.upload(path, content)
         self._forget_link(path)
@@ -239,11 +239,11 @@ class _StoredFile(AnyFile):
         super().__init__(reader if "b" in mode else io.TextIOWrapper(reader, "utf-8"), name)
         self._storage = storage
         self.mode = mode
-        # Django would look for the size of a file of that name on this machine.
+        # Otherwise Django would look for a local file of that name.
         self.size = remote.size
 
     def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> _StoredFile:
-        """Read from the start again; a closed file is fetched anew, as it is at Egnyte now."""
+        """Read from the start again. A closed file is fetched again, in its current version."""
         mode = mode or self.mode
         if "w" in mode:
             raise ValueError("This file was opened to be read: ask the storage to open it again.")
@@ -257,7 +257,7 @@ class _StoredFile(AnyFile):
 
 
 class _NewFile(AnyFile):
-    """A file that is being written. Left by an error, it is not stored."""
+    """A file that is being written. After an error in its with block it is not stored."""
 
     def __init__(self, upload: _Upload, file: Any, name: str) -> None:
         super().__init__(file, name)
@@ -278,7 +278,7 @@ class _NewFile(AnyFile):
 
 
 class _Upload(io.BufferedIOBase):
-    """What was written so far; it is stored under its name when it is closed."""
+    """The bytes written so far. Closing it stores them."""
 
     def __init__(self, storage: EgnyteStorage, name: str) -> None:
         self._storage = storage
@@ -310,14 +310,14 @@ class _Upload(io.BufferedIOBase):
                 self._storage.replace(self._name, self._buffer)
 
     def __del__(self) -> None:
-        # Who forgot to close it did not say that it is complete.
+        # A file that was never closed may be incomplete.
         self.discard()
         super().__del__()
 
 
 @contextmanager
 def _found(name: str) -> Iterator[None]:
-    """FileNotFoundError, as of any storage, for Egnyte's 404."""
+    """Turn Egnyte's 404 into FileNotFoundError, as Django's storages raise."""
     try:
         yield
     except NotFoundError as error:
@@ -325,7 +325,7 @@ def _found(name: str) -> Iterator[None]:
 
 
 def _binary(content: AnyFile) -> Any:
-    """What `files.upload` takes; text is stored as UTF-8."""
+    """The content for `files.upload`. Text is stored as UTF-8."""
     if not content.seekable():
         return _encoded(content.chunks(BUFFER))
     content.seek(0)

@@ -1,4 +1,5 @@
-"""The pages under ``egnyte:``. Each translates a request for a service, and its outcome back."""
+"""The pages under ``egnyte:``. Each turns a request into a service call, and its outcome into a
+response."""
 
 from .accounts import accounts, disconnect, make_default
 from .callback import callback

@@ -1,4 +1,4 @@
-"""The user's linked accounts, and what can be done with each."""
+"""The page of the user's linked accounts, and its actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
 
 @egnyte_page(["POST"])
 def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
-    """``egnyte:disconnect``: 404 for what is not the user's."""
+    """``egnyte:disconnect``: 404 for another user's account."""
     actor = f"user:{request.user.pk}"
     account = disconnecting.disconnect(pk, actor=actor, user=request.user)
     if account is None:
@@ -34,18 +34,18 @@ def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
 
 @egnyte_page(["POST"])
 def make_default(request: HttpRequest, pk: int) -> HttpResponse:
-    """``egnyte:default``: which account ``request.egnyte`` uses. Goes on to ``next``."""
+    """``egnyte:default``: choose the account of ``request.egnyte``. Redirects to ``next``."""
     account = get_object_or_404(EgnyteAccount.objects.for_user(request.user), pk=pk)
     disconnecting.make_default(request.user, account)
     text = _("This site now uses %(account)s.") % {"account": shown(account)}
     messages.success(request, text, fail_silently=True)
     next_path = safe_next(request, request.POST.get("next", ""))
-    # Not redirect(): that would take a path for the name of a view.
+    # Not redirect(), which could take the path for the name of a view.
     return HttpResponseRedirect(next_path or reverse("egnyte:accounts"))
 
 
 def shown(account: EgnyteAccount) -> str:
-    """The account as the pages name it."""
+    """The account's name on the pages."""
     return _("%(known_as)s at %(domain)s") % {
         "known_as": account.username or account.egnyte_user_id,
         "domain": account.domain,

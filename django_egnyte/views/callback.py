@@ -1,4 +1,4 @@
-"""Where Egnyte sends the browser back to."""
+"""The callback: Egnyte redirects the browser to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .pages import egnyte_page, error_page, refuse_callback_error
 @egnyte_page(["GET"], login=False, referrer="no-referrer")
 @sensitive_variables()
 def callback(request: HttpRequest) -> HttpResponse:
-    """``egnyte:callback``: the code or the refusal, and the state that belongs to it."""
+    """``egnyte:callback``: takes the code or the refusal, and the state."""
     query = take(request, "code", "state")
     if conf.flow == Flow.IMPLICIT and "state" not in query:
         return _fragment_page(request)
@@ -57,7 +57,7 @@ def _answered(request: HttpRequest, query: dict[str, Any], attempt: state.Attemp
 
 
 def _ask_domain(attempt: state.Attempt, code: Secret) -> HttpResponse:
-    """The Enhanced service did not say for which domain the code is."""
+    """Ask for the domain of the code: the Enhanced service did not name it."""
     response = HttpResponseRedirect("")
     try:
         parked = state.park(response, attempt, code)
@@ -68,8 +68,10 @@ def _ask_domain(attempt: state.Attempt, code: Secret) -> HttpResponse:
 
 
 def _to_login(request: HttpRequest, given: Secret) -> HttpResponse:
-    """The user was logged out meanwhile. A code does not belong into a log-in page's address, so
-    after that the user begins again, where the attempt began."""
+    """The user was logged out meanwhile. After the login the attempt starts again.
+
+    The code must not appear in the address of a login page.
+    """
     attempt = state.begun_by_anybody(request.COOKIES, given.reveal())
     if attempt is None:
         return redirect_to_login(reverse("egnyte:callback"))
@@ -77,9 +79,9 @@ def _to_login(request: HttpRequest, given: Secret) -> HttpResponse:
 
 
 def _fragment_page(request: HttpRequest) -> HttpResponse:
-    """Implicit grant: the answer is in the fragment, which only the browser sees."""
+    """Implicit grant: the answer is in the fragment, which only the browser can read."""
     if not request.user.is_authenticated:
-        # A redirect without a fragment would inherit this one, token and all (RFC 9110, 10.2.2).
+        # A redirect without a fragment would inherit this one, with the token (RFC 9110, 10.2.2).
         to_login = redirect_to_login(reverse("egnyte:callback"))
         to_login.headers["Location"] += "#"
         return to_login

@@ -1,4 +1,4 @@
-"""Where connecting begins."""
+"""The page on which a user starts to connect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("django_egnyte.views")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the request asks for. ``host`` is ``None`` until the user has named a domain."""
+    """The parameters of the request. ``host`` is ``None`` until the user has named a domain."""
 
     next_path: str
     signed_scopes: str
@@ -65,7 +65,7 @@ def connect(request: HttpRequest) -> HttpResponse:
 def _wish(
     request: HttpRequest, given: Mapping[str, str], next_path: str, redirect_uri: str
 ) -> Wish:
-    """``InvalidDomainError`` for an account at a host that the settings do not allow any more."""
+    """``InvalidDomainError`` if the settings no longer allow the host of the account."""
     signed = given.get("scopes", "")
     asked = asked_scopes(request, signed)
     account = _account(request, given.get("account", ""))
@@ -81,11 +81,13 @@ def _wish(
 
 
 def _begin(request: HttpRequest, wish: Wish, host: str) -> HttpResponse:
-    """Send the browser to Egnyte. Writes no session and, but for implicit tokens, asks no database:
-    the attempt is in a cookie of its own."""
+    """Send the browser to Egnyte. The attempt is in a cookie of its own.
+
+    It writes no session and makes no query, except for the implicit flow.
+    """
     user = str(request.user.pk)
     if conf.flow == Flow.IMPLICIT:
-        # Egnyte issues that token whether it is taken afterwards or not.
+        # Egnyte issues an implicit token whether or not this site then accepts it.
         ledger.refuse_without_allowance(user)
     given = state.new()
     response = HttpResponseRedirect(
@@ -126,7 +128,7 @@ def _page(request: HttpRequest, wish: Wish, form: DomainForm | None) -> HttpResp
 def _to_password(
     account: EgnyteAccount | None, given: Mapping[str, Any], next_path: str
 ) -> HttpResponse:
-    """Nothing to redirect to: this flow's form is on this site."""
+    """The password flow has its form on this site, so there is no redirect."""
     query = {
         "next": next_path,
         "scopes": given.get("scopes", ""),
@@ -139,7 +141,7 @@ def _to_password(
 
 
 def _account(request: HttpRequest, pk: str) -> EgnyteAccount | None:
-    """The account to reconnect, which must be the user's."""
+    """The account to reconnect. It must be the user's own."""
     if not pk:
         return None
     accounts = EgnyteAccount.objects.for_user(request.user)

@@ -1,4 +1,4 @@
-"""What the Enhanced, implicit and password flows need besides connect and callback."""
+"""The additional pages of the Enhanced, implicit and password flows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .reasons import why
 @egnyte_page(["GET", "HEAD", "POST"])
 @sensitive_variables()
 def domain(request: HttpRequest) -> HttpResponse:
-    """``egnyte:domain``: the Enhanced service did not say which domain, so the user is asked."""
+    """``egnyte:domain``: asks the user for the domain that the Enhanced service did not name."""
     given = request.POST if request.method == "POST" else request.GET
     parked = given.get("attempt", "")
     try:
@@ -60,7 +60,7 @@ def domain(request: HttpRequest) -> HttpResponse:
 @egnyte_page(["POST"])
 @sensitive_variables()
 def implicit(request: HttpRequest) -> HttpResponse:
-    """``egnyte:implicit``: the callback page's script posts what stood in the fragment."""
+    """``egnyte:implicit``: the script of the callback page posts the fragment to it."""
     given = take(request, "access_token", "state")
     posted: Secret = given.get("state", Secret())
     try:
@@ -84,7 +84,7 @@ def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -
         account = _link_posted(request, attempt, _answer(given))
     except EgnyteError as error:
         if isinstance(error, UnauthorizedError):
-            # Not Egnyte's trouble, as it would be after a code: the browser brought this token.
+            # This is not a failure of Egnyte: the browser posted this token.
             error = OAuthError("Egnyte does not know the token that was posted.", host=attempt.host)
         return error_page(request, error, domain=attempt.host, next_path=attempt.next)
     return connected(request, account, attempt.next, attempt.scopes)
@@ -92,14 +92,14 @@ def _took(request: HttpRequest, given: dict[str, Any], attempt: state.Attempt) -
 
 @sensitive_variables()
 def _answer(given: dict[str, Any]) -> TokenAnswer:
-    """The posted token, with what the browser says of its scopes."""
+    """The posted token, with the scopes that the browser claims for it."""
     token: Secret = given.get("access_token", Secret())
     scope = given.get("scope", "")
     return browser_answer(
         {
             "access_token": token.reveal(),
             "expires_in": given.get("expires_in", ""),
-            # Longer than all that could be asked for, it says nothing.
+            # Ignore a text that is longer than all scopes together.
             "scope": scope if len(scope) <= 4096 else "",
         }
     )
@@ -127,7 +127,7 @@ def _link_posted(
 @egnyte_page(["GET", "HEAD", "POST"])
 @sensitive_variables()
 def password(request: HttpRequest) -> HttpResponse:
-    """``egnyte:password``: asks for the Egnyte password, uses it once and keeps it nowhere."""
+    """``egnyte:password``: asks for the Egnyte password, and uses it once without storing it."""
     if conf.flow != Flow.PASSWORD:
         raise Http404
     if request.method != "POST":
@@ -163,7 +163,7 @@ def _password_page(
     where: DomainForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The form: empty, with what the address fills in, or with what was wrong."""
+    """The page with the form: empty, filled in from the URL, or with errors."""
     signed = given.get("scopes", "")
     asked = asked_scopes(request, signed)
     if form is None:
@@ -184,7 +184,7 @@ def _password_page(
 def exchanged(
     request: HttpRequest, attempt: state.Attempt, code: Secret, host: str
 ) -> HttpResponse:
-    """Exchange the code of an attempt whose state is spent, and go on. Raises what linking does."""
+    """Exchange the code of an attempt whose state is spent. Raises what linking raises."""
     account = link.link_with_code(
         request.user,
         code=code,
@@ -200,10 +200,10 @@ def exchanged(
 def connected(
     request: HttpRequest, account: EgnyteAccount, next_path: str, asked: Sequence[str]
 ) -> HttpResponse:
-    """Say so, and go on.
+    """Tell the user, and redirect to ``next_path``.
 
-    If less was granted than the site ``asked`` for, say that, and end here: the page at
-    ``next_path`` may need what is missing, and would send the user to Egnyte once more.
+    If Egnyte granted less than the site ``asked`` for, tell the user and do not redirect there:
+    that page may need the missing scope, and would send the user to Egnyte again.
     """
     text = _("Connected to %(domain)s.") % {"domain": account.domain}
     if missing := lacking(account.scopes, asked):
@@ -215,5 +215,5 @@ def connected(
         messages.warning(request, f"{text} {less % {'what': what}}", fail_silently=True)
         return HttpResponseRedirect(reverse("egnyte:accounts"))
     messages.success(request, text, fail_silently=True)
-    # Not redirect(): that would take a path for the name of a view.
+    # Not redirect(), which could take the path for the name of a view.
     return HttpResponseRedirect(next_path or reverse("egnyte:accounts"))

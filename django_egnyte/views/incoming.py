@@ -1,7 +1,7 @@
-"""What a request brings of secrets, taken out of it.
+"""Take the secrets out of a request.
 
-A code, a token or a password that stays in the request is shown by whatever keeps requests: a
-debug toolbar, an error report, ``repr(request)`` in a traceback.
+If a code, a token or a password stayed in the request, a debug toolbar, an error report, or
+``repr(request)`` in a traceback would show it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ..secret import Secret
 
 
 def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
-    """The parameters of a GET or a POST, out of the request.
+    """Take the parameters of a GET or a POST out of the request.
 
-    Those named are a ``Secret``, the others text. If a name is repeated, its last value counts.
+    The named ones become a ``Secret``, the others text. Of a repeated name the last value counts.
     """
     query = _raw_query(request)
     given = request.POST
@@ -36,7 +36,7 @@ def take(request: HttpRequest, *secrets: str) -> dict[str, Any]:
 
 
 def _raw_query(request: HttpRequest) -> Secret:
-    """The query, which may have been hidden from what runs before the view."""
+    """The query, which may have been hidden from the code that runs before the view."""
     found: Any = request.scope if isinstance(request, ASGIRequest) else request.META
     hidden: Secret | None = found.pop(HIDDEN_QUERY, None)
     return hidden or Secret(request.META.get("QUERY_STRING", ""))
@@ -46,11 +46,11 @@ def _scrub(request: HttpRequest, query: Secret) -> None:
     request.GET = QueryDict()
     if request.method == "POST":
         request.POST = QueryDict()
-        # Reading the form has left the whole body here, where request.body and read() find it.
+        # Reading the form has left the body here, where request.body and read() find it.
         vars(request).update(_body=b"", _stream=BytesIO())
     scrub_addresses(request.META, query)
     if isinstance(request, ASGIRequest):
-        # The server's own, in place: what runs around Django reads it later.
+        # Change the server's own environ in place: middleware around Django reads it later.
         scope: Any = request.scope
         scope["query_string"] = b""
         repeated = f"?{query.reveal()}".encode("latin-1", errors="replace")

@@ -1,4 +1,4 @@
-"""What all pages of this app have in common, and the page for what went wrong."""
+"""Functions that all pages of this app share, and the error page."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ logger = logging.getLogger("django_egnyte.views")
 
 View = Callable[..., HttpResponseBase]
 
-# Characters. It travels in an address and in a cookie, which servers and browsers limit.
+# Characters. It is part of a URL and of a cookie, which servers and browsers limit.
 LONGEST_NEXT: Final = 2000
 
-# X-Frame-Options as the site has it, "DENY" unless it says otherwise.
+# X-Frame-Options as in the site's settings, by default "DENY".
 _framed_as_the_site_says = decorator_from_middleware(XFrameOptionsMiddleware)
 
 
 @functools.cache
 def _discreet(path: str) -> SafeExceptionReporterFilter:
-    """The site's own filter, but it hides sensitive variables from pages under ``DEBUG``, too."""
+    """The site's own filter, which here hides sensitive variables under ``DEBUG`` too."""
     site_filter: Any = import_string(path)
 
     class DiscreetFilter(site_filter):  # type: ignore[misc]
@@ -73,20 +73,19 @@ def _discreet(path: str) -> SafeExceptionReporterFilter:
 def egnyte_page(
     methods: Sequence[str], *, login: bool = True, referrer: str = "same-origin"
 ) -> Callable[[View], View]:
-    """A page of this app: for users only, cached nowhere, in nobody's transaction.
+    """A page of this app: only for users, not cached, and outside of any transaction.
 
-    It is protected from forged forms and from frames whether the site has the middleware or not.
-    What a POST would change is not left to a transaction of the site's own, and ``Http404`` is a
-    page like the others.
+    It checks the CSRF token and refuses frames even if the site lacks that middleware. A POST does
+    not run in a transaction of the site. ``Http404`` becomes a page like the others.
 
-    Its address goes to no other site. A page with a form needs ``same-origin``: under
-    ``no-referrer`` browsers send ``Origin: null`` with the form, which Django's CSRF check
-    refuses (Fetch standard, "append a request Origin header"). A page whose address holds a
-    code has ``no-referrer``, and no form.
+    The page's URL is not sent to other sites. A page with a form needs ``same-origin``: with
+    ``no-referrer`` browsers send ``Origin: null`` with the form, which Django's CSRF check refuses
+    (Fetch standard, "append a request Origin header"). A page whose URL contains a code has
+    ``no-referrer``, and no form.
     """
 
     def decorate(view: View) -> View:
-        # A page that only takes POST sends a GET on: see _answered.
+        # A page that only takes POST redirects a GET: see _answered.
         seen = [*methods, "GET", "HEAD"] if list(methods) == ["POST"] else list(methods)
         allowed: View = require_http_methods(seen)(_answered(view, methods))
         allowed = login_required(allowed) if login else allowed
@@ -103,7 +102,7 @@ def egnyte_page(
 
         wrapped: View = never_cache(page)
         if not login:
-            # The view sees to that itself; LoginRequiredMiddleware would keep the query.
+            # The view requires the login itself: LoginRequiredMiddleware would keep the query.
             wrapped = login_not_required(wrapped)
         for alias in connections:
             wrapped = transaction.non_atomic_requests(using=alias)(wrapped)
@@ -113,7 +112,7 @@ def egnyte_page(
 
 
 def _answered(view: View, methods: Sequence[str]) -> View:
-    """The view outside of transactions; a POST's page sends a GET on, and ``Http404`` is a page."""
+    """Call the view outside of transactions. Redirect a GET of a POST-only page, and show a 404."""
 
     @functools.wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -121,7 +120,7 @@ def _answered(view: View, methods: Sequence[str]) -> View:
             if request.method == "POST":
                 refuse_in_transaction()
             elif request.method not in methods:
-                # Back from the log-in page, or from a bookmark: there is nothing to see.
+                # The user comes from the login page or a bookmark: there is nothing to show.
                 return HttpResponseRedirect(reverse("egnyte:accounts"))
             return view(request, *args, **kwargs)
         except InTransactionError as error:
@@ -133,7 +132,7 @@ def _answered(view: View, methods: Sequence[str]) -> View:
 
 
 def refuse_callback_error(error: str) -> None:
-    """RFC 6749 section 4.1.2.1. The text is the request's own, so it is not repeated."""
+    """The error of RFC 6749 section 4.1.2.1. Its text comes from the request, so do not show it."""
     if error == "access_denied":
         raise AccessDeniedError("The user did not allow access.", code=error)
     if error:
@@ -141,7 +140,7 @@ def refuse_callback_error(error: str) -> None:
 
 
 def asked_scopes(request: HttpRequest, signed: str) -> tuple[str, ...]:
-    """The site's scopes, and those that its code asked this user for besides."""
+    """The site's scopes, and the additional ones that its code signed for this user."""
     more = read(request.user, signed) if signed else ()
     if more is None:
         logger.warning(
@@ -153,7 +152,7 @@ def asked_scopes(request: HttpRequest, signed: str) -> tuple[str, ...]:
 
 
 def safe_next(request: HttpRequest, path: str) -> str:
-    """``path`` if it leads to a page of this site, else nothing. None is longer than 2,000."""
+    """``path`` if it leads to a page of this site and is short enough, otherwise an empty text."""
     allowed = len(path) <= LONGEST_NEXT and url_has_allowed_host_and_scheme(
         path, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
@@ -181,7 +180,7 @@ STATUS: Final[Sequence[tuple[type[EgnyteError], int]]] = (
 def error_page(
     request: HttpRequest, error: EgnyteError, *, domain: str = "", next_path: str = ""
 ) -> HttpResponse:
-    """Tell the user what to do and the operator what happened."""
+    """The error page: it tells the user what to do. The log tells the operator what happened."""
     status = next(code for kind, code in STATUS if isinstance(error, kind))
     if isinstance(error, InTransactionError):
         return _in_transaction(request, status)
@@ -208,7 +207,7 @@ def error_page(
 def refusal(
     request: HttpRequest, *, status: int, title: str, message: str, retry_url: str = ""
 ) -> HttpResponse:
-    """A page that says no, with words and a status."""
+    """A page that refuses the request, with a text and a status."""
     context = {"title": title, "message": message, "retry_url": retry_url, "status": status}
     return render(request, "egnyte/error.html", context, status=status)
 
@@ -244,7 +243,7 @@ def _not_found(request: HttpRequest) -> HttpResponse:
 
 
 def _words(error: EgnyteError) -> tuple[str, str]:
-    """A title and a sentence for the user, who sees only what concerns them."""
+    """A title and a sentence for the user."""
     if isinstance(error, OAuthError):
         return _("Egnyte was not connected"), _(error.user_hint)
     if isinstance(error, StateError):

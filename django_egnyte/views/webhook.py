@@ -1,4 +1,4 @@
-"""Where Egnyte posts the notifications of webhooks."""
+"""The view to which Egnyte posts the notifications of webhooks."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ META_KEY = f"HTTP_{webhooks.HEADER.upper().replace('-', '_')}"
 def webhook(request: HttpRequest) -> HttpResponse:
     """``egnyte:webhook``: stores the events and answers 200 at once; a worker handles them.
 
-    403 without a secret of this site's, before anything is read; 413 for a body over 1 MiB; 400
-    for what is no list of events. Egnyte repeats a delivery that is not answered with 200.
+    It answers 403 without this site's secret, before it reads the body; 413 for a body over 1 MiB;
+    400 if the body is not a list of events. Egnyte repeats a delivery that is not answered with
+    200.
     """
     sender = webhooks.sender_of(_take_secret(request))
     if sender is None:
@@ -50,7 +51,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     if not length.isdecimal() or len(length) > 18 or int(length) > MAX_BYTES:
         return _refused(413, f"it is over {MAX_BYTES:,} bytes")
     try:
-        # Not `request.body`, whose limit is the site's setting for forms.
+        # Not `request.body`: its limit is the site's setting for forms.
         told = parse_delivery(request.read(MAX_BYTES + 1))
     except (ResponseError, UnreadablePostError) as error:
         return _refused(400, str(error))
@@ -58,13 +59,13 @@ def webhook(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=200)
 
 
-# Whatever the site's ATOMIC_REQUESTS says: the answer is a promise that the events are stored.
+# Not atomic, even with ATOMIC_REQUESTS: a 200 promises that the events are stored.
 for _alias in connections:
     webhook = transaction.non_atomic_requests(using=_alias)(webhook)
 
 
 def _take_secret(request: HttpRequest) -> Secret:
-    """The header's value, out of the request, which error reports show."""
+    """Take the header's value out of the request, which error reports show."""
     value = request.META.pop(META_KEY, "")
     vars(request).pop("headers", None)
     if isinstance(request, ASGIRequest):
