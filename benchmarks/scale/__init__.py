@@ -1,0 +1,1 @@
+"""How the sweeps, the admin and deletions grow with the number of accounts, on PostgreSQL."""

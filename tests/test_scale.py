@@ -1,0 +1,111 @@
+"""That the work on many rows reads indexes, and that its queries do not grow with the rows.
+
+PostgreSQL says in its plan which index a query uses. On a small table it would read all, so reading
+whole tables is made as dear as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_egnyte.choices import Release
+from django_egnyte.gateway import key_digest
+from django_egnyte.models import EgnyteAccount, EgnyteGrant, new_id
+from django_egnyte.services import revoke, status, sweep
+from django_egnyte.services.runner import Pass
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make(count: int, **values: Any) -> list[EgnyteGrant]:
+    """Grants with an account each, due for a validation and a refresh. ``values`` are a grant's."""
+    ago = timezone.now() - timedelta(minutes=5)
+    users = get_user_model()
+    made = []
+    for _ in range(count):
+        name = new_id()
+        user = users._default_manager.create(**{users.USERNAME_FIELD: f"{name}@example.com"})
+        grant = EgnyteGrant.objects.create(
+            domain=f"{name[:8]}.egnyte.com", key_digest=key_digest(), fingerprint=name,
+            user_ref=str(user.pk), next_refresh_at=ago, **values,
+        )  # fmt: skip
+        token = grant.tokens.create(
+            domain=grant.domain, user_ref=grant.user_ref, fingerprint=name,
+            refresh_fingerprint=f"r{name}", expires_at=timezone.now() + timedelta(days=1),
+        )  # fmt: skip
+        EgnyteAccount.objects.create(
+            user=user, domain=grant.domain, egnyte_user_id=grant.pk, token=token,
+            next_validation_at=ago,
+        )  # fmt: skip
+        made.append(grant)
+    return made
+
+
+def a_pass() -> Pass[Any]:
+    return Pass("tests", seconds=60, put_off=lambda row, error: None)
+
+
+WORK: dict[str, Callable[[], Any]] = {
+    "claim": lambda: list(sweep.claim_due()),
+    "refreshes": lambda: list(sweep._due_for_refresh(a_pass())),
+    "revoker": lambda: list(revoke._due(a_pass())),
+    "forgotten": sweep.release_forgotten,
+    "another key": lambda: status._of_another_key(key_digest()),
+}
+
+
+@pytest.fixture
+def dear_tables() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("RESET enable_seqscan")
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the plans of PostgreSQL")
+@pytest.mark.parametrize("name", WORK)
+def test_no_work_on_many_rows_reads_a_whole_table(name: str, dear_tables: None) -> None:
+    make(2)
+    make(2, release_at=timezone.now() - timedelta(minutes=1), reason=Release.DEAD)
+    EgnyteAccount.objects.filter(token__grant__release_at__isnull=False)._raw_delete("default")
+    plans = []
+    with CaptureQueriesContext(connection) as queries:
+        WORK[name]()
+    with connection.cursor() as cursor:
+        for query in queries.captured_queries:
+            if query["sql"].startswith("SELECT") and "_egnyte" in query["sql"]:
+                cursor.execute("EXPLAIN " + query["sql"].replace("%", "%%"))
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+    # Other tables hold a row for each host, key or sweep.
+    big = ("egnyteaccount", "egnytegrant", "egnytetoken", "accountevent")
+    whole = [
+        plan for plan in plans for table in big if f"Seq Scan on django_egnyte_{table}" in plan
+    ]
+    assert not whole
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_the_queries_do_not_grow_with_the_rows(name: str) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            WORK[name]()
+        return len(captured)
+
+    make(2)
+    make(1, release_at=timezone.now() - timedelta(minutes=1))
+    queries()  # the row of a sweep's state is made once
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
+    few = queries()
+    make(20)
+    make(10, release_at=timezone.now() - timedelta(minutes=1))
+    EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
+    assert queries() == few
