@@ -16,12 +16,20 @@ from django.utils.translation import gettext_lazy as _
 from .. import domains
 from ..conf import conf
 from ..exceptions import InvalidDomainError
-from ..models import AccountEvent, EgnyteAccount
+from ..models import AccountEvent
 from .acts import RowAdmin
 from .filters import DomainFilter, KindFilter
-from .links import row_address
 from .paging import EstimatingPaginator
-from .people import NamingList, actor_name, of_domain, reason_of, refs_of, user_name, user_page
+from .people import (
+    NamingList,
+    account_page,
+    actor_name,
+    of_domain,
+    reason_of,
+    refs_of,
+    user_name,
+    user_page,
+)
 
 if TYPE_CHECKING:
     from .acts import Options
@@ -34,7 +42,7 @@ class AccountEventAdmin(RowAdmin):
     list_display: Options = ("created_at", "event", "user", "account", "by", "why")
     list_filter: ClassVar[Options] = (KindFilter, DomainFilter)
     fields: ClassVar[Options | None] = (
-        "created_at", "kind", "why", "by", "user_page", "domain", "username", "egnyte_account",
+        "created_at", "kind", "why", "by", "user_page", "domain", "username", "account_page",
     )  # fmt: skip
     ordering: ClassVar[Options | None] = ("-created_at", "-pk")
     paginator = EstimatingPaginator
@@ -96,13 +104,8 @@ class AccountEventAdmin(RowAdmin):
         return reason_of(event)
 
     @admin.display(description=_("account"))
-    def egnyte_account(self, event: AccountEvent) -> SafeString | str | None:
-        if event.account_ref is None:
-            return None
-        address = row_address(self.admin_site, EgnyteAccount, event.account_ref)
-        if not address or not EgnyteAccount.objects.filter(pk=event.account_ref).exists():
-            return str(event.account_ref)
-        return format_html('<a href="{}">{}</a>', address, event.account_ref)
+    def account_page(self, event: AccountEvent) -> str | None:
+        return account_page(self.admin_site, event)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -17,7 +17,7 @@ from ..services import administer
 from ..services.revoke import abandon
 from .acts import Act, ActingAdmin, list_actions
 from .filters import OccurringFilter
-from .people import NamingList, of_domain, user_name, user_page
+from .people import NamingList, account_page, of_domain, user_name, user_page
 from .times import distance
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class EgnyteGrantAdmin(ActingAdmin):
     search_fields: ClassVar[Options] = ("domain", "username", "user_ref__exact")
     sortable_by: ClassVar[Options | None] = ()
     fields: ClassVar[Options | None] = (
-        "name", "domain", "username", "user_page", "account_ref", "flow", "reason", "created_at",
+        "name", "domain", "username", "user_page", "account_page", "flow", "reason", "created_at",
         "next_refresh_at", "refresh_refused_at", "release_at", "revoke_attempts", "last_error",
     )  # fmt: skip
 
@@ -95,6 +95,10 @@ class EgnyteGrantAdmin(ActingAdmin):
     @admin.display(description=_("user"))
     def user_page(self, row: EgnyteGrant) -> str | None:
         return user_page(self.admin_site, row)
+
+    @admin.display(description=_("account"))
+    def account_page(self, row: EgnyteGrant) -> str | None:
+        return account_page(self.admin_site, row)
 
     @admin.display(description=_("to be revoked"))
     def due(self, row: EgnyteGrant) -> str | None:

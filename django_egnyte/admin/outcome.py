@@ -60,13 +60,13 @@ def _of_validation(account: EgnyteAccount, asked: datetime, now: datetime) -> Ou
     if again > now and account.validation_attempts:
         text = _("Egnyte gave no answer. The next validation is due: %(time)s")
         return Outcome("unknown", text % {"time": exactly(again)})
-    return _waiting(_("Validation requested: %(time)s"), asked)
+    return _waiting(_("Validation requested (%(time)s)."), asked)
 
 
 def _of_refresh(account: EgnyteAccount, asked: datetime, now: datetime) -> Outcome:
     token = account.known_token
     if token is None:
-        return _waiting(_("Refresh requested: %(time)s"), asked)
+        return _waiting(_("Refresh requested (%(time)s)."), asked)
     refused, again = token.grant.refresh_refused_at, token.grant.next_refresh_at
     if token.created_at >= asked:
         text = _("Egnyte issued a new token: %(time)s")
@@ -77,9 +77,9 @@ def _of_refresh(account: EgnyteAccount, asked: datetime, now: datetime) -> Outco
     if again is not None and again > now and token.grant.refresh_attempts:
         text = _("Egnyte issued no new token. The next refresh is due: %(time)s")
         return Outcome("unknown", text % {"time": exactly(again)})
-    return _waiting(_("Refresh requested: %(time)s"), asked)
+    return _waiting(_("Refresh requested (%(time)s)."), asked)
 
 
 def _waiting(text: str, asked: datetime) -> Outcome:
     more = _("A worker or the next sweep does it, and the result appears here.")
-    return Outcome("waiting", f"{text % {'time': exactly(asked)}}. {more}")
+    return Outcome("waiting", f"{text % {'time': exactly(asked)}} {more}")

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from ..models import EgnyteAccount
 from .links import row_address
 
 MOST_FOUND: Final = 20
@@ -64,6 +65,17 @@ def user_page(site: AdminSite, row: Any) -> str | None:
     name = user_name(row)
     address = row_address(site, get_user_model(), row.user_ref) if name != row.user_ref else ""
     return format_html('<a href="{}">{}</a>', address, name) if address else name or None
+
+
+def account_page(site: AdminSite, row: Any) -> str | None:
+    """The account that a row refers to, with a link where it still exists and has a page."""
+    key = row.account_ref
+    if key is None:
+        return None
+    address = row_address(site, EgnyteAccount, key)
+    if not address or not EgnyteAccount.objects.filter(pk=key).exists():
+        return str(key)
+    return format_html('<a href="{}">{}</a>', address, key)
 
 
 def of_domain(name: str, domain: str) -> SafeString:

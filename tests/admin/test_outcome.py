@@ -51,7 +51,7 @@ def test_a_validation_waits_until_somebody_does_it(
 
     state, text = told(account)
     assert state == "waiting"
-    assert text.startswith("Validation requested: ")
+    assert text.startswith("Validation requested (")
     shown = text_of(superuser.get(url("change", account.pk)))
     assert 'class="egnyte-outcome egnyte-outcome-waiting" role="status"' in shown
     assert text in shown
@@ -76,7 +76,7 @@ def test_a_validation_waits_until_somebody_does_it(
             "bad",
             "The account is revoked: Egnyte refuses both tokens",
         ),
-        ({"status": Status.SUSPECT}, "waiting", "Validation requested: "),
+        ({"status": Status.SUSPECT}, "waiting", "Validation requested ("),
     ],
 )
 def test_the_outcome_of_a_validation(
