@@ -216,12 +216,12 @@ def test_the_permissions_named_are_there() -> None:
         for model in apps.get_app_config("django_egnyte").get_models()
         for name in [
             *(name for name, _ in model._meta.permissions),
-            f"delete_{model._meta.model_name}",
+            *(f"{verb}_{model._meta.model_name}" for verb in ("delete", "view")),
         ]
     }
     said = set(re.findall(r"``(django_egnyte\.\w+)``", page("guides/administration.rst")))
     assert said <= there
-    acts = {name for name in there if not name.startswith("django_egnyte.delete_")}
+    acts = {name for name in there if not re.match(r"django_egnyte\.(delete|view)_", name)}
     assert acts <= said
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from django_egnyte.choices import EventKind, Status
-from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, HostState
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, HostState, SweepState
 from django_egnyte.services import administer
 from tests.browsing import LANGUAGES, Axe, follow, log_in, speak, window, words
 
@@ -188,3 +190,53 @@ def test_what_came_of_a_validation_appears_on_the_page(
     WebDriverWait(axe.browser, 20).until(lambda _: "accepted the token" in outcome.text)
     assert "Suspect" not in words(axe.browser)
     assert "Active" in axe.browser.find_element(By.CSS_SELECTOR, ".field-state").text
+
+
+def test_the_images_of_the_docs(
+    axe: Axe, administrator: Callable[..., str], django_user_model: Any, tmp_path: Path
+) -> None:
+    """``EGNYTE_TEST_IMAGES=docs/images`` makes them anew."""
+    folder = Path(os.environ.get("EGNYTE_TEST_IMAGES", tmp_path))
+    now = timezone.now()
+    people = [
+        "ada",
+        "bela",
+        "carla",
+        "dmitri",
+        "elena",
+        "faisal",
+        "grace",
+        "hiro",
+        "ines",
+        "jonas",
+        "kim",
+    ]
+    for number, name in enumerate(people, 1):
+        user = django_user_model.objects.create(**{django_user_model.USERNAME_FIELD: name})
+        status = {3: Status.SUSPECT, 8: Status.REVOKED}.get(number, Status.ACTIVE)
+        age = timedelta(days=number * 41 % 200, hours=number)
+        make(
+            user, number, username=f"{name}.{name[::-1][:3]}", status=status,
+            domain=("acme.egnyte.com", "globex.egnyte.com", "initech.egnyte.com")[number % 7 % 3],
+            scopes=["Egnyte.filesystem", "Egnyte.link"][: 1 + number % 2], connected_at=now - age,
+            last_validated_at=now - timedelta(hours=number * 5 % 23 + 25 * (number == 3)),
+            expires_at=now + timedelta(days=number * 11 % 29 + 2),
+        )  # fmt: skip
+    for days in range(30):
+        moment = now - timedelta(days=days)
+        for kind, number in (
+            (EventKind.CONNECTED, days * 7 % 5),
+            (EventKind.REVOKED, days % 7 // 5),
+        ):
+            for _ in range(number):
+                AccountEvent.objects.create(kind=kind, created_at=moment)
+    SweepState.objects.create(name="validate", ran_at=now - timedelta(minutes=3))
+    for name, address in {
+        "admin-accounts": url("changelist"),
+        "admin-health": f"{url('health')}?period=month",
+    }.items():
+        with window(axe.browser, 1280, 820 if name == "admin-accounts" else 1080):
+            administrator(address)
+            axe.browser.execute_script("document.documentElement.style.overflow = 'hidden'")
+            axe.browser.save_screenshot(str(folder / f"{name}.png"))
+        assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
