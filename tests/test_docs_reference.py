@@ -444,6 +444,9 @@ def test_numbers_said_are_those_of_the_code() -> None:
     ):
         assert f"{value} s" in architecture
     assert f"lease {limits.LEASE} s" in architecture
+    asked = (limits.TOKEN_DEADLINE, limits.TOKEN_DEADLINE, limits.PROBE_DEADLINE)
+    callback = f"it may take {sum(asked) + limits.WRITE_PATIENCE} seconds"
+    assert callback in " ".join(page("guides/production.rst").split())
 
 
 def test_bounds_said_are_those_of_the_checks() -> None:
