@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import rest_framework.views  # noqa: F401 - reads its defaults once: the site's, not a page's
 from asgiref.sync import async_to_sync
 from django.test import Client, RequestFactory
 from django.urls import include
