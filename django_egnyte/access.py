@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
@@ -22,7 +21,7 @@ from django.utils.translation import gettext_noop
 from . import callers, gateway
 from .api import Connection, Credentials, EgnyteClient, Source
 from .api.steps import Step, Steps
-from .choices import LIVE
+from .chosen import chosen_account
 from .conf import conf
 from .exceptions import (
     EgnyteError,
@@ -206,12 +205,15 @@ class AccountConnection(_OnDjangosThread, Connection):
 class LateConnection(_OnDjangosThread, Source):
     """Finds the account at the first call, and then keeps its connection."""
 
-    __slots__ = ("_find", "_found", "_resolved")
+    __slots__ = ("_finder", "_found", "_resolved")
 
-    def __init__(self, find: Callable[[], AccountConnection | None]) -> None:
-        self._find = find
+    def __init__(self, finder: Callable[[], AccountConnection | None]) -> None:
+        self._finder = finder
         self._found: AccountConnection | None = None
         self._resolved = False
+
+    def _find(self) -> AccountConnection | None:
+        return self._finder()
 
     @property
     def host(self) -> str:  # type: ignore[override]
@@ -230,6 +232,26 @@ class LateConnection(_OnDjangosThread, Source):
         if found is None:
             raise NotLinkedError("The user has no connected Egnyte account.")
         return found
+
+
+class _ConnectionOfUser(LateConnection):
+    """The connection of a request's user."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: HttpRequest) -> None:
+        # Each request of the site pays for this, so nothing is set that is not used before it is.
+        self._request = request
+        self._resolved = False
+
+    def _find(self) -> AccountConnection | None:
+        account = chosen_account(self._request.user)
+        if account is None:
+            return None
+        if account.is_live:
+            return AccountConnection(account)
+        tell_ended(self._request, account)
+        return None
 
 
 class LinkedClient(EgnyteClient):
@@ -255,7 +277,10 @@ class RequestClient(LinkedClient):
     __slots__ = ("_request",)
 
     def __init__(self, request: HttpRequest) -> None:
-        super().__init__(LateConnection(self._find))
+        # As EgnyteClient does, without the call: each request of the site pays for this.
+        self._source = _ConnectionOfUser(request)
+        self._acting = None
+        self._rate_headers = None
         self._request = request
 
     def for_account(self, account: EgnyteAccount) -> LinkedClient:
@@ -276,14 +301,10 @@ class RequestClient(LinkedClient):
         """Find the account, unless it has been found."""
         _ = self.account
 
-    def _find(self) -> AccountConnection | None:
-        account = chosen_account(self._request.user)
-        if account is None:
-            return None
-        if account.is_live:
-            return AccountConnection(account)
-        tell_ended(self._request, account)
-        return None
+    async def aresolve(self) -> RequestClient:
+        """As ``resolve()``; returns this client, whose account asks no database any more."""
+        await sync_to_async(self.resolve, thread_sensitive=True)()
+        return self
 
 
 def _in_coroutine() -> bool:
@@ -310,19 +331,6 @@ def _suspect(account: EgnyteAccount, *, acting: bool) -> None:
 def client_of(account: EgnyteAccount) -> LinkedClient:
     """A client that uses this account's token. Makes no query."""
     return LinkedClient(AccountConnection(account))
-
-
-def chosen_account(user: Any) -> EgnyteAccount | None:
-    """The user's default account, live or not. If none is marked, the oldest live one.
-
-    A revoked default is not replaced by another account, which could be another company's.
-    """
-    candidates = (
-        EgnyteAccount.objects.for_calls()
-        .for_user(user)
-        .filter(Q(is_default=True) | Q(status__in=LIVE))
-    )
-    return candidates.order_by("-is_default", "pk").first()
 
 
 def settle_again(error: EgnyteError) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib import messages
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
@@ -42,9 +41,8 @@ class EgnyteMiddleware:
 
     def __call__(self, request: HttpRequest) -> Any:
         # Under async, this is the coroutine of the rest of the chain: awaited by the handler.
-        client = RequestClient(request)
-        request.egnyte = client  # type: ignore[attr-defined]
-        request.aegnyte = partial(_resolved, client)  # type: ignore[attr-defined]
+        client = request.egnyte = RequestClient(request)  # type: ignore[attr-defined]
+        request.aegnyte = client.aresolve  # type: ignore[attr-defined]
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -63,11 +61,6 @@ class EgnyteMiddleware:
                 fail_silently=True,
             )
         return to_connect(request, domain=exception.host or "")
-
-
-async def _resolved(client: RequestClient) -> RequestClient:
-    await sync_to_async(client.resolve, thread_sensitive=True)()
-    return client
 
 
 def _settle_again(error: EgnyteError) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
-from django.db.models import Subquery
 from django.db.models.deletion import Collector
 
 from .. import queue
@@ -176,9 +175,8 @@ def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
 def _release_grant_of(account: EgnyteAccount) -> None:
     """One query, unless the account was given another token since it was read."""
     if account.token_id is not None:
-        grant_id = EgnyteToken.objects.filter(pk=account.token_id).values("grant_id")[:1]
-        rows = EgnyteGrant.objects.filter(pk=Subquery(grant_id), release_at=None)
-        if rows.write(**grants.due(Release.DISCONNECTED)):
+        rows = grants.grant_of(account.token_id).filter(release_at=None)
+        if rows.write(**grants.due_by(account, Release.DISCONNECTED)):
             return
     # Whatever moves an account off a grant releases that grant, so this is not the current one.
     current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import Error, IntegrityError, models
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db import Error, IntegrityError, connections, models
+from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -21,10 +21,11 @@ from ..choices import LeasedFor, Release
 from ..conf import IN_FLIGHT, LEASE, WRITE_PATIENCE
 from ..exceptions import TokenConflictError
 from ..fields import seal
+from ..managers import GuardedQuerySet
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
 from . import agenda
-from .transactions import DatabaseNow, hence, in_short_transaction
+from .transactions import DatabaseNow, alias, clock, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.grants")
 
@@ -98,16 +99,56 @@ def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> 
     return None
 
 
+# These two are asked at each link. Django takes ten times as long to write the like of them as the
+# database takes to answer. The token that was refreshed may be in another grant since it was read,
+# and a grant keeps the name of the token it began with, even when that has expired and is gone.
+_KNOWN: Final = """
+    SELECT grant_id FROM {tokens}
+    WHERE fingerprint = %s OR (refresh_fingerprint = %s AND refresh_fingerprint <> '') OR id = %s
+    UNION SELECT id FROM {grants} WHERE fingerprint = %s
+"""
+_TAKE: Final = """
+    UPDATE {grants} SET release_at = NULL, reason = ''
+    WHERE id = %s AND generation = %s
+    AND (leased_until IS NULL OR leased_until <= {now} OR leased_for <> %s)
+    AND NOT EXISTS (
+        SELECT 1 FROM {tokens} WHERE grant_id <> %s
+        AND (fingerprint IN (%s, %s) OR refresh_fingerprint IN (%s, %s))
+    )
+"""
+_TABLES: Final = {
+    "tokens": EgnyteToken._meta.db_table,
+    "grants": EgnyteGrant._meta.db_table,
+}
+
+
 def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> set[int]:
-    known = Q(fingerprint=fingerprint(host, answer.access_token))
-    if answer.refresh_token:
-        known |= Q(refresh_fingerprint=fingerprint(host, answer.refresh_token))
-    if refreshed is not None:
-        known |= Q(pk=refreshed.pk)  # its grant may have become another since it was read
-    tokens = EgnyteToken.objects.filter(known).values_list("grant_id", flat=True)
-    # A grant keeps the name of the token it began with, even when that has expired and is gone.
-    begun = EgnyteGrant.objects.filter(fingerprint=fingerprint(host, answer.access_token))
-    return set(tokens.union(begun.values_list("pk", flat=True)))
+    access = fingerprint(host, answer.access_token)
+    refresh = fingerprint(host, answer.refresh_token)
+    known = (access, refresh, refreshed.pk if refreshed is not None else None, access)
+    with connections[alias()].cursor() as cursor:
+        cursor.execute(_KNOWN.format(**_TABLES), known)
+        return {grant_id for (grant_id,) in cursor.fetchall()}
+
+
+def take_into_use(token: EgnyteToken) -> bool:
+    """Let nobody revoke the grant whose newest token this is.
+
+    ``False`` if it is not the newest by now, if another grant holds the same token, or if the
+    revoker has the lease.
+    """
+    connection = connections[alias()]
+    now, values = clock(connection)
+    names = (token.fingerprint, token.refresh_fingerprint or token.fingerprint)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE.format(now=now, **_TABLES),
+            [
+                *(token.grant_id, token.generation, *values, LeasedFor.REVOKE.value),
+                *(token.grant_id, *names, *names),
+            ],
+        )
+        return bool(cursor.rowcount)
 
 
 def merged(ids: Collection[int]) -> EgnyteGrant | None:
@@ -205,12 +246,6 @@ def _named(names: Collection[str]) -> Q:
 
 def _names_of(token: EgnyteToken) -> set[str]:
     return {token.fingerprint, token.refresh_fingerprint} - {""}
-
-
-def alone(token: EgnyteToken) -> Q:
-    """That no grant but this token's own holds one of its tokens."""
-    others = EgnyteToken.objects.filter(_named(_names_of(token))).exclude(grant=token.grant_id)
-    return ~Q(Exists(others))
 
 
 def joined(grant_id: int) -> bool:
@@ -443,6 +478,22 @@ def release_safely(grant_id: int, nonce: str) -> None:
 def make_due(grant_id: int, reason: Release) -> None:
     """Let the revoker have a grant from now on, unless an account points into it."""
     EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
+
+
+def grant_of(token_id: int) -> GuardedQuerySet[EgnyteGrant]:
+    """The grant that a token is in at this moment."""
+    grant_id = EgnyteToken.objects.filter(pk=token_id).values("grant_id")[:1]
+    return EgnyteGrant.objects.filter(pk=Subquery(grant_id))
+
+
+def due_by(account: EgnyteAccount, reason: Release) -> dict[str, Any]:
+    """As ``due()``, where it is known which account leaves."""
+    return {
+        "release_at": DatabaseNow(),
+        "reason": reason,
+        "account_ref": account.pk,
+        "username": account.username,
+    }
 
 
 def due(reason: Release) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from ..exceptions import (
 )
 from ..models import KeyState, TokenRequest
 from .agenda import DAY
-from .transactions import DatabaseNow, ago, alias, hence
+from .transactions import DatabaseNow, ago, alias, clock, hence
 
 logger = logging.getLogger("django_egnyte.ledger")
 
@@ -102,8 +102,8 @@ def _number(counts: Counter[Kind], limit: Limit) -> int:
     return sum(number for kind, number in counts.items() if limit.counted(kind))
 
 
-# Written by hand: Django would take fifty times as long to write the like of it as the database
-# takes to answer, and this is asked before each token request. ``{}`` are the tables and the
+# Django takes fifty times as long to write the like of this as the database takes to answer it,
+# and this is asked before each token request. ``{}`` are the tables and the
 # database's clock.
 _COUNT: Final = """
     SELECT purpose, failed, refused,
@@ -250,11 +250,7 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
 def _counts(charge: Charge, row: TokenRequest) -> Counts:
     """All that the limits of this request need to know, in one query."""
     connection = connections[alias()]
-    compiler = TokenRequest.objects.all().query.get_compiler(connection=connection)
-    (now, of_now), (hour_ago, of_hour) = (
-        compiler.compile(DatabaseNow()),
-        compiler.compile(ago(HOUR)),
-    )
+    (now, of_now), (hour_ago, of_hour) = clock(connection), clock(connection, plus=-HOUR)
     held = [row.key_digest, *of_now]
     sql = _COUNT.format(
         requests=TokenRequest._meta.db_table,

@@ -258,7 +258,7 @@ def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
 def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:
     token = _take_into_use(token)
     _refuse_borrowed(request, token)
-    mine = list(EgnyteAccount.objects.select_related("token").filter(user_id=request.user.pk))
+    mine = list(EgnyteAccount.objects.filter(user_id=request.user.pk))
     account = next(
         (e for e in mine if (e.domain, e.egnyte_user_id) == (request.host, identity.id)), None
     )
@@ -302,13 +302,10 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     with it may have been stored at the same moment. ``TokenConflictError`` if the revoker was here
     first.
     """
-    usable = grants.free() | ~Q(leased_for=LeasedFor.REVOKE)
-    rows = EgnyteGrant.objects.filter(
-        usable, grants.alone(token), pk=token.grant_id, generation=token.generation
-    )
-    if rows.write(release_at=None, reason=""):
+    if grants.take_into_use(token):
         return token
     grants.join_token(token)
+    usable = grants.free() | ~Q(leased_for=LeasedFor.REVOKE)
     grant = EgnyteGrant.objects.filter(usable, tokens=token.pk).select_for_update().first()
     newest = grants.newest_of(grant.pk, token.user_ref) if grant is not None else None
     if newest is None:
@@ -345,10 +342,10 @@ def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
 
     Unless it is the same grant. If others use the old grant, the revoker takes note of that.
     """
-    old, new = account.token, values["token"]
-    left = old is not None and old.grant_id != new.grant_id
-    if old is not None and left:
-        grants.make_due(old.grant_id, Release.RELINKED)
+    left = False
+    if account.token_id is not None:
+        old = grants.grant_of(account.token_id).exclude(pk=values["token"].grant_id)
+        left = bool(old.write(**grants.due_by(account, Release.RELINKED)))
     # A revoked account has no token by which to tell that it was given to another user.
     rows = EgnyteAccount.objects.filter(user=account.user_id, token=account.token_id)
     if not rows.write_to(account, **values):

@@ -178,6 +178,14 @@ class DatabaseNow(Func):
         return "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s)", (shift,)
 
 
+def clock(connection: Any, plus: float = 0.0) -> tuple[str, tuple[Any, ...]]:
+    """``DatabaseNow``, so many seconds later, for a statement written by hand."""
+    sql, values = (
+        EgnyteAccount.objects.all().query.get_compiler(connection=connection).compile(hence(plus))
+    )
+    return sql, tuple(values)
+
+
 def ago(seconds: float) -> DatabaseNow:
     return DatabaseNow(timedelta(seconds=-seconds))
 
