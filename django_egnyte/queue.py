@@ -1,7 +1,7 @@
 """Start a task sooner. The work itself is in the database, so a lost message only costs time.
 
-A page must never wait for a broker. A message therefore has its own connection with short timeouts
-and no retries, in a thread for which the caller waits ``PATIENCE`` seconds: the timeouts of a
+A page must never wait for a broker. A thread therefore sends the messages over its own connection,
+with short timeouts and no retries, and the caller waits ``PATIENCE`` seconds: the timeouts of a
 broker's library do not cover a resolver that hangs, or a server that answers byte by byte. After a
 failure nothing is sent for ``PAUSE`` seconds.
 
@@ -10,12 +10,17 @@ This module never imports Celery first: a process that has not imported it has n
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import contextvars
 import logging
+import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import transaction
 
@@ -27,6 +32,7 @@ logger = logging.getLogger("django_egnyte.queue")
 PAUSE: Final = 30.0
 PATIENCE: Final = 2.0
 CONNECT_TIMEOUT: Final = 1.0
+IDLE: Final = 60.0
 # Seconds. If a message waited longer, a sweep has done its work.
 EXPIRES: Final = 3600
 
@@ -124,29 +130,127 @@ def _site_app() -> Celery | None:
 
 def _publish_in_time(app: Celery, name: str, args: tuple[Any, ...]) -> None:
     """Publish, or raise ``TimeoutError`` after ``PATIENCE`` seconds. The thread may end later."""
-    errors: list[Exception] = []
+    global _publisher
+    # With the context of the caller, which what listens to Celery's signals may look for.
+    message = _Message(app, name, args, contextvars.copy_context(), Future())
+    with _lock:
+        if _publisher is None or not _publisher.takes(message):
+            _publisher = _Publisher(message)
+        publisher = _publisher
+    try:
+        message.sent.result(PATIENCE)
+    except TimeoutError:
+        with _lock:
+            publisher.ended = True  # it may hang for ever, so the next message gets another
+        raise
 
-    def publish() -> None:
+
+class _Message(NamedTuple):
+    app: Celery
+    name: str
+    args: tuple[Any, ...]
+    context: contextvars.Context
+    sent: Future[None]
+
+
+class _Publisher:
+    """A thread that keeps its connection to the broker from one message to the next.
+
+    To connect costs more than ten times what a message does. After ``IDLE`` seconds without a
+    message the thread closes its connection and ends.
+    """
+
+    def __init__(self, first: _Message) -> None:
+        self.ended = False
+        self._line: _Line | None = None
+        self._waiting: SimpleQueue[_Message | None] = SimpleQueue()
+        self._waiting.put(first)
+        self._thread = threading.Thread(target=self._work, name="egnyte-queue", daemon=True)
+        self._thread.start()
+
+    def takes(self, message: _Message) -> bool:
+        """Whether this thread will send the message. Called under the lock."""
+        if not self.ended:
+            self._waiting.put(message)
+        return not self.ended
+
+    def end(self) -> None:
+        """Close the connection, if that takes no more than a second."""
+        self.ended = True
+        self._waiting.put(None)
+        self._thread.join(1.0)
+
+    def _work(self) -> None:
+        while (message := self._next()) is not None:
+            try:
+                message.context.run(self._send, message)
+            except BaseException as error:
+                self._hang_up()
+                failed = (
+                    error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+                )
+                message.sent.set_exception(failed)
+            else:
+                message.sent.set_result(None)
+        self._hang_up()
+
+    def _next(self) -> _Message | None:
         try:
-            _publish(app, name, args)
-        except Exception as error:
-            errors.append(error)
+            return self._waiting.get(timeout=IDLE)
+        except Empty:
+            with _lock:
+                self.ended = self._waiting.empty()
+            return None if self.ended else self._waiting.get()
 
-    # Keep the caller's context: receivers of Celery's signals may need it.
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(publish,), daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    if thread.is_alive():
-        raise TimeoutError
-    if errors:
-        raise errors[0]
+    def _send(self, message: _Message) -> None:
+        kept = self._line
+        if kept is not None and kept.leads_to(message.app):
+            try:
+                _publish(kept, message.name, message.args)
+                return
+            except Exception:
+                # The broker has closed it meanwhile, most likely.
+                logger.debug("The kept connection to the message broker has ended.", exc_info=True)
+        self._hang_up()
+        self._line = _Line(message.app)
+        _publish(self._line, message.name, message.args)
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(Exception):
+                line.connection.close()
 
 
-def _publish(app: Celery, name: str, args: tuple[Any, ...]) -> None:
+class _Line:
+    """A connection to the broker of this app."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self.url = _url(app)
+        self.connection = app.connection_for_write(
+            connect_timeout=CONNECT_TIMEOUT, transport_options=_options(self.url)
+        )
+        # One try for each node of a cluster. A second round would begin with a sleep of 2 s.
+        tries = len(self.connection.alt or ()) or 1
+        try:
+            self.connection.ensure_connection(max_retries=tries - 1, timeout=PATIENCE)
+        except BaseException:
+            self.connection.close()
+            raise
+        self.producer = app.amqp.Producer(self.connection, auto_declare=False)
+
+    def leads_to(self, app: Celery) -> bool:
+        return self.app is app and self.url == _url(app)
+
+
+def _url(app: Celery) -> str:
     url = app.conf.broker_write_url or app.conf.broker_url or ""
-    if not isinstance(url, str):  # a list of alternatives
-        url = next(iter(url), "")
+    # Or a list of alternatives.
+    return url if isinstance(url, str) else next(iter(url), "")
+
+
+def _options(url: str) -> dict[str, Any]:
     options: dict[str, Any] = {"max_retries": 0}
     if url.startswith(("redis", "valkey", "sentinel")):
         options |= {
@@ -156,15 +260,35 @@ def _publish(app: Celery, name: str, args: tuple[Any, ...]) -> None:
         }
     elif url.startswith(("amqp", "pyamqp")):
         options |= {"read_timeout": CONNECT_TIMEOUT, "write_timeout": CONNECT_TIMEOUT}
-    connection = app.connection_for_write(
-        connect_timeout=CONNECT_TIMEOUT, transport_options=options
+    return options
+
+
+def _publish(line: _Line, name: str, args: tuple[Any, ...]) -> None:
+    # The task's own expiry is known here to Celery 5.7 only.
+    line.app.send_task(
+        name, args=args, producer=line.producer, retry=False, ignore_result=True, expires=EXPIRES
     )
-    with connection:
-        # One try for each node of a cluster. A second round would begin with a sleep of 2 s.
-        tries = len(connection.alt or ()) or 1
-        connection.ensure_connection(max_retries=tries - 1, timeout=PATIENCE)
-        producer = app.amqp.Producer(connection, auto_declare=False)
-        # The task's own expiry is known here to Celery 5.7 only.
-        app.send_task(
-            name, args=args, producer=producer, retry=False, ignore_result=True, expires=EXPIRES
-        )
+
+
+_publisher: _Publisher | None = None
+_inherited: list[_Publisher] = []
+"""Of the parent process. Its connection stays as it is: to close it would end the parent's."""
+
+
+def _forget_publisher() -> None:
+    """In a forked child, where the thread is gone."""
+    global _publisher, _lock
+    _lock = threading.Lock()
+    if _publisher is not None:
+        _inherited.append(_publisher)
+        _publisher = None
+
+
+def _end_publisher() -> None:
+    if _publisher is not None and not _publisher.ended:
+        _publisher.end()
+
+
+atexit.register(_end_publisher)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_publisher)

@@ -31,7 +31,9 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
     monkeypatch.setattr(queue, "_site_app", lambda: Celery("site", set_as_current=False))
     queue.resume()
-    monkeypatch.setattr(queue, "_publish", lambda app, name, args: sent.append(f"{name}{args!r}"))
+    monkeypatch.setattr(
+        queue, "_publish_in_time", lambda app, name, args: sent.append(f"{name}{args!r}")
+    )
     return sent
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -186,6 +187,76 @@ def test_a_message_arrives_at_rabbitmq_with_ids_only(site: Sites, amqp_url: str)
     args, kwargs, _ = message["body"]
     assert (args, kwargs) == ([12, 3], {})
     delete(app)
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "redis"])
+def test_messages_share_a_connection(
+    site: Sites, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    app = site(request.getfixturevalue(f"{scheme}_url"))
+    lines = []
+    for number in range(3):
+        queue.hurry("validate_account", number, 1)
+        assert queue._publisher is not None
+        lines.append(queue._publisher._line)
+    assert lines[0] is not None
+    assert lines[1:] == lines[:1] * 2
+    # A server that was started again, or a proxy that has had enough.
+    if scheme == "amqp":
+        lines[0].connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
+    else:
+        lines[0].connection.default_channel.client.connection_pool.disconnect()
+    queue.hurry("validate_account", 3, 1)
+    arrived = [message["body"][0] for message in waiting(app)]
+    delete(app)
+    assert arrived == [[number, 1] for number in range(4)]
+
+
+def test_an_idle_connection_is_closed(site: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "IDLE", 0.05)
+    app = site("memory://")
+    for sent in range(1, 3):
+        queue.hurry("process_revocations")
+        publisher = queue._publisher
+        assert publisher is not None
+        publisher._thread.join(5)
+        assert (publisher.ended, publisher._line) == (True, None)
+        assert len(waiting(app)) == 1, sent
+
+
+def test_a_message_that_comes_as_the_thread_ends_is_sent(
+    site: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "IDLE", 0.001)
+    app = site("memory://")
+    for number in range(100):
+        queue.hurry("validate_account", number, 1)
+        time.sleep(0.001)
+    assert len(waiting(app)) == 100
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_sends_on_a_connection_of_its_own(site: Sites, amqp_url: str) -> None:
+    app = site(amqp_url)
+    queue.hurry("validate_account", 1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # this process has threads
+        child = os.fork()
+    if child == 0:
+        try:
+            queue.hurry("validate_account", 2, 1)
+            queue._end_publisher()
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    publisher = queue._publisher
+    queue.hurry("validate_account", 3, 1)
+    assert queue._publisher is publisher
+    assert publisher is not None
+    assert not publisher.ended
+    arrived = [message["body"][0] for message in waiting(app)]
+    delete(app)
+    assert arrived == [[1, 1], [2, 1], [3, 1]]
 
 
 def delete(app: Celery) -> None:

@@ -288,7 +288,7 @@ def test_a_broker_that_takes_no_task(
     egnyte_account: EgnyteAccount, assert_kept: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "_site_app", lambda: Celery("site", set_as_current=False))
-    monkeypatch.setattr(queue, "_publish", chained)
+    monkeypatch.setattr(queue, "_publish_in_time", chained)
     monkeypatch.setattr(http, "send", bug)
     queue.resume()
 
