@@ -71,7 +71,7 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
     with step("the password is changed at Egnyte: a 401 asks the user to connect again"):
         control(sandbox, "password", domain="acme", username="jsmith", password="another-one-1")
         page = browser.get(f"{site}/files/")
-        expect("Connect Egnyte", page)
+        expect("Reconnect jsmith", page)
 
     with step("the worker finds the token dead, and the account is marked as revoked"):
         accounts = f"{site}/egnyte/"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -28,7 +29,13 @@ EXAMPLE = ROOT / "example_project"
 
 
 @pytest.fixture(scope="module")
-def example(egnyte_sandbox_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example's database."""
+    return tmp_path_factory.mktemp("example")
+
+
+@pytest.fixture(scope="module")
+def example(egnyte_sandbox_server: Any, var: Path) -> Iterator[str]:
     """The example site's address. It has neither a worker nor a beat."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -37,15 +44,14 @@ def example(egnyte_sandbox_server: Any, tmp_path_factory: pytest.TempPathFactory
     environ |= {
         "DJANGO_SETTINGS_MODULE": "demo.settings",
         "EGNYTE_BASE_URL": egnyte_sandbox_server.base_url,
-        "EXAMPLE_VAR": str(tmp_path_factory.mktemp("example")),
+        "EXAMPLE_VAR": str(var),
         "PYTHONPATH": str(Path(django_egnyte.__file__).parent.parent),
     }
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "prepare_demo"], cwd=EXAMPLE, env=environ, check=True, timeout=60)
     command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}"
-    log = Path(environ["EXAMPLE_VAR"]) / "site.log"
-    with log.open("wb") as written:
+    with (var / "site.log").open("wb") as written:
         server = subprocess.Popen(command, cwd=EXAMPLE, env=environ, stdout=written, stderr=written)
     try:
         wait_for(f"{url}/login/", server)
@@ -73,9 +79,15 @@ def log_in(browser: webdriver.Chrome, example: str) -> None:
 
 
 @pytest.fixture
-def connected(chromium: webdriver.Chrome, example: str, egnyte_sandbox_server: Any) -> str:
+def connected(
+    chromium: webdriver.Chrome, example: str, var: Path, egnyte_sandbox_server: Any
+) -> str:
     """The example site's address; the browser is that of a user with one account."""
     egnyte_sandbox_server.sandbox.reset()
+    with contextlib.closing(sqlite3.connect(var / "db.sqlite3", timeout=20)) as database, database:
+        # The tests link more accounts in an hour than one user may.
+        for table in ("egnyteaccount", "tokenrequest"):
+            database.execute(f"DELETE FROM django_egnyte_{table}")
     log_in(chromium, example)
     chromium.get(f"{example}/egnyte/connect/?next=/files/&domain=acme")
     follow(chromium, "main button")
@@ -185,8 +197,30 @@ def test_size_and_time_are_shown_at_every_width_in_the_readers_time_zone(
     assert "29" in shown and "bytes" in shown
 
 
+@pytest.fixture
+def one_ended(chromium: webdriver.Chrome, connected: str, egnyte_sandbox_server: Any) -> str:
+    """The example site's address; the user has another account, whose connection has ended."""
+    sandbox = egnyte_sandbox_server.sandbox
+    more_accounts(chromium, connected)
+    follow(chromium, "form[action$='/default/'] button")
+    assert "This site now uses mmiller at globex.egnyte.com." in words(chromium)
+    sandbox.set_password("globex", "mmiller", "another-one-3")
+    chromium.get(f"{connected}/files/")
+    assert "Reconnect mmiller" in words(chromium)
+    return connected
+
+
+def test_axe_finds_nothing_where_a_connection_has_ended(axe: Axe, one_ended: str) -> None:
+    assert axe.examine("example-ended") == []
+    follow(axe.browser, ".egnyte-offers button")
+    assert "report 2024.txt" in words(axe.browser)
+    axe.browser.get(f"{one_ended}/egnyte/")
+    assert "Being checked" in words(axe.browser)
+    assert axe.examine("example-accounts-ended") == []
+
+
 def test_the_images_of_the_docs(
-    chromium: webdriver.Chrome, connected: str, egnyte_sandbox_server: Any, tmp_path: Path
+    chromium: webdriver.Chrome, one_ended: str, egnyte_sandbox_server: Any, tmp_path: Path
 ) -> None:
     """``EGNYTE_TEST_IMAGES=docs/images`` makes them anew."""
     folder = Path(os.environ.get("EGNYTE_TEST_IMAGES", tmp_path))
@@ -194,10 +228,9 @@ def test_the_images_of_the_docs(
     sandbox.add_file("acme", "/Shared/Documents/Offer.pdf", bytes(184_320))
     sandbox.add_file("acme", "/Shared/Documents/Plan 2027.xlsx", bytes(52_224))
     sandbox.add_folder("acme", "/Shared/Documents/Contracts")
-    more_accounts(chromium, connected)
+    follow(chromium, ".egnyte-offers button")
     pages = {"accounts": "/egnyte/", "files": "/files/?path=/Shared/Documents"}
     for name, address in pages.items():
-        chromium.get(f"{connected}{address}")
-        chromium.get(f"{connected}{address}")  # without the message of the first time
-        shoot(chromium, folder / f"{name}.png", 800, 400, scale=1.5)
+        chromium.get(f"{one_ended}{address}")
+        shoot(chromium, folder / f"{name}.png", 840, 400, scale=1.5)
         assert (folder / f"{name}.png").read_bytes()[:4] == b"\x89PNG"

@@ -41,7 +41,7 @@ def two(egnyte_sandbox: Any, egnyte_user: Any) -> list[EgnyteAccount]:
 
 def test_a_new_user_is_told_of_no_end(browser: Client, egnyte_sandbox: Any) -> None:
     page = page_of(browser)
-    assert "no longer accepts" not in page
+    assert "Egnyte refuses" not in page
     assert "Use another account" not in page
 
 
@@ -49,7 +49,7 @@ def test_a_user_who_adds_an_account_is_told_of_no_end(
     browser: Client, two: list[EgnyteAccount]
 ) -> None:
     page = page_of(browser)
-    assert "no longer accepts" not in page
+    assert "Egnyte refuses" not in page
     assert "Use another account" not in page
 
 
@@ -58,10 +58,20 @@ def test_the_page_says_which_account_has_ended_and_offers_to_reconnect_it(
 ) -> None:
     end(egnyte_account)
     page = page_of(browser, next="/plain/")
-    assert "no longer accepts the connection of jsmith at acme.egnyte.com" in page
+    assert "Egnyte refuses the connection of jsmith at acme.egnyte.com" in page
     assert f'name="account" value="{egnyte_account.pk}"' in page
     assert "Reconnect jsmith" in page
     assert "Use another account" not in page  # there is no other
+
+
+def test_an_account_under_suspicion_is_offered_to_be_reconnected_and_not_to_be_used(
+    browser: Client, two: list[EgnyteAccount]
+) -> None:
+    EgnyteAccount.objects.filter(pk=two[0].pk).write(status=Status.SUSPECT)
+    page = page_of(browser)
+    assert "Reconnect jsmith" in page
+    assert "Use mmiller" in page
+    assert "Use jsmith" not in page
 
 
 def test_the_accounts_that_are_live_are_offered_and_lead_back(
@@ -106,7 +116,7 @@ def test_an_account_that_ended_and_has_too_few_scopes_is_not_offered(
     end(two[0])
     url = connect_url(scopes=["Egnyte.link"], user=egnyte_user)
     page = page_of(browser, url)
-    assert "no longer accepts" in page
+    assert "Egnyte refuses" in page
     assert "Use another account" not in page
 
 
@@ -134,13 +144,13 @@ def test_the_password_flow_says_why_too(
     settings.EGNYTE_FLOW = "password"
     end(two[0])
     page = page_of(browser, reverse("egnyte:password"), next="/plain/")
-    assert "no longer accepts the connection of jsmith at acme.egnyte.com" in page
+    assert "Egnyte refuses the connection of jsmith at acme.egnyte.com" in page
     assert "Use mmiller at globex.egnyte.com" in page
 
 
 def test_reconnecting_gives_no_reason(browser: Client, egnyte_account: EgnyteAccount) -> None:
     end(egnyte_account)
-    assert "no longer accepts" not in page_of(browser, account=str(egnyte_account.pk))
+    assert "Egnyte refuses" not in page_of(browser, account=str(egnyte_account.pk))
 
 
 def test_the_page_makes_three_queries(browser: Client, two: list[EgnyteAccount]) -> None:
@@ -194,4 +204,4 @@ def test_without_a_default_the_oldest_live_account_is_the_one_that_lacks_a_scope
     assert str(Scope.LINK.label) in page_of(browser, asked)
     end(two[0])
     end(two[1])
-    assert "no longer accepts" not in page_of(browser)  # which one would they mean?
+    assert "Egnyte refuses" not in page_of(browser)  # which one would they mean?
