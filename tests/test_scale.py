@@ -109,3 +109,36 @@ def test_the_queries_do_not_grow_with_the_rows(name: str) -> None:
     make(10, release_at=timezone.now() - timedelta(minutes=1))
     EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
     assert queries() == few
+
+
+def test_forgotten_grants_are_released_together() -> None:
+    counts = []
+    sweep.release_forgotten()  # makes the row of the sweep's state
+    for count in (2, 20):
+        make(count)
+        EgnyteAccount.objects.all()._raw_delete("default")
+        with CaptureQueriesContext(connection) as captured:
+            assert sweep.release_forgotten() == count
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the plans of PostgreSQL")
+def test_each_chunk_of_refreshes_begins_in_the_index_where_the_last_one_ended(
+    dear_tables: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the work on all chunks together grows with the square of the rows."""
+    monkeypatch.setattr(sweep, "CHUNK", 2)
+    make(5)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(list(sweep._due_for_refresh(a_pass()))) == 5
+    chunks = [each["sql"] for each in queries.captured_queries if "LIMIT 2" in each["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_sort = off")
+        cursor.execute(f"EXPLAIN {chunks[-2].replace('%', '%%')}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_sort")
+    assert "Index Cond: ((next_refresh_at <= " in plan
+    assert plan.count("next_refresh_at >= ") == 1, plan
+    condition = next(line for line in plan.splitlines() if "next_refresh_at >= " in line)
+    assert "Index Cond" in condition, plan

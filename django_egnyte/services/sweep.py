@@ -340,8 +340,9 @@ def _due_for_refresh(this: Pass[EgnyteAccount]) -> Iterator[EgnyteAccount]:
             yield from chunk
             last = chunk[-1]
             due_at = last.token.grant.next_refresh_at if last.token is not None else now
-            after = Q(token__grant__next_refresh_at__gt=due_at) | Q(
-                token__grant__next_refresh_at=due_at, pk__gt=last.pk
+            # The first condition says where the index is to be read from.
+            after = Q(token__grant__next_refresh_at__gte=due_at) & (
+                Q(token__grant__next_refresh_at__gt=due_at) | Q(pk__gt=last.pk)
             )
 
 
@@ -414,13 +415,15 @@ def release_forgotten(*, seconds: float = SLICE) -> int:
 def _release_unused(pks: list[int]) -> int:
     used = EgnyteAccount.objects.filter(token__grant__in=pks)
     unused = sorted(set(pks) - set(used.values_list("token__grant", flat=True)))
+
+    def release() -> int:
+        rows = EgnyteGrant.objects.filter(pk__in=unused, release_at=None)
+        # In the order in which all lock grants.
+        list(rows.order_by("pk").select_for_update().values_list("pk"))
+        return rows.write(release_at=DatabaseNow(), reason=Release.FORGOTTEN)
+
     # The revoker looks once more whether an account has come since.
-    return sum(
-        EgnyteGrant.objects.filter(pk=pk, release_at=None).write(
-            release_at=DatabaseNow(), reason=Release.FORGOTTEN
-        )
-        for pk in unused
-    )
+    return in_short_transaction(release) if unused else 0
 
 
 def revoke_inactive(*, actor: str, seconds: float = SLICE) -> int:
