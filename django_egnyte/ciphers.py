@@ -76,7 +76,8 @@ class FernetCipher:
             return Secret(_fernet(key, context).decrypt(token.encode()).decode())
         except (InvalidToken, ValueError):
             raise DecryptionError(
-                "This value does not open: it was changed, or moved from elsewhere."
+                "This value does not open: it was changed, or moved from elsewhere.",
+                hint="Restore the row, or let its user reconnect.",
             ) from None
 
     def needs_reseal(self, sealed: str) -> bool:

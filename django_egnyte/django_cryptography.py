@@ -75,7 +75,8 @@ class DjangoCryptographyCipher:
             )
         except (BadSignature, InvalidToken, binascii.Error, ValueError):
             raise DecryptionError(
-                "This value does not open: it was changed, or moved from elsewhere."
+                "This value does not open: it was changed, or moved from elsewhere.",
+                hint="Restore the row, or let its user reconnect.",
             ) from None
 
     def needs_reseal(self, sealed: str) -> bool:

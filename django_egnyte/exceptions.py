@@ -352,6 +352,11 @@ class StateError(EgnyteError):
 class DecryptionError(EgnyteError):
     """No key opens a stored token. The token itself may still be valid at Egnyte."""
 
+    hint = (
+        "Put the older key back into EGNYTE_ENCRYPTION_KEYS or, if you did not set that, the older "
+        "SECRET_KEY into SECRET_KEY_FALLBACKS."
+    )
+
 
 class LinkError(EgnyteError):
     """The user's link to Egnyte does not permit this."""

@@ -430,7 +430,10 @@ class EgnyteAccount(GuardedModel):
     def _own_token(self) -> EgnyteToken:
         token = self.known_token
         if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
-            raise DecryptionError("The account has no token that was sealed for it.")
+            raise DecryptionError(
+                "The account has no token that was sealed for it.",
+                hint="Ask its user to reconnect it.",
+            )
         return token
 
     @property

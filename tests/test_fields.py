@@ -235,8 +235,9 @@ def test_an_account_opens_no_token_of_another_user_or_domain(
 def test_secret_key_fallbacks_open(token: EgnyteToken, settings: Any) -> None:
     old = settings.SECRET_KEY
     settings.SECRET_KEY = OTHER_KEY
-    with pytest.raises(DecryptionError):
+    with pytest.raises(DecryptionError) as missing:
         EgnyteToken.objects.get().open()
+    assert "SECRET_KEY into SECRET_KEY_FALLBACKS" in missing.value.hint
     settings.SECRET_KEY_FALLBACKS = [old]
     assert texts(EgnyteToken.objects.get()) == SECRETS
     assert needs_reseal(stored())

@@ -257,7 +257,8 @@ def _problems(seen: Overview) -> list[str]:
         (
             seen.tokens_unreadable,
             f"No key opens the tokens of {seen.tokens_unreadable} of the {seen.tokens_tried} "
-            "oldest accounts: does EGNYTE_ENCRYPTION_KEYS lack an older key?",
+            "oldest accounts: does EGNYTE_ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS lack an older "
+            "key?",
         ),
         (
             seen.accounts_of_another_key,

@@ -206,8 +206,9 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
     validate.postpone(account, error if isinstance(error, EgnyteError) else EgnyteError())
     if isinstance(error, DecryptionError):
         logger.error(
-            "No key opens the token of account %s. Does EGNYTE_ENCRYPTION_KEYS lack an older key?",
+            "No key opens the token of account %s. %s",
             account.pk,
+            error.hint,
             extra={"event": "undecryptable", "account_id": account.pk},
         )
 
