@@ -155,6 +155,8 @@ class Axe:
 
     def here(self) -> list[str]:
         """What is wrong with the page as it is now: rule, elements and what to do about them."""
+        # A colour on its way from one scheme to the other has no contrast to measure.
+        self.browser.execute_script("document.getAnimations().forEach((each) => each.finish())")
         # The driver's own scripts are not subject to the page's Content-Security-Policy.
         self.browser.execute_script(self.source)
         found = json.loads(self.browser.execute_async_script(AXE))

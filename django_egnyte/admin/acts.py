@@ -164,6 +164,11 @@ class ActingAdmin(RowAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
+        # For a POST, Django before 6.1 asks for the permission to change the row alone.
+        if request.method == "POST" and object_id is not None:
+            row = self.get_object(request, unquote(object_id))
+            if not self.has_view_permission(request, row):
+                raise PermissionDenied
         return self._changeform_view(request, object_id, form_url, extra_context)  # type: ignore[attr-defined]
 
     @method_decorator(csrf_protect)
