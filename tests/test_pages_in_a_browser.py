@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from django_egnyte.choices import Flow, Status
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.scopes import sign
-from tests.browsing import Axe, consent, follow, log_in, refused, speak
+from tests.browsing import SCHEMES, Axe, consent, follow, log_in, refused, scheme, speak
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
@@ -69,6 +70,31 @@ def test_the_accounts(pages: Any, egnyte_sandbox: Any, egnyte_user: Any, axe: Ax
     assert pages("/egnyte/", "accounts") == []
     assert pages("/egnyte/", "confirm", "[popovertarget]") == []
     assert refused(axe.browser) == []
+
+
+@pytest.mark.parametrize("shade", SCHEMES)
+def test_the_focus_is_seen_wherever_it_is(
+    axe: Axe, live_server: Any, client: Any, egnyte_account: EgnyteAccount, shade: str
+) -> None:
+    browser = axe.browser
+    client.force_login(egnyte_account.user)
+    log_in(browser, f"{live_server.url}/plain/", client)
+    with scheme(browser, shade):
+        browser.get(f"{live_server.url}/egnyte/")
+        seen = {}
+        for _ in range(20):
+            browser.switch_to.active_element.send_keys(Keys.TAB)
+            focused = browser.switch_to.active_element
+            if focused.tag_name == "body" or focused.text in seen:
+                break
+            style = focused.value_of_css_property("outline-style")
+            width = focused.value_of_css_property("outline-width")
+            inside = browser.execute_script(
+                "return arguments[0].getBoundingClientRect().top >= 0", focused
+            )
+            seen[focused.text] = (style, width, inside)
+    assert {"Skip to the content", "Reconnect", "Disconnect"} <= set(seen)
+    assert set(seen.values()) == {("solid", "3px", True)}
 
 
 def test_the_ways_to_connect(
