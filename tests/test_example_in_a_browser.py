@@ -18,6 +18,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 import django_egnyte
 from tests.browsing import Axe, consent, follow, refused, shoot, speak, window, words
@@ -35,10 +36,8 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def example(egnyte_sandbox_server: Any, var: Path) -> Iterator[str]:
-    """The example site's address. It has neither a worker nor a beat."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+def environ(egnyte_sandbox_server: Any, var: Path) -> dict[str, str]:
+    """What the processes of the example site find."""
     unwanted = ("EGNYTE_", "DATABASE_URL", "CELERY_", "DJANGO_", "SECRET_KEY")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     environ |= {
@@ -47,6 +46,14 @@ def example(egnyte_sandbox_server: Any, var: Path) -> Iterator[str]:
         "EXAMPLE_VAR": str(var),
         "PYTHONPATH": str(Path(django_egnyte.__file__).parent.parent),
     }
+    return environ
+
+
+@pytest.fixture(scope="module")
+def example(environ: dict[str, str]) -> Iterator[str]:
+    """The example site's address. It has neither a worker nor a beat."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "prepare_demo"], cwd=EXAMPLE, env=environ, check=True, timeout=60)
     command = [*manage, "runserver", "--noreload", f"127.0.0.1:{port}"]
@@ -217,6 +224,68 @@ def test_axe_finds_nothing_where_a_connection_has_ended(axe: Axe, one_ended: str
     axe.browser.get(f"{one_ended}/egnyte/")
     assert "Being checked" in words(axe.browser)
     assert axe.examine("example-accounts-ended") == []
+
+
+def sweep(environ: dict[str, str]) -> None:
+    """What beat and a worker would do."""
+    command = [sys.executable, "manage.py", "egnyte_sweep"]
+    subprocess.run(command, cwd=EXAMPLE, env=environ, check=True, timeout=60, capture_output=True)
+
+
+def test_a_file_is_found_locked_shared_and_its_changes_are_shown(
+    axe: Axe, connected: str, environ: dict[str, str], egnyte_sandbox_server: Any, tmp_path: Path
+) -> None:
+    """``EGNYTE_TEST_SHOTS=folder`` keeps pictures of what was seen."""
+    browser, sandbox = axe.browser, egnyte_sandbox_server.sandbox
+    folder = Path(os.environ.get("EGNYTE_TEST_SHOTS", tmp_path))
+    told: list[str] = []
+
+    def look(name: str) -> None:
+        for width in (390, 1280):
+            with window(browser, width):
+                browser.save_screenshot(str(folder / f"{name}-{width}.png"))
+        told.extend(axe.examine(f"example-{name}"))
+
+    browser.get(f"{connected}/files/")
+    look("folder")
+    browser.find_element(By.NAME, "q").send_keys("report")
+    follow(browser, "form.search button")
+    assert "/Shared/report 2024.txt" in words(browser)
+    look("search")
+    browser.get(f"{connected}/files/search/?q={'x' * 101}")
+    assert "Type 3 to 100 characters." in words(browser)
+    browser.get(f"{connected}/files/search/?q=report")
+
+    follow(browser, ".list a.file")
+    assert "Not locked" in words(browser)
+    follow(browser, "button[name=lock]")
+    assert "Locked by Jane Smith" in words(browser)
+    look("file")
+    follow(browser, "button[name=unlock]")
+    assert "Not locked" in words(browser)
+
+    # The first link needs another scope, so the user is asked for it.
+    follow(browser, "main a[href*='/share/']")
+    assert "Create and delete links" in words(browser)
+    follow(browser, "button.egnyte-button-main")
+    consent(browser, "jsmith", "demo-password-1")
+    look("share")
+    follow(browser, "main form button")
+    link = browser.find_element(By.CSS_SELECTOR, "main a[href*='/dl/']").text
+    assert link.startswith("https://acme.egnyte.com/dl/")
+    look("link")
+
+    browser.get(f"{connected}/changes/")
+    follow(browser, "button[name=start]")
+    sandbox.add_file("acme", "/Shared/Documents/Offer.pdf", b"x")
+    sweep(environ)
+    waiting = WebDriverWait(browser, 20)
+    waiting.until(lambda _: "/Shared/Documents/Offer.pdf" in words(browser))
+    look("changes")
+    follow(browser, "button[name=stop]")
+    assert "Show what happens" in words(browser)
+    assert told == []
+    assert refused(browser) == []
 
 
 def test_the_images_of_the_docs(

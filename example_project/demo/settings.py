@@ -162,6 +162,7 @@ if "EGNYTE_BASE_URL" in globals():
     _EGNYTE = f"{_sandbox.scheme}://{_sandbox.netloc.replace('{domain}', '*')}"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; "
     f"form-action 'self' {_EGNYTE}; base-uri 'none'; frame-ancestors 'none'"
 )
 

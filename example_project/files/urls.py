@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import views
+from . import more, views
 
 app_name = "files"
 
@@ -15,4 +15,9 @@ urlpatterns = [
     path("files/upload/", views.upload, name="upload"),
     path("files/new-folder/", views.new_folder, name="new_folder"),
     path("files/delete/", views.delete, name="delete"),
+    path("files/search/", more.search, name="search"),
+    path("files/file/", more.file, name="file"),
+    path("files/lock/", more.lock, name="lock"),
+    path("files/share/", more.share, name="share"),
+    path("changes/", more.changes, name="changes"),
 ]
