@@ -210,7 +210,11 @@ class _Publisher:
                 return
             except Exception:
                 # The broker has closed it meanwhile, most likely.
-                logger.debug("The kept connection to the message broker has ended.", exc_info=True)
+                logger.debug(
+                    "The kept connection to the message broker has ended.",
+                    exc_info=True,
+                    extra={"event": "queue_connection_ended"},
+                )
         self._hang_up()
         self._line = _Line(message.app)
         _publish(self._line, message.name, message.args)
