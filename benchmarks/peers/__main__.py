@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from typing import Any
 from .contenders import CONTENDERS
 
 ROUNDS = int(os.environ.get("EGNYTE_BENCHMARK_ROUNDS", "30"))
-FLOWS, VIEWS = 5, 20
+MINUTES = float(os.environ.get("EGNYTE_BENCHMARK_MINUTES", "60"))
+"""After so many no other round begins."""
+FLOWS, VIEWS = 3, 20
 """Of each contender in each round."""
 OURS, AGAINST = "egnyte", "allauth"
 PACKAGES = ("Django", "django-allauth", "social-auth-app-django", "Authlib")
@@ -86,7 +89,10 @@ def main() -> int:
         for site in sites.values():
             ask(site, f"flow {FLOWS}")
             ask(site, f"view {VIEWS}")
+        until = time.monotonic() + MINUTES * 60
         for number in range(ROUNDS):
+            if time.monotonic() > until:
+                break
             one_round(sites, figures)
             print(f"\rround {number + 1} of {ROUNDS}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
@@ -205,7 +211,8 @@ def table(figures: Figures, queries: dict[str, Any]) -> str:
     ]
     # An empty first cell would continue the row above.
     lines[0] = "\\" + lines[0][1:]
-    return "\n".join([machine(), "", rule, lines[0], rule, *lines[1:], rule])
+    rounds = len(figures["start"][OURS])
+    return "\n".join([machine(rounds), "", rule, lines[0], rule, *lines[1:], rule])
 
 
 def ratios(values: dict[str, list[float]]) -> str:
@@ -216,7 +223,7 @@ def ratios(values: dict[str, list[float]]) -> str:
     return f"{statistics.median(ours / theirs for ours, theirs in pairs):.2f}"
 
 
-def machine() -> str:
+def machine(rounds: int) -> str:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     model = ""
     with contextlib.suppress(OSError):
@@ -227,7 +234,7 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} cores of {model or platform.machine()}, {platform.system()}, Python "
         f"{platform.python_version()}, {versions}; database {database}, broker {broker}; medians "
-        f"of {ROUNDS} rounds."
+        f"of {rounds} rounds."
     )
 
 

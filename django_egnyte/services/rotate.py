@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from django.db import connections
+
 from ..exceptions import DecryptionError
 from ..fields import needs_reseal, seal, unseal
 from ..models import EgnyteToken
+from .transactions import alias, in_short_transaction
 
 CHUNK: Final = 200
 FIELDS: Final = ("access_token", "refresh_token")
@@ -38,25 +41,51 @@ def rotate(*, dry_run: bool = False) -> Iterator[Rotation]:
     done = Rotation()
     last = 0
     while rows := list(EgnyteToken.objects.filter(pk__gt=last).order_by("pk")[:CHUNK]):
+        changed: dict[int, list[_Change]] = {}
         for row in rows:
-            _reseal(row, done, dry_run)
+            fields, change = _reseal(row, done)
+            if fields:
+                changed.setdefault(fields, []).append(change)
+        for fields, changes in changed.items():
+            written = len(changes) if dry_run else _write(changes)
+            done.resealed += fields * written
+            done.overtaken += fields * (len(changes) - written)
         last = rows[-1].pk
         done.looked_at += len(rows)
         yield done
 
 
-def _reseal(row: EgnyteToken, done: Rotation, dry_run: bool) -> None:
-    for name in FIELDS:
-        old = getattr(row, name)
+_Change = tuple[str, str, int, str, str]
+"""The new values of ``FIELDS``, the row's primary key, and the old values."""
+
+_UPDATE: Final = (
+    f"UPDATE {EgnyteToken._meta.db_table} SET access_token = %s, refresh_token = %s "  # noqa: S608
+    "WHERE id = %s AND access_token = %s AND refresh_token = %s"
+)
+
+
+def _reseal(row: EgnyteToken, done: Rotation) -> tuple[int, _Change]:
+    """How many fields of the row are to be written, and the change."""
+    old, new = [str(getattr(row, name)) for name in FIELDS], []
+    fields = 0
+    for name, sealed in zip(FIELDS, old, strict=True):
+        new.append(sealed)
         try:
-            if not old or not needs_reseal(old):
-                continue
-            context = row.seal_context(name)
-            new = seal(unseal(old, context), context)
+            if sealed and needs_reseal(sealed):
+                context = row.seal_context(name)
+                new[-1] = str(seal(unseal(sealed, context), context))
+                fields += 1
         except DecryptionError:
             done.unreadable.append(f"{row._meta.model_name}:{row.pk}.{name}")
-            continue
-        if dry_run or EgnyteToken.objects.filter(pk=row.pk, **{name: old}).write(**{name: new}):
-            done.resealed += 1
-        else:
-            done.overtaken += 1
+    return fields, (new[0], new[1], row.pk, old[0], old[1])
+
+
+def _write(changes: list[_Change]) -> int:
+    """Write a chunk with one statement; how many rows still had their old values."""
+
+    def write() -> int:
+        with connections[alias()].cursor() as cursor:
+            cursor.executemany(_UPDATE, changes)
+            return int(cursor.rowcount)
+
+    return in_short_transaction(write)
