@@ -1,4 +1,4 @@
-"""One refresh, verdict or revocation at a time for each grant, over all processes."""
+"""The lease on a grant: one refresh, verdict or revocation at a time, over all processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to speak with Egnyte about a grant. All rows are as they were when it began."""
+    """A lease on a grant, with the rows as they were when it began."""
 
     account: EgnyteAccount
     token: EgnyteToken
@@ -31,7 +31,7 @@ class Lease:
 
 
 class Moved(Exception):
-    """The account's token is not the one that the caller knew; ``account`` is None if it left."""
+    """The account has another token by now. ``account`` is None if it is gone or revoked."""
 
     def __init__(self, account: EgnyteAccount | None) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def taken(account: EgnyteAccount, purpose: LeasedFor, *, patience: float) -> Ste
 
 
 def give_back(lease: Lease) -> None:
-    """End the lease. It also ends by itself, so trouble of the database is only logged."""
+    """End the lease. If the database fails, that is only logged, because the lease expires."""
     grants.release_safely(lease.grant.pk, lease.nonce)
 
 
@@ -78,7 +78,7 @@ def _take(account: EgnyteAccount, purpose: LeasedFor) -> Lease | None:
     if current.token_id != account.token_id:
         raise Moved(current)
     grant = current.token.grant
-    # As it was read: what another process has tried or stored meanwhile must be seen first.
+    # Only if the grant is unchanged: otherwise read what another process has tried or stored.
     unchanged = Q(generation=grant.generation, refresh_attempts=grant.refresh_attempts)
     nonce = grants.lease(grant.pk, purpose, unchanged)
     return Lease(current, current.token, grant, nonce) if nonce else None

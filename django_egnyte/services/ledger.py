@@ -1,8 +1,8 @@
-"""The one ledger of requests to the token endpoint, and the limits that it keeps.
+"""The ledger of requests to the token endpoint, and its limits.
 
-Egnyte takes 100 token requests an hour for a key. Each request is written down before it is made,
-whatever becomes of it, and then counted together with all others. So many at once cannot pass a
-limit that one after the other could not.
+Egnyte takes 100 token requests per hour for an API key. Each request is inserted before it is made,
+whatever its outcome, and then counted together with all others. So parallel requests cannot pass a
+limit that sequential ones would not pass.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from .transactions import DatabaseNow, ago, alias, clock, hence
 logger = logging.getLogger("django_egnyte.ledger")
 
 HOUR: Final = 3600
-# What a user asks for: 40 % of the key's hour, so that refreshes always have the rest.
+# Requests of users may take 40 % of the key's hour, so that refreshes always have the rest.
 BY_USERS: Final = (Purpose.LINK, Purpose.IMPLICIT)
-# Egnyte's own limit for one user of an internal application is ten an hour.
+# Egnyte's own limit for one user of an internal application is ten per hour.
 PER_USERNAME: Final = 10
 # Seconds before a request is charged again.
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
-# So many hosts that refuse more token requests are the key's limit, not their own.
+# If this many hosts refuse more token requests, the limit is the key's and not theirs.
 SEVERAL_HOSTS: Final = 3
-# What a wrong code, password or host leads to, and no trouble of Egnyte's.
+# The errors of a wrong code, password or host, as opposed to a failure of Egnyte.
 REFUSALS: Final = (OAuthError, ResponseError, UnauthorizedError)
 
 
 class Charge(NamedTuple):
-    """Whom a request is charged to. ``username`` is Egnyte's, for passwords only."""
+    """To whom a request is charged. Only a password has an (Egnyte) username."""
 
     purpose: Purpose
     host: str
@@ -61,7 +61,7 @@ class Charge(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """All that a limit asks of a request, as compared with the charge that it is counted for."""
+    """The properties of a past request by which limits count it, compared with a new charge."""
 
     purpose: str
     failed: bool
@@ -72,7 +72,7 @@ class Kind(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """At most so many ``requests`` of those that are ``counted``."""
+    """At most ``requests`` requests for which ``counted`` is true."""
 
     counted: Callable[[Kind], bool]
     requests: int
@@ -81,7 +81,7 @@ class Limit(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The requests of the last hour: how many of each kind, and up to one row how many of each.
+    """The number of requests of each kind in the last hour: in total, and up to one row.
 
     ``hosts`` is the number of hosts that are held off, and ``is_held`` says whether this one is.
     """
@@ -102,9 +102,9 @@ def _number(counts: Counter[Kind], limit: Limit) -> int:
     return sum(number for kind, number in counts.items() if limit.counted(kind))
 
 
-# Django takes fifty times as long to write the like of this as the database takes to answer it,
-# and this is asked before each token request. ``{}`` are the tables and the
-# database's clock.
+# Written by hand, because it runs before each token request: Django takes fifty times as long to
+# build such a statement as the database takes to answer it. The placeholders ``{}`` are the tables
+# and the database's clock.
 _COUNT: Final = """
     SELECT purpose, failed, refused,
            CASE WHEN host = %s THEN 1 ELSE 0 END,
@@ -130,16 +130,16 @@ def charged(
     username: str = "",
     failed: bool = False,
 ) -> Iterator[None]:
-    """Charge one request, which is then made within.
+    """Charge one request. Make it inside the ``with`` block.
 
-    Raises ``RateLimitedError`` or ``TooManyFailuresError``, with ``retry_after``, before anything
-    is asked. Whatever is raised within is counted as a failure. A refusal by Egnyte is counted as
-    the user's failure, and so is a request that has ``failed`` from the start. A 409 or 429 holds
-    off the host.
+    Raises ``RateLimitedError`` or ``TooManyFailuresError``, with ``retry_after``, before the block.
+    An exception in the block counts as a failure. A refusal by Egnyte counts as the user's failure,
+    and so does a request that has ``failed`` from the start. After a 409 or 429 no token request
+    goes to the host for a while.
     """
     digest = _digest(f"{host} {username.casefold()}") if username else ""
     charge = Charge(purpose, host, user_ref, digest)
-    # Passwords can be guessed, so one is wrong until Egnyte has said that it is right.
+    # Passwords can be guessed, so count each as wrong until Egnyte accepts it.
     row = _write_down(charge, failed or bool(username))
     try:
         yield
@@ -153,7 +153,7 @@ def charged(
 
 @contextmanager
 def _if_possible(row: TokenRequest) -> Iterator[None]:
-    """What was obtained, or the failure itself, matters more than what is written of it."""
+    """Log an error of the database: the token, or the call's own error, is more important."""
     try:
         yield
     except Error:
@@ -167,8 +167,8 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
     with _if_possible(row):
         by_user = row.purpose == Purpose.IMPLICIT or isinstance(error, REFUSALS)
         TokenRequest.objects.filter(pk=row.pk).update(failed=True, refused=by_user)
-        # For a password that limit is the Egnyte user's own, and for a token from a browser the
-        # token's own: neither may stop others.
+        # With a password the limit is that of the Egnyte user, and with an implicit token that of
+        # the token. Neither may stop other users.
         own = row.username_digest or row.purpose == Purpose.IMPLICIT
         if isinstance(error, RateLimitedError) and not own:
             seconds = min(max(error.retry_after, 1.0), DAY)
@@ -176,7 +176,7 @@ def _note_failure(row: TokenRequest, error: BaseException) -> None:
 
 
 def refuse_without_allowance(user_ref: str) -> None:
-    """``TooManyFailuresError`` for a user of the site who has failed too often in the last hour."""
+    """``TooManyFailuresError`` if this user of the site failed too often in the last hour."""
     mine = _recent().filter(user_ref=user_ref, purpose__in=BY_USERS, refused=True)
     failed_at = list(mine.values_list("created_at", flat=True))
     if len(failed_at) >= FAILURES_PER_HOUR:
@@ -184,25 +184,25 @@ def refuse_without_allowance(user_ref: str) -> None:
 
 
 def used_this_hour() -> tuple[int, int]:
-    """How many requests the key has made within the last hour, and how many of them for links."""
+    """The number of requests of the key in the last hour, and how many of them were for links."""
     mine = _recent_of_key().exclude(purpose=Purpose.IMPLICIT)
     return mine.count(), mine.filter(purpose=Purpose.LINK).count()
 
 
 def is_used_up() -> bool:
-    """Whether the key can make no refresh for now, at whichever host."""
+    """Whether the key cannot refresh at any host for now."""
     used, _ = used_this_hour()
     return used >= conf.token_requests_per_hour or len(held_off_until()) >= SEVERAL_HOSTS
 
 
 def held_off_until() -> list[KeyState]:
-    """The hosts where Egnyte takes no token request of this key for now."""
+    """The hosts at which the key must not make token requests for now."""
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     return list(states.filter(held_off_until__gt=DatabaseNow()).order_by("host"))
 
 
 def write_key_state(host: str, **values: Any) -> None:
-    """Note something about the configured key at a host."""
+    """Store values about the configured key at a host."""
     rows = KeyState.objects.filter(key_digest=gateway.key_digest(), host=host)
     if not rows.update(**values):
         row = KeyState(key_digest=gateway.key_digest(), host=host)
@@ -211,16 +211,16 @@ def write_key_state(host: str, **values: Any) -> None:
 
 
 def purge() -> int:
-    """Forget what no limit counts any more. Returns how many."""
+    """Delete the requests that no limit counts any more. Returns how many."""
     return TokenRequest.objects.filter(created_at__lt=ago(2 * HOUR)).delete()[0]
 
 
 def _write_down(charge: Charge, failed: bool) -> TokenRequest:
-    """The row of a request that may be made.
+    """Insert the row of a request, if the limits permit the request.
 
-    It is counted after its commit, with every row that is there by then. So of two requests at
-    once at least the later one sees both, on every database and without a lock. Where only a later
-    row is in the way, both may have seen each other: this one tries again.
+    It counts after the commit of its own row, with all rows of that moment. So of two parallel
+    requests at least the later one sees both, on every database and without a lock. If only a later
+    row exceeds the limit, both requests may have seen each other: this one tries again.
     """
     limits = _limits(charge, failed)
     for pause in (*PAUSES, None):
@@ -248,7 +248,7 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
 
 
 def _counts(charge: Charge, row: TokenRequest) -> Counts:
-    """All that the limits of this request need to know, in one query."""
+    """The counts that the limits of this request need, in one query."""
     connection = connections[alias()]
     (now, of_now), (hour_ago, of_hour) = clock(connection), clock(connection, plus=-HOUR)
     held = [row.key_digest, *of_now]
@@ -282,7 +282,7 @@ def _still_held_off(host: str) -> RateLimitedError:
 
 
 def _limits(charge: Charge, failed: bool) -> list[Limit]:
-    """What holds for this request, the most telling refusal first."""
+    """The limits of this request, the one with the most specific refusal first."""
     failures = FAILURES_PER_HOUR if failed else FAILURES_PER_HOUR - 1
     hour = conf.token_requests_per_hour
     share = max(1, int(hour * 0.4))
@@ -299,7 +299,7 @@ def _limits(charge: Charge, failed: bool) -> list[Limit]:
         ]
     if charge.purpose == Purpose.IMPLICIT:
         return limits  # no request to the token endpoint
-    # What users make fail at a host stops no refresh there. A refusal, which is final, stops none.
+    # Failures of users do not stop refreshes at their host. Nor does a refusal, which is final.
     fails = _fails_for_users if charge.purpose == Purpose.LINK else _fails_for_workers
     limits.append(Limit(fails, max(FAILURES_PER_HOUR, hour // 4)))
     if charge.purpose != Purpose.REFRESH:
@@ -314,7 +314,7 @@ def _is_mine(request: Kind) -> bool:
 
 
 def _asks_the_key(request: Kind) -> bool:
-    """Whether Egnyte counts it: an implicit token is no request to the token endpoint."""
+    """Whether Egnyte counts it: an implicit token takes no request to the token endpoint."""
     return request.purpose != Purpose.IMPLICIT
 
 
@@ -370,7 +370,7 @@ def _too_many_failures(oldest: datetime | None) -> TooManyFailuresError:
 
 
 def _seconds_left(oldest: datetime | None) -> float:
-    """Until the oldest of the requests that count is an hour old."""
+    """The seconds until the oldest request that counts is an hour old."""
     ends = (oldest or timezone.now()) + timedelta(seconds=HOUR)
     return min(max((ends - timezone.now()).total_seconds(), 1.0), HOUR)
 

@@ -1,4 +1,4 @@
-"""Connect and relink: from a code, or another proof, to a stored account."""
+"""Connect and reconnect: turn a code, or another proof, into a stored account."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from .transactions import alias, in_short_transaction, refuse_in_transaction
 logger = logging.getLogger("django_egnyte.link")
 
 TOLD_SCOPES: Final = frozenset(LONG_SCOPES.values())
-# Of a conflict with another link of the same account at the same moment.
+# Tries after a conflict with a simultaneous link of the same account.
 TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """Who links what, and how. ``relink`` is the account that must get the new token.
+    """A request to link. ``relink`` is the account that must get the new token.
 
-    ``is_unsure``: nobody said which scopes were granted, so ``scopes`` are those asked for.
+    ``is_unsure``: Egnyte did not name the granted scopes, so ``scopes`` are the requested ones.
     """
 
     user: Any
@@ -59,13 +59,13 @@ class LinkRequest:
 
 
 class Overtaken(Exception):
-    """What this link was decided on has changed meanwhile: decide again."""
+    """The rows have changed since this link was decided: decide again."""
 
 
 def spend_state(state: str) -> None:
-    """Use a state up; ``StateError`` (spent) for the second of two callbacks, even at once.
+    """Mark a state as used. ``StateError`` (spent) for a second callback, even a simultaneous one.
 
-    ``InTransactionError`` inside a transaction, whose rollback would bring it back.
+    ``InTransactionError`` inside a transaction, because a rollback would undo it.
     """
     refuse_in_transaction()
     digest = hashlib.sha256(state.encode()).hexdigest()
@@ -108,10 +108,10 @@ def link_with_password(
     scopes: Sequence[str],
     actor: str | None = None,
 ) -> EgnyteAccount:
-    """Trade an Egnyte username and password for a token (internal applications), and store it.
+    """Exchange an Egnyte username and password (internal applications), and store the account.
 
-    The password is used once and stored nowhere. ``actor`` stands in the history; by default it is
-    the user. Raises as ``link_with_code``.
+    The password is used once and not stored. ``actor`` is for the history; by default it is the
+    user. Raises what ``link_with_code`` raises.
     """
     request = LinkRequest(user, host, scopes, Flow.PASSWORD, None, actor or f"user:{user.pk}")
     return _obtain_and_link(
@@ -122,11 +122,11 @@ def link_with_password(
 def link_with_token(
     user: Any, answer: TokenAnswer, *, host: str, scopes: Sequence[str], relink: int | None = None
 ) -> EgnyteAccount:
-    """Store a token that a browser brought (implicit grant), once Egnyte says whose it is.
+    """Store a token that a browser posted (implicit grant), after Egnyte has named its user.
 
-    A token proves no identity (RFC 6749 section 10.16), so it replaces no token of another flow:
-    ``LinkError``. Each post is charged to the user, and each that Egnyte does not vouch for counts
-    as a failure. Otherwise raises as ``link_with_code``.
+    Such a token proves no identity (RFC 6749 section 10.16), so it does not replace a token of
+    another flow: ``LinkError``. Each post is charged to the user, and counts as a failure if Egnyte
+    does not accept the token. Otherwise it raises what ``link_with_code`` raises.
     """
     refuse_in_transaction()
     user_ref = str(user.pk)
@@ -145,9 +145,9 @@ def link_with_token(
 
 
 def _believed(claimed: Sequence[str], asked: Sequence[str]) -> Sequence[str]:
-    """What a browser says of a token's scopes counts only within what was asked for.
+    """The scopes that a browser claims for a token, limited to the requested ones.
 
-    To ask for none is to ask for every API.
+    If no scope was requested, the request was for every API.
     """
     if not asked:
         return claimed
@@ -155,10 +155,10 @@ def _believed(claimed: Sequence[str], asked: Sequence[str]) -> Sequence[str]:
 
 
 def give_back_token(user: Any, answer: TokenAnswer, *, host: str) -> None:
-    """Let a token that a browser brought too late be revoked: Egnyte has issued it all the same.
+    """Have a token revoked that a browser posted too late: Egnyte has issued it all the same.
 
-    Anybody could bring anything, so each counts as a failure of the user:
-    ``TooManyFailuresError`` when none is left. ``ResponseError`` for a malformed token.
+    The token may be made up, so each post counts as a failure of the user:
+    ``TooManyFailuresError`` after too many. ``ResponseError`` for a malformed token.
     """
     refuse_in_transaction()
     user_ref = str(user.pk)
@@ -188,7 +188,7 @@ def _obtain_and_link(
             flow=request.flow,
         )
     except (OAuthError, ResponseError) as error:
-        # A name that no customer has may be answered with a redirect.
+        # For a domain that no customer has, Egnyte may answer with a redirect.
         if isinstance(error, OAuthError) or error.status is not None:
             _record_failure(request, error)
         raise
@@ -204,13 +204,13 @@ def _record_failure(request: LinkRequest, error: OAuthError | ResponseError) -> 
         actor=request.actor,
         user_ref=str(request.user.pk),
         domain=request.host,
-        # No username: people type their password into that field.
+        # Without the username: people type their password into that field.
         reason=f"{type(error).__name__} {error.code or ''}".strip(),
     )
 
 
 def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
-    """Ask Egnyte whose token this is, and let the account point to it.
+    """Ask Egnyte for the token's user, and point the account to the token.
 
     If anything fails, the token's grant becomes due for revocation.
     """
@@ -223,7 +223,7 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
             try:
                 return in_short_transaction(lambda: _store(request, token, identity))
             except IntegrityError:
-                # Two attempts made the same new account, or a first default, at once.
+                # A simultaneous attempt created the same account, or the user's first default.
                 continue
             except Overtaken:
                 continue
@@ -233,10 +233,10 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
 
 
 def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
-    """The scopes that the token really has, as far as Egnyte says so.
+    """The scopes that the token really has, as far as Egnyte says.
 
-    A scope that ``whoami`` may not know counts as granted. So do all that were asked for if Egnyte
-    does not answer or names none of them: this never fails a link.
+    A scope that ``whoami`` may not know counts as granted. If Egnyte does not answer, or names none
+    of the requested scopes, all of them count as granted. This never makes a link fail.
     """
     client = replace(gateway.oauth(request.host), deadline=PROBE_DEADLINE)
     try:
@@ -296,11 +296,10 @@ def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> Egny
 
 
 def _take_into_use(token: EgnyteToken) -> EgnyteToken:
-    """Take the token's grant into use, and return the token to point to: the grant's newest.
+    """Take the token's grant into use. Returns the token to point to: the newest of the grant.
 
-    A refresh may have replaced ``token`` while Egnyte was asked whose it is, and another answer
-    with it may have been stored at the same moment. ``TokenConflictError`` if the revoker was here
-    first.
+    While Egnyte was asked for the user, a refresh may have replaced ``token``, and another answer
+    with it may have been stored. ``TokenConflictError`` if the revoker has begun to revoke it.
     """
     if grants.take_into_use(token):
         return token
@@ -315,7 +314,7 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
 
 
 def _refuse_borrowed(request: LinkRequest, token: EgnyteToken) -> None:
-    """An implicit token that another link has brought, too, gives no right to its refresh token."""
+    """An implicit token must not give access to the refresh token of another link's grant."""
     if request.flow == Flow.IMPLICIT and token.refresh_fingerprint:
         raise LinkError("This token belongs to a link of another flow.", host=request.host)
 
@@ -326,27 +325,27 @@ def _refuse_replacement(request: LinkRequest, account: EgnyteAccount | None) -> 
             "Egnyte answered for another account than the one to reconnect.", host=request.host
         )
     if account is not None and account.is_live and request.flow == Flow.IMPLICIT != account.flow:
-        # RFC 6749 section 10.16: whoever holds a token for another client could have sent it.
+        # RFC 6749 section 10.16: anybody who holds a token for another client could have sent it.
         raise LinkError("An implicit token replaces no token of another flow.", host=request.host)
 
 
 def _clear_default(accounts: list[EgnyteAccount]) -> None:
-    """Their default is no longer live, so that the new account can take its place."""
+    """Unmark a default account that is not live, so that the new account can replace it."""
     if accounts:
         keys = [each.pk for each in accounts]
         EgnyteAccount.objects.filter(pk__in=keys).write(**NO_DEFAULT)
 
 
 def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
-    """Point the account to the new token, and let the grant of the old one be revoked.
+    """Point the account to the new token, and make the old token's grant due for revocation.
 
-    Unless it is the same grant. If others use the old grant, the revoker takes note of that.
+    Not if it is the same grant. If other accounts use the old grant, the revoker will notice.
     """
     left = False
     if account.token_id is not None:
         old = grants.grant_of(account.token_id).exclude(pk=values["token"].grant_id)
         left = bool(old.write(**grants.due_by(account, Release.RELINKED)))
-    # A revoked account has no token by which to tell that it was given to another user.
+    # A revoked account has no token that would show that it was given to another user.
     rows = EgnyteAccount.objects.filter(user=account.user_id, token=account.token_id)
     if not rows.write_to(account, **values):
         raise Overtaken

@@ -1,4 +1,4 @@
-"""The only way a token comes in: the charge, the call, and the write, with nothing in between."""
+"""Obtain a token: charge the call, make it, and store its answer, with nothing in between."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def obtain(
 
     ``refreshed`` is the token that a refresh is made with. Raises what the call raises,
     ``InTransactionError`` inside a transaction, what ``ledger.charged`` raises before the call,
-    and ``ResponseError`` for an incomplete answer, whose token is then due for revocation.
-    Whatever the site's cipher raises, it raises before the call.
+    and ``ResponseError`` for an incomplete answer, whose token is then due for revocation. An error
+    of the site's cipher is raised before the call.
     """
     return steps.run(
         obtaining(
@@ -65,13 +65,13 @@ def obtaining(
     flow: str = "",
     refreshed: EgnyteToken | None = None,
 ) -> Steps[EgnyteToken]:
-    """The steps of ``obtain``: the database, the call, the database again."""
+    """The steps of ``obtain``: the charge, the call, the write."""
     charge = ExitStack()
 
     def prepare() -> OAuthClient:
         refuse_in_transaction()
         client = gateway.oauth(host)
-        # Missing keys, or a key service that is down, must fail before a token can be lost.
+        # If keys are missing, or a key service is down, fail before a token can be lost.
         seal(Secret("probe"), "probe")
         charge.enter_context(
             ledger.charged(purpose, host=host, user_ref=user_ref, username=username)
@@ -112,7 +112,7 @@ class _Exchange:
         self._claim = threading.Lock()
 
     def ask(self) -> None:
-        """Make the call. ``store`` returns or raises what came of it."""
+        """Make the call. ``store`` then stores its answer or raises its error."""
         try:
             self._outcome.set_result(self._call())
         except BaseException as error:
@@ -152,7 +152,7 @@ def keep(
     flow: str = "",
     refreshed: EgnyteToken | None = None,
 ) -> EgnyteToken:
-    """Store a token; if the database does not take it, revoke it at Egnyte."""
+    """Store a token. If the database fails, revoke the token at Egnyte."""
     try:
         token = grants.write_down(
             _with_refresh_token(answer, refreshed),
@@ -171,7 +171,7 @@ def keep(
 
 
 def _with_refresh_token(answer: TokenAnswer, refreshed: EgnyteToken | None) -> TokenAnswer:
-    """An answer without a refresh token leaves the old one in force (RFC 6749 section 6)."""
+    """If the answer has no refresh token, the old one stays valid (RFC 6749 section 6)."""
     if refreshed is None or answer.refresh_token or not answer.complete:
         return answer
     return TokenAnswer(
@@ -181,12 +181,12 @@ def _with_refresh_token(answer: TokenAnswer, refreshed: EgnyteToken | None) -> T
 
 @contextmanager
 def due_on_failure(token: EgnyteToken) -> Iterator[None]:
-    """If anything goes wrong within, nobody will use the token, so the revoker may have it."""
+    """After an exception in the block, make the token's grant due: nobody will use it."""
     try:
         yield
     except BaseException:
         try:
-            # As it is now: its grant may have turned out to be another one.
+            # Read the grant again: it may have been joined with another one.
             current = EgnyteToken.objects.filter(pk=token.pk).values_list("grant_id", flat=True)
             for grant_id in current:
                 grants.make_due(grant_id, Release.FAILED)
@@ -201,7 +201,7 @@ def due_on_failure(token: EgnyteToken) -> Iterator[None]:
 
 def _end_unwritten(client: OAuthClient, answer: TokenAnswer, *, is_refresh: bool) -> None:
     if is_refresh and not answer.refresh_token:
-        # Its refresh token is the account's: to revoke the one would end the other.
+        # It shares the refresh token of the account: revoking it would end that too.
         logger.critical(
             "The database did not take a refreshed access token of %s. Its account keeps the "
             "refresh token, so the access token is not revoked; it expires by itself.",

@@ -1,4 +1,4 @@
-"""Giving an account to another user of the site, as where two users are merged."""
+"""Give an account to another user of the site, for example when two users are merged."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..models import EgnyteAccount
 from . import grants, history
 from .transactions import in_short_transaction, refuse_in_transaction
 
-# Of a conflict with a refresh or a new connection at the same moment.
+# Tries after a conflict with a simultaneous refresh or link.
 TRIES: Final = 3
 
 
 class _Overtaken(Exception):
-    """The account was given another token or user since it was read."""
+    """The account has another token or user since it was read."""
 
 
 def reassign(account: EgnyteAccount, user: Any, *, actor: str = "reassign") -> EgnyteAccount:
-    """Give the account to ``user``, with its tokens sealed anew for them; returns it.
+    """Give the account to ``user``, with its tokens sealed again for that user. Returns it.
 
-    It stops being a default account, unless it is ``user``'s already: then nothing changes. Raises
+    It is then no default account. If it belongs to ``user`` already, nothing changes. Raises
     ``LinkError`` if ``user`` has linked the same Egnyte user or is gone, ``NotLinkedError`` if the
-    account is gone or changes all the time, ``DecryptionError`` if no key opens its token, and
+    account is gone or keeps changing, ``DecryptionError`` if no key opens its token, and
     ``InTransactionError`` inside a transaction.
     """
     refuse_in_transaction()
@@ -48,7 +48,7 @@ def _give(account: EgnyteAccount, user: Any, actor: str) -> EgnyteAccount:
         return found
     values: dict[str, Any] = {"user": user, **NO_DEFAULT}
     if found.token is not None:
-        # Locked, so that no refresh brings another token before this is committed.
+        # Lock it, so that no refresh stores another token before the commit.
         grant = grants.merged({found.token.grant_id})
         newest = grants.newest_of(grant.pk, str(user.pk)) if grant is not None else None
         if newest is None:

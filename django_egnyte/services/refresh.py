@@ -1,4 +1,4 @@
-"""Refreshing: one call at a time for each grant, stored for every account that points into it."""
+"""Refresh: one call at a time for each grant, whose token all accounts of the grant get."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -
 
     Returns the account as it is afterwards. Raises ``NotLinkedError`` if it is gone, revoked, has
     no refresh token or was linked with another API key; ``InvalidGrantError`` if Egnyte refuses
-    the refresh token for good; ``InTransactionError``; or a retryable error. After a failed
-    refresh nobody asks again for a while: ``TokenExpiredError``, with ``retry_after``.
+    the refresh token; ``InTransactionError``; or a retryable error. After a failed refresh nobody
+    asks Egnyte again before a pause is over: ``TokenExpiredError``, with ``retry_after``.
     """
     return steps.run(refreshing(account, actor=actor, patience=patience))
 
@@ -48,7 +48,7 @@ def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -
 def refreshing(
     account: EgnyteAccount, *, actor: str, patience: float = PATIENCE
 ) -> Steps[EgnyteAccount]:
-    """The steps of ``refresh``. They must run to their end, or the lease ends by its time only."""
+    """The steps of ``refresh``. Run all of them, or the lease ends only when it expires."""
     yield Step("db", refuse_in_transaction)
     try:
         lease = yield from leases.taken(account, LeasedFor.REFRESH, patience=patience)
@@ -58,7 +58,7 @@ def refreshing(
         return moved.account
     try:
         refreshed = yield from refreshing_leased(lease, actor=actor)
-    except GeneratorExit:  # no step can follow: the lease ends by its time
+    except GeneratorExit:  # no step can follow: the lease expires
         raise
     except BaseException:
         yield Step("db", leases.give_back, lease)
@@ -68,7 +68,7 @@ def refreshing(
 
 
 def can_refresh(token: EgnyteToken) -> bool:
-    """Whether there is a refresh token that Egnyte has not refused, of the configured key."""
+    """Whether there is a refresh token of the configured key that Egnyte has not refused."""
     grant = token.grant
     return bool(
         token.refresh_fingerprint
@@ -78,7 +78,7 @@ def can_refresh(token: EgnyteToken) -> bool:
 
 
 def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
-    """As ``refresh``, for a caller that holds the lease."""
+    """Like ``refresh``, for a caller that holds the lease."""
     return steps.run(refreshing_leased(lease, actor=actor))
 
 
@@ -109,7 +109,7 @@ def _finish(lease: leases.Lease, newest: EgnyteToken, is_fresh: bool, actor: str
     with due_on_failure(newest):
         refreshed = in_short_transaction(lambda: _point(lease, newest, actor))
     if refreshed is None:
-        # It was disconnected meanwhile, or linked anew.
+        # It was disconnected meanwhile, or linked again.
         refreshed = EgnyteAccount.objects.with_token().live().filter(pk=lease.account.pk).first()
     if refreshed is None:
         raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
@@ -117,7 +117,7 @@ def _finish(lease: leases.Lease, newest: EgnyteToken, is_fresh: bool, actor: str
 
 
 def _join_twins(lease: leases.Lease) -> None:
-    """Where another grant holds the same refresh token, it must not be used twice."""
+    """If another grant has the same refresh token, join the two: it must not be used twice."""
     if not grants.joined(lease.grant.pk):
         raise TokenExpiredError(
             "Another process is refreshing this token.",
@@ -136,8 +136,8 @@ def _is_same(one: EgnyteToken, other: EgnyteToken) -> bool:
 def _newest(lease: leases.Lease) -> EgnyteToken:
     """The grant's newest token that a key opens.
 
-    It is not the account's where a process was stopped after it had stored a token and before
-    accounts pointed to it. The account's own refresh token may be used up by that.
+    It is not the account's token if a process was killed after it had stored a token and before
+    it pointed the accounts to it. The account's own refresh token may then be used up.
     """
     newest = grants.newest_of(lease.grant.pk, lease.token.user_ref)
     if newest is None or newest.pk == lease.token.pk:
@@ -195,11 +195,11 @@ def _ask(lease: leases.Lease, token: EgnyteToken, actor: str) -> Steps[EgnyteTok
 def _note_failure(lease: leases.Lease, error: Exception, asked: float, actor: str) -> None:
     host = lease.account.domain
     if isinstance(error, InvalidGrantError):
-        # A refusal that blames the refresh token accepts the key.
+        # A refusal that blames the refresh token shows that Egnyte accepts the key.
         keys.note_accepted(host, asked=asked)
         in_short_transaction(lambda: _note_refusal(lease, actor))
         return
-    # Whatever the error is: a caller that asks again at once would do so without end.
+    # After any error: a caller that asks again at once would never stop.
     with suppress(Error):
         if isinstance(error, InactiveKeyError):
             keys.doubt(host)
@@ -207,7 +207,7 @@ def _note_failure(lease: leases.Lease, error: Exception, asked: float, actor: st
 
 
 def _point(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteAccount | None:
-    """Let every account of the grant point to its newest token; ours, or ``None`` if it left."""
+    """Point every account of the grant to the new token. Returns ours, or ``None`` if it left."""
     grant = EgnyteGrant.objects.filter(pk=lease.grant.pk, lease=lease.nonce)
     if grant.select_for_update().first() is None:
         raise TokenExpiredError(
@@ -230,7 +230,7 @@ def _point(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteAccount
 
 
 def _forget_expired(grant_id: int, generation: int) -> None:
-    """What a refresh replaced is not revoked, which would end the grant; it is kept until then."""
+    """Delete replaced tokens once they have expired. Revoking one would end the whole grant."""
     rows = EgnyteToken.objects.filter(
         grant_id=grant_id, generation__lt=generation, expires_at__lte=timezone.now()
     )
@@ -238,7 +238,7 @@ def _forget_expired(grant_id: int, generation: int) -> None:
 
 
 def _note_refusal(lease: leases.Lease, actor: str) -> None:
-    """Refresh no more. A validation finds out whether the access token still works."""
+    """Never refresh again. A validation checks whether the access token still works."""
     now = timezone.now()
     leased = EgnyteGrant.objects.filter(lease=lease.nonce)
     if not leased.write_to(lease.grant, refresh_refused_at=now, next_refresh_at=None):
@@ -250,7 +250,7 @@ def _note_refusal(lease: leases.Lease, actor: str) -> None:
 
 
 def _postpone(lease: leases.Lease, error: Exception) -> None:
-    """The next try stands in the database. Nothing was tried when the site's own limit said no."""
+    """Store when the next try is due. A refusal by the site's own limit does not count as a try."""
     if isinstance(error, RateLimitedError) and error.status is None:
         return
     grant = lease.grant
@@ -264,14 +264,14 @@ def _postpone(lease: leases.Lease, error: Exception) -> None:
 
 
 def request_refresh(account: EgnyteAccount) -> None:
-    """Have the token replaced soon; for code that may make no token call itself.
+    """Have a worker refresh the token soon, for code that must not make a token call itself.
 
-    Where a caller's transaction is open it is written down only after that is committed: the row
-    stays free for the worker, who is told at once.
+    In a caller's transaction it writes only after the commit, so that the row stays unlocked for
+    the worker, which gets its task at once.
     """
 
     def write_down() -> None:
-        # A refresh that is failing keeps its own time.
+        # A refresh that is failing keeps the time of its next try.
         rows = EgnyteGrant.objects.filter(tokens=account.token_id, refresh_attempts=0)
         for pk in list(rows.values_list("pk", flat=True)):
             rows.filter(pk=pk, next_refresh_at__gt=timezone.now()).write(

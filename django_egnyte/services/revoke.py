@@ -1,4 +1,4 @@
-"""The revoker: ends grants at Egnyte that no account points into, and then forgets them."""
+"""The revoker: revokes grants that no account points into, and then deletes them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from .transactions import DatabaseNow, hence, in_short_transaction, refuse_in_tr
 logger = logging.getLogger("django_egnyte.revoke")
 
 PER_DOMAIN: Final = 200
-# So many hosts are asked at once, so that some that hang leave room for the others.
+# The number of hosts asked at once, so that hosts that hang leave room for the others.
 TOGETHER: Final = 24
 CHUNK: Final = 100
 OVERDUE: Final = timedelta(days=1)
-# How often one grant may be refreshed in order to revoke what that brings.
+# How often a grant may be refreshed in order to revoke the new token.
 REFRESHES: Final = 3
 OTHER_KEY: Final = (
     "The grant belongs to another API key of this site, and Egnyte refuses its access token. "
@@ -50,12 +50,12 @@ OTHER_KEY: Final = (
 
 
 def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -> Counter[str]:
-    """One pass over the grants that are due, for ``seconds`` at most. Returns outcomes, counted.
+    """Revoke the grants that are due, for at most ``seconds``. Returns counted outcomes.
 
-    Outcomes: ``revoked``, ``expired``, ``dead`` (at Egnyte already), ``held`` (an account points
-    into it after all), ``merged`` (it was another grant), ``skipped`` (another worker is at it, or
-    more has arrived in it) and ``failed`` (later again). Safe to run at once in many workers, and
-    to kill.
+    Outcomes: ``revoked``, ``expired``, ``dead`` (no longer valid at Egnyte), ``held`` (an account
+    points into it after all), ``merged`` (joined with another grant), ``skipped`` (another worker
+    has it, or it got a new token) and ``failed`` (it is tried again later). Many workers may run
+    this at once, and each may be killed at any time.
     """
     refuse_in_transaction()
     this: Pass[EgnyteGrant] = Pass("revocations", seconds=seconds, put_off=_put_off)
@@ -72,8 +72,10 @@ def _host(grant: EgnyteGrant) -> str:
 
 
 def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
-    """Each due grant once, by primary key; no more than ``PER_DOMAIN`` of one domain, and none of
-    a host that is held off or lost to this pass."""
+    """Each due grant once, by primary key, at most ``PER_DOMAIN`` of one domain.
+
+    It skips hosts that are held off, and those that failed in this pass.
+    """
     last, held = 0, hosts.held_off()
     seen: Counter[str] = Counter()
     while True:
@@ -93,19 +95,18 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
 
 
 def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
-    """Lease a grant, end it at Egnyte, and forget it. Raises ``EgnyteError`` if that failed."""
+    """Lease a grant, revoke it at Egnyte, and delete it. Raises ``EgnyteError`` on failure."""
     return steps.run(revoking(grant, actor=actor))
 
 
 def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
-    """The steps of ``revoke_grant``. Only the calls that end a token are steps of their own; the
-    rest is done between them."""
+    """The steps of ``revoke_grant``. Only the calls that end a token are steps of their own."""
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
     if not nonce:
         return "skipped"
     try:
-        # The lease keeps new accounts out, and whoever stores one of these tokens from now on sees
-        # it. So what is found here holds until it ends.
+        # The lease keeps new accounts out, and a process that stores one of these tokens sees the
+        # lease. So what is read here stays true until the lease ends.
         if grants.twins(grant.pk):
             grants.release(grant.pk, nonce)
             return "merged" if grants.joined(grant.pk) else "skipped"
@@ -116,7 +117,7 @@ def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
         outcome = yield from settled(ending.end())
         return in_short_transaction(lambda: _forget(ending, outcome, actor))
     except GeneratorExit:
-        raise  # A call may be on its way, so the lease is left to end by itself.
+        raise  # A call may be in flight, so let the lease expire.
     except BaseException:
         grants.release_safely(grant.pk, nonce)
         raise
@@ -129,8 +130,7 @@ class _Ending:
     grant: EgnyteGrant
     nonce: str
     refused: float | None = field(default=None, init=False)
-    """When Egnyte last refused a token (``time.monotonic()``). That counts only while the API key
-    is good."""
+    """When Egnyte last refused a token (``time.monotonic()``). It needs proof of the key."""
     tokens: list[EgnyteToken] = field(default_factory=list, init=False)
     ends: float = field(init=False)
 
@@ -138,7 +138,7 @@ class _Ending:
         self.ends = time.monotonic() + LEASE - LONGEST_PROOF - TOKEN_DEADLINE
 
     def end(self) -> Steps[EventKind]:
-        """Have Egnyte end it, or learn that it has ended. Raises if neither is certain."""
+        """Have Egnyte end the grant, or make sure that it has ended. Otherwise raises."""
         tokens = EgnyteToken.objects.filter(grant=self.grant).order_by("-generation", "-pk")
         self.tokens = list(tokens)
         if (
@@ -150,20 +150,20 @@ class _Ending:
         if self._is_expiry_trusted() and all(token.is_expired for token in self.tokens):
             return EventKind.TOKEN_EXPIRED
         if self._is_of_another_key():
-            raise ResponseError(OTHER_KEY)  # nothing proves that one good
+            raise ResponseError(OTHER_KEY)  # nothing can prove that key to be good
         assert self.refused is not None
         if not keys.proved_since(self.refused, self.grant):
             raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
-        # The key may have been suspended until the proof.
+        # The key may have been suspended until it was proved good.
         ended = yield from self._end_access_tokens()
         return EventKind.TOKEN_REVOKED if ended else EventKind.TOKEN_DEAD
 
     def _is_expiry_trusted(self) -> bool:
-        """The expiry is our clock's word, and in the implicit flow a browser's."""
+        """Whether the grant has surely expired. In the implicit flow a browser names the time."""
         return self.grant.flow != Flow.IMPLICIT
 
     def _end_access_tokens(self) -> Steps[bool]:
-        """The newest, and all that have not expired. ``True`` if Egnyte has ended one."""
+        """End the newest token, and all that have not expired. ``True`` if Egnyte has ended one."""
         seen: set[str] = set()
         ended = False
         for token in self.tokens:
@@ -187,7 +187,7 @@ class _Ending:
         return client
 
     def _end_access_token(self, token: EgnyteToken) -> Steps[bool]:
-        """``True`` if Egnyte has ended it, ``False`` if Egnyte refuses it."""
+        """``True`` if Egnyte has ended the token, ``False`` if Egnyte refuses the token."""
         access_token = token.open().access_token
         try:
             yield Step("io", self._client().revoke, access_token)
@@ -204,10 +204,10 @@ class _Ending:
         raise ResponseError("Egnyte refused to revoke the token but still accepts it.")
 
     def _use_up_refresh_token(self) -> Steps[bool]:
-        """A refresh token may outlive its access token, which then cannot revoke it.
+        """End a refresh token whose access token has expired and cannot revoke it.
 
-        It is refreshed, and what that brings is revoked: ``True`` if that succeeds. The new token
-        is stored in the grant first, so the next pass finds it if this one is stopped.
+        Refresh, and revoke the new access token: ``True`` on success. The new token is stored in
+        the grant first, so that the next pass finds it if this one is killed.
         """
         newest = next((each for each in self.tokens if each.refresh_fingerprint), None)
         if newest is None or self.grant.refresh_refused_at is not None:
@@ -223,12 +223,12 @@ class _Ending:
         try:
             token = yield from self._refreshing(newest, newest.open().refresh_token)
         except InvalidGrantError:
-            # A refusal that blames the refresh token accepts the key.
+            # A refusal that blames the refresh token shows that Egnyte accepts the key.
             keys.note_accepted(self.grant.domain, asked=asked)
             EgnyteGrant.objects.write_to(self.grant, refresh_refused_at=timezone.now())
             return False
         except (RateLimitedError, UnavailableError):
-            # It brought nothing, so it must not count: Egnyte's trouble may last for hours.
+            # Do not count it: there is no new token, and an outage of Egnyte may last for hours.
             EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
             raise
         if grants.twins(self.grant.pk):
@@ -249,7 +249,7 @@ class _Ending:
 
 
 def _forget(ending: _Ending, outcome: EventKind, actor: str) -> str:
-    """Delete the grant, unless a token has arrived in it since it was leased."""
+    """Delete the grant, unless it got a token since it was leased."""
     grant = ending.grant
     rows = EgnyteGrant.objects.filter(pk=grant.pk, lease=ending.nonce)
     tokens = EgnyteToken.objects.filter(grant=grant)
@@ -294,10 +294,10 @@ def _put_off(grant: EgnyteGrant, error: Exception) -> None:
 
 
 def abandon(grant: EgnyteGrant, *, actor: str) -> bool:
-    """An administrator gives a grant up, on record: its tokens may stay valid at Egnyte.
+    """Delete a grant that an administrator gives up. Its tokens may stay valid at Egnyte.
 
-    ``False`` for a grant that is gone, in use, at a worker's hands, or that waits and never
-    failed: its token may belong to a call in flight.
+    ``False`` for a grant that is gone, in use, or leased, and for one that never failed: its token
+    may belong to a call in flight. The history records it.
     """
 
     def work() -> bool:

@@ -1,4 +1,4 @@
-"""Key rotation: seal everything anew with the newest key, while the site runs."""
+"""Key rotation: seal all tokens again with the newest key, while the site runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIELDS: Final = ("access_token", "refresh_token")
 
 @dataclass
 class Rotation:
-    """What became of the rows looked at so far; ``unreadable`` names them by table and key."""
+    """Totals of the rows done so far. ``unreadable`` names rows by table and primary key."""
 
     looked_at: int = 0
     resealed: int = 0
@@ -28,15 +28,15 @@ class Rotation:
 
 
 def count() -> int:
-    """How many rows there are to look at."""
+    """The number of rows."""
     return EgnyteToken.objects.count()
 
 
 def rotate(*, dry_run: bool = False) -> Iterator[Rotation]:
     """Re-seal in chunks by primary key, yielding the running totals after each.
 
-    Every write compares and swaps the old ciphertext, so a row that was deleted or sealed anew
-    meanwhile stays as it is (``overtaken``). Can be stopped anywhere and started again.
+    Each write compares the old ciphertext, so a row that was deleted or sealed again meanwhile
+    stays as it is (``overtaken``). You can stop it at any point and start it again.
     """
     done = Rotation()
     last = 0

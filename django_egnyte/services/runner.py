@@ -1,7 +1,7 @@
-"""One way to work through rows that are due, used by every pass.
+"""Work through the rows that are due. Every pass uses this.
 
-Each host has a share of the time, so that one that answers slowly or not at all starves nobody.
-Whatever goes wrong with a row puts that row off and is logged; the pass goes on.
+Each host has a share of the time, so that a slow host does not delay the others. After any error of
+a row, the row is put off, the error is logged, and the pass continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("django_egnyte.runner")
 
 _Row = TypeVar("_Row")
 
-# Outcomes for which no host was asked.
+# Outcomes without a call to a host.
 UNASKED: Final = frozenset(
     {"budget", "gone", "handled", "held", "limited", "merged", "skipped", "unlinked", "unreached"}
 )
@@ -39,7 +39,7 @@ MOST_WAITING: Final = 500
 
 @dataclass
 class _Work(Generic[_Row]):
-    """A row that is being worked on, and the call that it waits for."""
+    """A row in progress, and the call for which it waits."""
 
     row: _Row
     host: str
@@ -49,9 +49,9 @@ class _Work(Generic[_Row]):
 
 
 class Pass(Generic[_Row]):
-    """One pass of at most ``seconds``; ``outcomes`` counts what became of its rows.
+    """One pass of at most ``seconds``. ``outcomes`` counts the outcomes of its rows.
 
-    ``put_off`` writes down when a row is due again after an error.
+    ``put_off`` stores when a row is due again after an error.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Pass(Generic[_Row]):
         return time.monotonic() >= self._ends
 
     def is_lost(self, host: str) -> bool:
-        """Whether this pass asks the host nothing more: it failed, or has used its share."""
+        """Whether this pass skips the host: it failed, or has used its share of the time."""
         lost = host in self.failures.lost or host in self._left
         return lost or self._spent[host] >= self._share
 
     def lost(self) -> set[str]:
-        """The hosts that are lost to this pass."""
+        """The hosts that this pass skips."""
         slow = {host for host, seconds in self._spent.items() if seconds >= self._share}
         return {*self.failures.lost, *self._left, *slow}
 
     def leave(self, host: str) -> None:
-        """Ask this host nothing more in this pass, though it did not fail."""
+        """Skip this host for the rest of the pass, although it did not fail."""
         self._left.add(host)
 
     def spend(self, host: str, seconds: float) -> None:
@@ -102,7 +102,7 @@ class Pass(Generic[_Row]):
         host_of: Callable[[_Row], str],
         until: str = "",
     ) -> Counter[str]:
-        """Work through the rows until they or the time are used up, or the outcome ``until``."""
+        """Work through the rows until the rows or the time end, or until the outcome ``until``."""
         for row in rows:
             if self.is_over():
                 break
@@ -123,9 +123,9 @@ class Pass(Generic[_Row]):
         host_of: Callable[[_Row], str],
         together: int,
     ) -> Counter[str]:
-        """As ``run``, but up to ``together`` hosts are asked at once, each about one row.
+        """Like ``run``, but asks up to ``together`` hosts at once, each about one row.
 
-        The threads only make the calls: the "io" steps. The database's work is done here.
+        The threads only make the calls: the "io" steps. This thread does the database's work.
         """
         running: dict[str, _Work[_Row]] = {}
         lanes = _Lanes(rows, host_of, running)
@@ -156,7 +156,7 @@ class Pass(Generic[_Row]):
                 one.work.close()
 
     def _advance(self, one: _Work[_Row], result: Any, error: BaseException | None) -> bool:
-        """Do what comes before the next call, and begin that. ``False`` if the row is done."""
+        """Run the steps up to the next call, and start that call. ``False`` if the row is done."""
         try:
             while True:
                 step = one.work.throw(error) if error is not None else one.work.send(result)
@@ -179,7 +179,7 @@ class Pass(Generic[_Row]):
     def settle(
         self, row: _Row, work: Callable[[_Row], str], host: str, *, noted: Exception | None = None
     ) -> str:
-        """The outcome of one row, counted. An error puts it off and is the outcome ``failed``.
+        """Do one row and count its outcome. An error puts the row off: outcome ``failed``.
 
         ``noted`` is an error that is in ``failures`` already. The time is the host's.
         """
@@ -211,7 +211,7 @@ class Pass(Generic[_Row]):
         self.outcomes[outcome] += 1
 
     def write_failures(self) -> None:
-        """Tell the other passes which hosts failed. That this fails ends no pass."""
+        """Store which hosts failed, for the other passes. An error here is only logged."""
         try:
             self.failures.write()
         except Exception:
@@ -243,7 +243,7 @@ class Pass(Generic[_Row]):
 
 
 class _Lanes(Generic[_Row]):
-    """Rows in their order, except that those of a busy host wait."""
+    """Rows in their order, except that rows of a busy host wait."""
 
     def __init__(
         self, rows: Iterable[_Row], host_of: Callable[[_Row], str], busy: Mapping[str, object]
@@ -266,8 +266,7 @@ class _Lanes(Generic[_Row]):
 
 
 def waiting(this: Pass[Any], rows: QuerySet[Any]) -> Iterator[Any]:
-    """Rows with a ``domain``, by primary key and in chunks; none of a host that is held off, or
-    lost to the pass."""
+    """Rows with a ``domain``, by primary key and in chunks, except those of skipped hosts."""
     held, last = hosts.held_off(), 0
     rows = rows.order_by("pk")
     while chunk := list(rows.filter(pk__gt=last).exclude(domain__in=held | this.lost())[:CHUNK]):

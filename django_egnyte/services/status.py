@@ -1,4 +1,4 @@
-"""The state of the whole, in figures: for the command, the admin's health page and monitoring."""
+"""The figures for ``egnyte_status``, the admin's health page and monitoring."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..models import EgnyteAccount, EgnyteGrant, HostState, SweepState
 from . import hosts, keys, ledger, sweep
 
 LATE: Final = timedelta(hours=1)
-# With the pauses that follow each failure, this many in a row take about an hour.
+# With the pauses after each failure, this many in a row take about an hour.
 FAILURES_OF_AN_HOUR: Final = 7
 STUCK: Final = timedelta(days=1)
 SAMPLE: Final = 20
@@ -33,7 +33,7 @@ KEY_FIGURES: Final = (
 
 @dataclass
 class Overview:
-    """``problems`` are for people; the site needs someone when there is one. Ages in seconds."""
+    """The figures. Each text in ``problems`` needs an operator. Ages are in seconds."""
 
     key_missing: str
     accounts: dict[str, int]
@@ -72,7 +72,7 @@ class Overview:
 
 
 def overdue(now: datetime) -> Q:
-    """Live accounts whose last validation is older than it should be."""
+    """Live accounts whose last validation is too old."""
     return Q(status__in=LIVE, last_validated_at__lt=now - 2 * conf.validate_every)
 
 
@@ -87,7 +87,7 @@ def expiring(now: datetime) -> Q:
 
 
 def expiring_unaided(now: datetime) -> Q:
-    """Those of ``expiring`` that no refresh token helps: only their user can."""
+    """Accounts of ``expiring`` without a usable refresh token. Their users must reconnect."""
     return expiring(now) & Q(token__grant__next_refresh_at=None)
 
 
@@ -102,7 +102,7 @@ def never_expiring() -> Q:
 
 
 def overview() -> Overview:
-    """Count everything, by indexes. Only the tokens of a few accounts, the oldest, are opened."""
+    """Count everything, by indexes. It opens only the tokens of the few oldest accounts."""
     now = timezone.now()
     needed, possible = sweep.refresh_forecast()
     held = HostState.objects.filter(host__in=hosts.held_off())
@@ -148,8 +148,8 @@ def _key() -> dict[str, Any]:
 
 
 def _of_another_key(digest: str) -> int:
-    """Live accounts of another API key. They are few or none, and an index finds their grants."""
-    # Not by exclude(): no index finds what is unequal.
+    """Live accounts of another API key. An index finds their grants, which are few or none."""
+    # Not exclude(): an index cannot find unequal values.
     other = Q(key_digest__lt=digest) | Q(key_digest__gt=digest)
     grants = EgnyteGrant.objects.filter(other, release_at=None)
     accounts = EgnyteAccount.objects.filter(status__in=LIVE)
@@ -157,8 +157,8 @@ def _of_another_key(digest: str) -> int:
 
 
 def counted(condition: Q) -> Count:
-    """Rows that fit, as an aggregate that reads no other column than the condition's."""
-    # Of a constant: to count a column, PostgreSQL would have to read the rows.
+    """The number of rows that fit, as an aggregate that reads only the condition's columns."""
+    # Count a constant: to count a column, PostgreSQL would have to read the rows.
     return Count(Case(When(condition, then=1)))
 
 
@@ -203,7 +203,7 @@ def _revocations(now: datetime) -> dict[str, Any]:
 
 
 def _since_last_sweep(now: datetime) -> int | None:
-    """Seconds since any sweep ran; ``None`` if none ever did."""
+    """Seconds since the last sweep of any kind. ``None`` if there was none."""
     ran = SweepState.objects.exclude(ran_at=None).order_by("-ran_at").first()
     if ran is None or ran.ran_at is None:
         return None
@@ -216,7 +216,7 @@ def _has_old_accounts(now: datetime) -> bool:
 
 
 def _opens(account: EgnyteAccount) -> bool:
-    """Whether a key is known for its token. The oldest suffer first from one that was lost."""
+    """Whether a key opens the account's token. The oldest accounts show a lost key first."""
     try:
         account.opened_token()
     except DecryptionError:

@@ -1,7 +1,8 @@
-"""The sweeps: what is due, in slices under five minutes and in constant memory.
+"""The sweeps: do the work that is due, in slices under five minutes and in constant memory.
 
-What is due stands in the database. A sweep claims a chunk by moving it ``CLAIM`` into the
-future, so that two sweeps do no work twice, and what a killed worker had claimed comes back.
+The database holds the time at which work is due. A sweep claims a chunk by moving that time
+``CLAIM`` into the future. So two sweeps do no work twice, and the claims of a killed worker become
+due again.
 """
 
 from __future__ import annotations
@@ -49,19 +50,19 @@ CLAIM: Final = timedelta(minutes=15)
 CHUNK: Final = 500
 BATCH: Final = 250
 THREADS: Final = 8
-# Read before the rest of a batch, for the threads to begin with.
+# Read these before the rest of a batch, so that the threads can start.
 AHEAD: Final = 50
-# Written in lots: a write costs some queries, and each waits for the threads that ask meanwhile.
+# Write in batches: a write costs some queries, and waits for busy threads.
 FLUSH: Final = BATCH
 PER_DOMAIN: Final = 20_000
-# One more than elsewhere: in threads, one lost connection would cost a host the batch.
+# One more than elsewhere: in threads, one lost connection would stop a host's whole batch.
 SILENCES_OF_A_HOST: Final = 2
 IN_USE: Final = timedelta(days=7)
 FORGOTTEN_CHUNK: Final = 2000
 
 
 def note_run(name: str) -> None:
-    """Write down that this sweep has run, for those who watch over the sweeps."""
+    """Store that this sweep has run, for ``egnyte_status``."""
     rows = SweepState.objects.filter(name=name)
     if not rows.update(ran_at=DatabaseNow()):
         SweepState.objects.bulk_create([SweepState(name=name)], ignore_conflicts=True)
@@ -74,8 +75,9 @@ def note_run(name: str) -> None:
 def claim_due(*, seconds: float = SLICE, now_only: int | None = None) -> Iterator[list[int]]:
     """Claim what is due for validation and yield it in lists of ``BATCH`` primary keys.
 
-    Suspects come first, then those who wait longest; no more than ``PER_DOMAIN`` accounts of one
-    domain, and none of a host that is held off. Ends after ``seconds``, or ``now_only`` accounts.
+    Suspects come first, then those that have waited longest. It takes at most ``PER_DOMAIN``
+    accounts of one domain, and none of a host that is held off. It ends after ``seconds``, or after
+    ``now_only`` accounts.
     """
     refuse_in_transaction()
     note_run("validations")
@@ -100,7 +102,7 @@ def _claim_chunk(status: str, skip: set[str], room: int) -> list[tuple[int, str]
 
     def claim() -> list[tuple[int, str]]:
         now = timezone.now()
-        # One status at a time, so that the index gives the order.
+        # Read one status at a time: then the index gives the order.
         due = EgnyteAccount.objects.filter(status=status, next_validation_at__lte=now)
         if skip:
             due = due.exclude(domain__in=skip)
@@ -119,7 +121,7 @@ def _claim_chunk(status: str, skip: set[str], room: int) -> list[tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What Egnyte said of an account: that all is well, an error, or why nobody asked.
+    """Egnyte's answer about an account, or the error, or the reason why it was not asked.
 
     ``asked`` and ``refused`` are the ``time.monotonic()`` of the question and of a refusal.
     """
@@ -135,10 +137,10 @@ class _Answer:
 
 
 def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) -> Counter[str]:
-    """Validate these accounts, ``THREADS`` at a time; returns the outcomes, counted.
+    """Validate these accounts, ``THREADS`` at a time. Returns counted outcomes.
 
-    The threads only ask Egnyte. The database's work is done here, and in batches for tokens that
-    Egnyte accepts. What is not reached in ``seconds`` comes again when its claim runs out.
+    The threads only ask Egnyte. This thread does the database's work, in batches for tokens that
+    Egnyte accepts. Accounts not reached within ``seconds`` become due when their claim ends.
     """
     refuse_in_transaction()
     this: Pass[EgnyteAccount] = Pass(
@@ -183,14 +185,14 @@ def _ask(
             this.failures.note(host, error)
         return _Answer(error=error, refused=time.monotonic())
     finally:
-        # Shared among the threads, as the pass's time is.
+        # All threads share it, and the time of the pass.
         this.spend(host, (time.monotonic() - started) / THREADS)
     this.failures.note(host, None)
     return _Answer(asked=started)
 
 
 def _settle(this: Pass[EgnyteAccount], answer: _Answer, actor: str, account: EgnyteAccount) -> str:
-    """What follows from an answer that is not just "alive"; it may take calls, as the refresh."""
+    """Handle an answer other than "alive". This may make calls, for example a refresh."""
     if answer.word == "expired" or isinstance(answer.error, UnauthorizedError):
         if this.is_over() or this.is_lost(account.domain):
             return "unreached"
@@ -214,7 +216,7 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
 
 
 def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) -> None:
-    """Note accounts that Egnyte accepted; the API key is good then, too, if it is theirs."""
+    """Store that Egnyte accepted these accounts, and the API key if it is theirs."""
     if not alive:
         return
     accounts, alive[:] = list(alive), []
@@ -226,7 +228,7 @@ def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) 
             asked, host = max(proofs)
             keys.note_accepted(host, asked=asked)
     except Exception:
-        # They are asked about again when their claim runs out.
+        # They become due again when their claim ends.
         logger.exception(
             "%d validations could not be noted.",
             len(accounts),
@@ -242,11 +244,11 @@ def _key_of(account: EgnyteAccount) -> str:
 
 
 def _write_alive(ids: list[int]) -> None:
-    """Without comparing tokens: one that was replaced meanwhile was proved by that.
+    """Write without comparing tokens: if one was replaced meanwhile, the new one is valid too.
 
-    Locked in the order in which all lock accounts, since an UPDATE of several rows takes them in
-    any. Whoever has a row locked is about to write it; if not, it is asked about again when its
-    claim runs out.
+    Lock the accounts in the usual order first, because an UPDATE of several rows locks them in any
+    order. Skip rows that are locked: another process is about to write them, or they become due
+    again when their claim ends.
     """
     can_skip = connections[alias()].features.has_select_for_update_skip_locked
 
@@ -260,7 +262,7 @@ def _write_alive(ids: list[int]) -> None:
 
 
 def validate_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
-    """Claim and validate in this process: the sweep of a site without workers."""
+    """Claim and validate in this process, for a site without workers."""
     outcomes: Counter[str] = Counter()
     ends = time.monotonic() + seconds
     for ids in claim_due(seconds=seconds):
@@ -272,10 +274,10 @@ def validate_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
 
 
 def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
-    """Refresh what is due, accounts in use first, until the key's budget says stop.
+    """Refresh the grants that are due, accounts in use first, within the key's budget.
 
-    Outcomes: ``refreshed``, ``refused``, ``gone``, ``skipped`` (another process is at it),
-    ``failed`` (later again), ``limited`` (its host takes no more for now), ``budget``.
+    Outcomes: ``refreshed``, ``refused``, ``gone``, ``skipped`` (another process has it), ``failed``
+    (it is tried again later), ``limited`` (its host takes no more for now), ``budget`` (used up).
     """
     refuse_in_transaction()
     note_run("refreshes")
@@ -291,7 +293,7 @@ def refresh_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
 
 
 def _refresh_one(this: Pass[EgnyteAccount], account: EgnyteAccount, actor: str) -> str:
-    """The lease is the claim: where another sweep is at it, or was, nothing is asked."""
+    """The lease is the claim: if another sweep has it or had it, make no call."""
     try:
         refresh(account, actor=actor, patience=0)
     except InvalidGrantError:
@@ -311,7 +313,7 @@ def _refresh_one(this: Pass[EgnyteAccount], account: EgnyteAccount, actor: str) 
 
 
 def _put_off_refresh(account: EgnyteAccount, error: Exception) -> None:
-    """An error of Egnyte's has moved the next refresh already; any other must not come first."""
+    """Put the grant off after an error that is not Egnyte's, so that it is not first again."""
     grant = EgnyteGrant.objects.filter(tokens=account.token_id, next_refresh_at__lte=timezone.now())
     for pk in list(grant.values_list("pk", flat=True)):
         EgnyteGrant.objects.filter(pk=pk).write(
@@ -320,8 +322,7 @@ def _put_off_refresh(account: EgnyteAccount, error: Exception) -> None:
 
 
 def _due_for_refresh(this: Pass[EgnyteAccount]) -> Iterator[EgnyteAccount]:
-    """Accounts in use first, then those that wait longest; none of a host that is held off or
-    lost to this pass."""
+    """Accounts in use first, then those that have waited longest, except at skipped hosts."""
     now = timezone.now()
     held = hosts.held_off() | {state.host for state in ledger.held_off_until()}
     due = (
@@ -348,7 +349,7 @@ def _due_for_refresh(this: Pass[EgnyteAccount]) -> Iterator[EgnyteAccount]:
 
 
 def refresh_forecast() -> tuple[int, int]:
-    """How many grants must be refreshed within ``EGNYTE_REFRESH_BEFORE``, and how many can be."""
+    """The number of grants to refresh within ``EGNYTE_REFRESH_BEFORE``, and how many can be."""
     horizon = timezone.now() + conf.refresh_before
     needed = EgnyteGrant.objects.filter(release_at=None, next_refresh_at__lte=horizon)
     hours = max(conf.refresh_before, timedelta(hours=1)) / timedelta(hours=1)
@@ -356,7 +357,7 @@ def refresh_forecast() -> tuple[int, int]:
 
 
 def warn_of_budget() -> bool:
-    """Say so in the log when the key's budget will not reach all accounts in time."""
+    """Log a warning if the key's budget will not reach all accounts in time."""
     needed, possible = refresh_forecast()
     if needed <= possible:
         return False
@@ -372,8 +373,10 @@ def warn_of_budget() -> bool:
 
 
 def is_anything_due(since: datetime) -> bool:
-    """Whether something has been due since then: an account to validate, a grant to refresh or to
-    revoke. A grant that another process is working on does not count."""
+    """Whether a validation, a refresh or a revocation has been due since then.
+
+    A grant that another process has leased does not count.
+    """
     free = EgnyteGrant.objects.filter(grants.free())
     to_refresh = Q(release_at=None, next_refresh_at__lte=since, key_digest=gateway.key_digest())
     return (
@@ -383,14 +386,14 @@ def is_anything_due(since: datetime) -> bool:
     )
 
 
-# What nothing else finds
+# Work that nothing else finds
 
 
 def release_forgotten(*, seconds: float = SLICE) -> int:
-    """Release grants in use whose accounts were deleted unnoticed. Returns how many.
+    """Release grants whose accounts were deleted without a signal. Returns how many.
 
-    Raw SQL, ``TRUNCATE`` and ``_raw_delete`` send no signal. Goes through all grants in chunks by
-    primary key, where the last run ended, and begins again after the last one.
+    Raw SQL, ``TRUNCATE`` and ``_raw_delete`` send no signal. It goes through all grants in chunks
+    by primary key. It starts where the last run ended, and after the last grant it starts again.
     """
     refuse_in_transaction()
     state, _ = SweepState.objects.get_or_create(name="forgotten")
@@ -419,17 +422,17 @@ def _release_unused(pks: list[int]) -> int:
 
     def release() -> int:
         rows = EgnyteGrant.objects.filter(pk__in=unused, release_at=None)
-        # In the order in which all lock grants.
+        # Lock in the order in which all code locks grants.
         list(rows.order_by("pk").select_for_update().values_list("pk"))
         return rows.write(release_at=DatabaseNow(), reason=Release.FORGOTTEN)
 
-    # The revoker looks once more whether an account has come since.
+    # The revoker checks once more whether an account points into it.
     return in_short_transaction(release) if unused else 0
 
 
 def revoke_inactive(*, actor: str, seconds: float = SLICE) -> int:
     """Revoke accounts of deactivated users that were not used for
-    ``EGNYTE_REVOKE_INACTIVE_AFTER``. Returns how many; none where that is not set."""
+    ``EGNYTE_REVOKE_INACTIVE_AFTER``. Returns how many: none if that is not set."""
     after, active = conf.revoke_inactive_after, _active_users()
     if after is None or active is None:
         return 0
@@ -466,7 +469,6 @@ def _active_users() -> Q | None:
 
 
 def purge() -> int:
-    """Forget states that could not be used any more, and charges that no limit counts. Returns how
-    many."""
+    """Delete expired states, and token requests that no limit counts. Returns how many."""
     states = SpentState.objects.filter(expires_at__lte=timezone.now()).delete()[0]
     return states + ledger.purge()
