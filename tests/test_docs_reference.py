@@ -155,7 +155,7 @@ def test_the_statuses_of_refusals_are_in_the_reference() -> None:
 
 def test_every_template_and_its_blocks_are_in_the_reference() -> None:
     table = page("reference/pages.rst").split("* - template")[1]
-    said = dict(re.findall(r"\* - ``egnyte/(\w+\.html)``\n     -(.*)\n", table))
+    said = dict(re.findall(r"\* - ``egnyte/(\w+\.html)``\n     -((?:.*\n)(?: {7}.*\n)*)", table))
     folder = PACKAGE / "templates" / "egnyte"
     assert set(said) == {path.name for path in folder.glob("[!_]*.html")}
     inherited = set(re.findall(r"``(\w+)``", said["base.html"]))
