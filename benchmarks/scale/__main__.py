@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURES = ("sizes", "pages", "claim", "refreshes", "forgotten", "revocations", "deletions")
+MEASURES = ("sizes", "pages", "claim", "refreshes", "revocations", "forgotten", "deletions")
 QUEUE = f"egnyte-benchmark-{os.getpid()}"
 
 

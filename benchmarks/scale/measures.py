@@ -165,13 +165,13 @@ def revocations() -> Lines:
         outcomes = revoke.process_revocations(actor="benchmark")
     revoked = outcomes["revoked"]
     assert set(outcomes) <= {"revoked", "failed"}, outcomes
-    assert all(asked[host] == 1 for host in HANGING), "a host that hangs was asked again"
-    others = len(asked) - len(HANGING)
+    assert all(asked[host] <= 1 for host in HANGING), "a host that hangs was asked again"
+    others = len(asked.keys() - HANGING)
     assert meter.seconds < revoke.REVOKE_SLICE + 35
     yield (
         f"revoker, {len(HANGING)} of {HOSTS:,} hosts hang",
         (
-            f"{revoked:,} of {due:,} in a pass of {meter.seconds:.0f} s, at {others} hosts; "
+            f"{revoked:,} of {due:,} in a pass of {meter.seconds:.0f} s, at {others} other hosts; "
             f"{meter.queries / revoked:.1f} queries each; {meter.above / 1024 / 1024:.0f} MiB"
         ),
     )
