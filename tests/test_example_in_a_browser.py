@@ -50,7 +50,7 @@ def environ(egnyte_sandbox_server: Any, var: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def example(environ: dict[str, str]) -> Iterator[str]:
+def example(environ: dict[str, str], var: Path) -> Iterator[str]:
     """The example site's address. It has neither a worker nor a beat."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
