@@ -29,6 +29,7 @@ from django_egnyte.exceptions import (
 from django_egnyte.models import EgnyteAccount
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
+from django_egnyte.services.disconnect import revoke
 
 ROOT = "/Shared/site"
 
@@ -410,6 +411,15 @@ def test_an_account_that_is_disconnected(storage: EgnyteStorage, account: Egnyte
         storage.save("x.txt", ContentFile(b"x"))
     with pytest.raises(NotLinkedError):
         storage.open("x.txt")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_is_revoked(storage: EgnyteStorage, account: EgnyteAccount) -> None:
+    storage.save("x.txt", ContentFile(b"x"))
+    assert revoke(account, actor="test", reason="a test")
+    for act in (storage.exists, storage.open, storage.size, storage.delete):
+        with pytest.raises(NotLinkedError):
+            act("x.txt")  # type: ignore[operator]
 
 
 def test_an_account_that_lacks_the_scope(egnyte_sandbox: Sandbox, egnyte_user: Any) -> None:
