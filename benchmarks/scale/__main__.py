@@ -116,16 +116,17 @@ def measured(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from tests.celeryapp import app
     from tests.conservation.processes import forget_queue
 
-    for name in options.measures:
-        if name == "validate":
-            yield from validation.measure(options.validations, options.rounds)
-        elif name == "claim":
-            try:
+    app.conf.task_default_queue = QUEUE  # deletions hurry the revoker
+    try:
+        for name in options.measures:
+            if name == "validate":
+                yield from validation.measure(options.validations, options.rounds)
+            elif name == "claim":
                 yield from measures.claim(QUEUE)
-            finally:
-                forget_queue(app, QUEUE)
-        else:
-            yield from getattr(measures, name)()
+            else:
+                yield from getattr(measures, name)()
+    finally:
+        forget_queue(app, QUEUE)
 
 
 def print_table(tables: dict[int, dict[str, str]]) -> None:
