@@ -179,7 +179,7 @@ class AccountConnection(_OnDjangosThread, Connection):
         if self._note_transaction():
             request_refresh(self.account)
             raise TokenExpiredError(
-                "The token has expired, and within a transaction it cannot be replaced.",
+                "The token has expired, and it cannot be refreshed inside a transaction.",
                 host=self.host,
                 hint="Try again soon: a worker refreshes it.",
             )
@@ -375,7 +375,7 @@ def connect_url(
     query = {"next": next_path, "domain": domain}
     if scopes:
         if user is None:
-            raise ValueError("Scopes are signed for a user: give connect_url() one.")
+            raise ValueError("connect_url() signs the scopes for a user: pass it a user.")
         query["scopes"] = sign(user, scopes)
     query = {name: value for name, value in query.items() if value}
     url = reverse("egnyte:connect")

@@ -84,16 +84,16 @@ _BY_STATUS: dict[int, type[APIError]] = {
 _FALLBACK = {
     400: "Egnyte did not understand the request.",
     403: "Egnyte does not allow this to the user, or to the token's scope.",
-    404: "Egnyte has nothing there, or does not show it to this user.",
+    404: "There is nothing at this path, or Egnyte does not show it to this user.",
     409: "Egnyte reports a conflict.",
-    413: "Egnyte does not take as much as this at once.",
+    413: "Egnyte does not accept a request of this size.",
     423: "The file is locked.",
 }
 
 
 _THROTTLES: dict[RateLimitKind, str] = {
-    "qps": "Too many calls a second with this token.",
-    "daily": "The calls that this token has for a day are spent.",
+    "qps": "Too many calls per second with this token.",
+    "daily": "This token has used up its calls for today.",
     "token_endpoint": "Too many token requests within an hour.",
 }
 

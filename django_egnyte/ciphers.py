@@ -71,12 +71,12 @@ class FernetCipher:
         token, key_id = _split(sealed)
         key = self._keys.get(key_id)
         if key is None:
-            raise DecryptionError("No configured key seals with the id that this value names.")
+            raise DecryptionError("No configured key has the id that this value names.")
         try:
             return Secret(_fernet(key, context).decrypt(token.encode()).decode())
         except (InvalidToken, ValueError):
             raise DecryptionError(
-                "This value does not open: it was changed, or moved from elsewhere.",
+                "This value cannot be decrypted: it was changed, or copied from another row.",
                 hint="Restore the row, or let its user reconnect.",
             ) from None
 
@@ -89,7 +89,7 @@ def _split(sealed: str) -> tuple[str, str]:
     token, dot, key_id = sealed.rpartition(".")
     # Fernet's version byte 0x80 and the leading zero bytes of its 64-bit timestamp.
     if not dot or not token.startswith("gAAAAA"):
-        raise DecryptionError("This value is not in FernetCipher's form.")
+        raise DecryptionError("This value is not in the format of FernetCipher.")
     return token, key_id
 
 

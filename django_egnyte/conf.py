@@ -42,7 +42,7 @@ FAILURES_PER_HOUR = 5
 def _in_order(name: str, value: object) -> Sequence[Any]:
     """Require a list, whose order counts. The order of a set differs between processes."""
     if not isinstance(value, list | tuple):
-        raise ImproperlyConfigured(f"{name} must be a list: its order counts.")
+        raise ImproperlyConfigured(f"{name} must be a list, because its order matters.")
     return list(value)
 
 
@@ -104,7 +104,9 @@ class Settings:
         value = getattr(settings, "EGNYTE_CIPHER", "django_egnyte.ciphers.FernetCipher")
         paths = _in_order("EGNYTE_CIPHER", [value] if isinstance(value, str) else value)
         if not paths:
-            raise ImproperlyConfigured("EGNYTE_CIPHER names no cipher.")
+            raise ImproperlyConfigured(
+                "EGNYTE_CIPHER is empty: set an import path, or a list of them."
+            )
         return paths
 
     @property

@@ -66,7 +66,7 @@ class DjangoCryptographyCipher:
 
         key_id, text = _split(sealed)
         if key_id not in self._keys:
-            raise DecryptionError("No configured key seals with the id that this value names.")
+            raise DecryptionError("No configured key has the id that this value names.")
         try:
             return Secret(
                 _fernet(self._keys[key_id], context)
@@ -75,7 +75,7 @@ class DjangoCryptographyCipher:
             )
         except (BadSignature, InvalidToken, binascii.Error, ValueError):
             raise DecryptionError(
-                "This value does not open: it was changed, or moved from elsewhere.",
+                "This value cannot be decrypted: it was changed, or copied from another row.",
                 hint="Restore the row, or let its user reconnect.",
             ) from None
 
@@ -88,7 +88,7 @@ def _split(sealed: str) -> tuple[str, str]:
     form, _, rest = sealed.partition(".")
     key_id, dot, text = rest.partition(".")
     if form != FORM or not dot:
-        raise DecryptionError("This value is not in DjangoCryptographyCipher's form.")
+        raise DecryptionError("This value is not in the format of DjangoCryptographyCipher.")
     return key_id, text
 
 

@@ -54,24 +54,26 @@ def parse(text: str, *, suffixes: Sequence[str]) -> str:
     repeats the text.
     """
     if len(text) > _MAX_LENGTH:
-        raise InvalidDomainError("An Egnyte domain is not as long as that.")
+        raise InvalidDomainError("This is too long for an Egnyte domain.")
     # Strip ASCII blanks only: nobody types a no-break space by mistake. Check before lower(),
     # which would turn the Kelvin sign into a plain k.
     pasted = _PASTED(text.strip(" \t\r\n"))
     if pasted is None:
-        raise InvalidDomainError("Not the name or address of an Egnyte domain.")
+        raise InvalidDomainError("This is not the name or address of an Egnyte domain.")
     if not pasted["name"].isascii():
         raise InvalidDomainError("An Egnyte domain has ASCII letters, digits and hyphens only.")
     name = pasted["name"].lower()
     endings = [suffix.lower().strip(".") for suffix in suffixes]
     if not endings:
-        raise InvalidDomainError("No Egnyte domain is accepted: no suffix is configured.")
+        raise InvalidDomainError(
+            "EGNYTE_DOMAIN_SUFFIXES is empty, so no Egnyte domain is accepted."
+        )
     if "." not in name and not pasted["scheme"] and not pasted["rest"]:
         return _checked(name, endings[0])
     head, _, tail = name.partition(".")
     if tail not in endings:
         raise InvalidDomainError(
-            "Not the host of an Egnyte customer.",
+            "This is not the host of an Egnyte customer.",
             hint=f"Accepted are names under {', '.join(endings)} (EGNYTE_DOMAIN_SUFFIXES).",
         )
     return _checked(head, tail)

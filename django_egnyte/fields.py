@@ -64,7 +64,7 @@ def cipher_of(sealed: str) -> Cipher:
         except DecryptionError:
             continue
         return cipher
-    raise DecryptionError("No configured cipher knows this value's form.")
+    raise DecryptionError("No configured cipher reads the format of this value.")
 
 
 def needs_reseal(sealed: str) -> bool:

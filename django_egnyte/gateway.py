@@ -50,7 +50,7 @@ def _configured(text: str, setting: str) -> str:
     try:
         return domains.parse(text, suffixes=conf.domain_suffixes)
     except InvalidDomainError as error:
-        raise ImproperlyConfigured(f"{setting} names no Egnyte domain: {error}") from None
+        raise ImproperlyConfigured(f"{setting} is not an Egnyte domain: {error}") from None
 
 
 def base_url(host: str) -> str:
@@ -61,7 +61,7 @@ def base_url(host: str) -> str:
     """
     ours = host in ENHANCED_HOSTS.values()
     if not ours and domains.parse(host, suffixes=conf.domain_suffixes) != host:
-        raise InvalidDomainError("Not the host of an Egnyte customer.", host=host)
+        raise InvalidDomainError("This is not the host of an Egnyte customer.", host=host)
     template = conf.base_url
     if not template:
         return f"https://{host}"

@@ -43,8 +43,8 @@ class GuardedQuerySet(AppQuerySet[_Row]):
         guarded = sorted(set(names) & self.model.guarded_fields)  # type: ignore[attr-defined]
         if guarded:
             raise FieldError(
-                f"{verb} may not write {', '.join(guarded)}: only django_egnyte.services does, "
-                "so that no token stays valid at Egnyte without a record of it."
+                f"{verb} may not write {', '.join(guarded)}: only django_egnyte.services may, "
+                "because a token could otherwise stay valid at Egnyte without a record of it."
             )
 
     def update(self, **kwargs: Any) -> int:

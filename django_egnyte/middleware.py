@@ -69,7 +69,8 @@ def _settle_again(error: EgnyteError) -> None:
     except Error:
         # Report the view's own error.
         logger.exception(
-            "What came of a refused token could not be written down.",
+            "The database did not take the new state of an account after Egnyte refused its token. "
+            "The next call or sweep sets it.",
             extra={"event": "refusal_not_written", "domain": error.host},
         )
 

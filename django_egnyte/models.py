@@ -90,7 +90,7 @@ class GuardedModel(AppModel):
                 and field.attname not in self.get_deferred_fields()
             ]
         elif named := sorted(self.guarded_fields & set(kwargs["update_fields"])):
-            raise FieldError(f"save() may not write {', '.join(named)}: only services do.")
+            raise FieldError(f"save() may not write {', '.join(named)}: only services may.")
         super().save(**kwargs)
 
 
@@ -431,8 +431,8 @@ class EgnyteAccount(GuardedModel):
         token = self.known_token
         if token is None or (token.user_ref, token.domain) != (str(self.user_id), self.domain):
             raise DecryptionError(
-                "The account has no token that was sealed for it.",
-                hint="Ask its user to reconnect it.",
+                "The account has no token that was encrypted for its user and domain.",
+                hint="Ask the user to reconnect the account.",
             )
         return token
 

@@ -53,7 +53,9 @@ def health(request: HttpRequest) -> JsonResponse:
     try:
         found = problems()
     except Error:
-        logger.exception("The state of the links is not known.", extra={"event": "health_unknown"})
+        logger.exception(
+            "The health check could not read the database.", extra={"event": "health_unknown"}
+        )
         return JsonResponse({"status": "unknown"}, status=503)
     if found:
         return JsonResponse({"status": "trouble", "problems": len(found)}, status=503)

@@ -219,7 +219,9 @@ class OAuthClient:
         answers.raise_for_status(response)
         # Egnyte documents an empty body. An HTML page with a 200 comes from a proxy.
         if response.content.lstrip()[:1] not in (b"", b"{"):
-            raise ResponseError("The answer to a revocation is not Egnyte's.", host=self.host)
+            raise ResponseError(
+                "The answer to the revocation does not look like one from Egnyte.", host=self.host
+            )
 
     @http.opaque
     def _token(self, form: dict[str, str | Secret], scopes: Sequence[str]) -> TokenAnswer:
@@ -238,7 +240,9 @@ class OAuthClient:
                 body += piece
                 if len(body) > http.TOKEN_MAX_BYTES:
                     del body[http.TOKEN_MAX_BYTES :]
-                    failure = ResponseError("The token answer is too large.", host=self.host)
+                    failure = ResponseError(
+                        "The answer of the token endpoint is too large.", host=self.host
+                    )
                     break
         except EgnyteError as error:
             # The part that arrived may contain a token.
@@ -280,7 +284,7 @@ def parse_userinfo(body: bytes) -> UserInfo:
         if not username:
             raise ValueError
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        raise ResponseError("The user info names no user.") from None
+        raise ResponseError("The user info contains no id or username.") from None
     rest = {
         # Only newer servers send the e-mail address.
         name: _text(found.get(name), limit)
@@ -323,7 +327,7 @@ def parse_token_answer(
             )
         # This endpoint sends no HTML; a proxy does.
         kind = ResponseError if body.lstrip()[:1] == b"<" else _NoTokenError
-        message = "The token answer holds no token."
+        message = "The answer of the token endpoint contains no token."
         raise failure or kind(message, status=status, host=host) from None
     # The JSON object is complete, whatever failed after it.
     return TokenAnswer(
@@ -381,7 +385,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, host: str) ->
     throttled = code != "INTERNAL_ERROR" and answers.tells_of_throttle(mashery, code, message)
     if throttled or status in (409, 429):
         return RateLimitedError(
-            "Egnyte takes no more token requests for now.",
+            "Egnyte accepts no more token requests for now.",
             retry_after=answers.retry_after(headers.get("Retry-After"), "token_endpoint"),
             kind="token_endpoint",
             status=status,

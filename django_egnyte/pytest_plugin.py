@@ -97,7 +97,7 @@ def link_account(
     from django_egnyte.services.obtain import keep
 
     if flow not in Flow.values:
-        raise ValueError(f"flow is one of {', '.join(Flow.values)}, not {flow!r}")
+        raise ValueError(f"flow must be one of {', '.join(Flow.values)}, not {flow!r}")
     kind = KINDS.get(flow, "code")
     issued = sandbox.issue(domain, username, scopes=scopes, client_id=conf.client_id, flow=kind)
     expires_in = issued.expires_in if issued.expires_in > 0 else None

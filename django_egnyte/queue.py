@@ -90,8 +90,8 @@ def _send(task: str, args: tuple[int | str, ...]) -> None:
         with _lock:
             _paused_until = time.monotonic() + PAUSE
         logger.warning(
-            "The message broker did not take %s (%s); the next sweep does its work. "
-            "No other message is tried for %d seconds.",
+            "The task %s could not be sent to the message broker (%s). The next sweep does its "
+            "work. No other task is sent for %d seconds. Check the broker.",
             name,
             type(error).__name__,
             PAUSE,
@@ -108,7 +108,7 @@ def _run_here(app: Celery, name: str, args: tuple[int | str, ...]) -> None:
         app.tasks[name].apply(args)
     except Exception:
         logger.exception(
-            "%s failed in eager mode; the next sweep does its work.",
+            "The task %s failed in eager mode. The next sweep does its work.",
             name,
             extra={"event": "eager_task_failed", "task": name},
         )
@@ -211,7 +211,7 @@ class _Publisher:
             except Exception:
                 # The broker has closed it meanwhile, most likely.
                 logger.debug(
-                    "The kept connection to the message broker has ended.",
+                    "The open connection to the message broker was lost; connecting again.",
                     exc_info=True,
                     extra={"event": "queue_connection_ended"},
                 )

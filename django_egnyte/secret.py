@@ -50,7 +50,7 @@ class Secret:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("A secret is not pickled.")
+        raise TypeError("A Secret cannot be pickled.")
 
 
 NO_SECRET = Secret()

@@ -159,7 +159,7 @@ def take_back(cookies: Mapping[str, str], state: str, *, user: str) -> tuple[Att
     try:
         return attempt, unseal(values["code"], _code_context(state))
     except (DecryptionError, AttributeError, TypeError):
-        raise StateError("The parked code cannot be read.", reason="missing") from None
+        raise StateError("The code in the cookie cannot be decrypted.", reason="missing") from None
 
 
 def _recall(
@@ -167,15 +167,17 @@ def _recall(
 ) -> tuple[Attempt, dict[str, Any]]:
     values = _load(cookies, state)
     if values is None:
-        raise StateError("This browser has no attempt with this state.", reason="missing")
+        raise StateError("This browser has started no attempt with this state.", reason="missing")
     try:
         attempt = _attempt(values)
         if parked is not ("code" in values):
             raise KeyError("code")
     except (TypeError, KeyError):
-        raise StateError("The state does not hold what was signed.", reason="missing") from None
+        raise StateError(
+            "The content of the state is not what this site signs.", reason="missing"
+        ) from None
     if attempt.user != user:
-        raise StateError("Another user began this attempt.", reason="foreign")
+        raise StateError("Another user started this attempt.", reason="foreign")
     return attempt, values
 
 
@@ -203,7 +205,7 @@ def _signed(state: str, values: dict[str, Any]) -> str:
 
 def _seal_code(code: Secret, state: str) -> str:
     if len(code.reveal()) > LONGEST_CODE:
-        raise ValueError("A code as long as this does not fit into a cookie.")
+        raise ValueError("The code is too long for a cookie.")
     return str(seal(code, _code_context(state)))
 
 

@@ -150,7 +150,8 @@ class EgnyteErrorResponse(Response):
             settle_again(self._error)
         except DatabaseError:
             logger.exception(
-                "What came of a refused token could not be written down.",
+                "The database did not take the new state of an account after Egnyte refused its "
+                "token. The next call or sweep sets it.",
                 extra={"event": "refusal_not_written", "domain": self._error.host},
             )
         finally:

@@ -191,7 +191,9 @@ def _prepared(
     if bearer is not None:
         # The message does not repeat the value, which would be the token.
         if not bearer or not _HEADER_VALUE(bearer.reveal()):
-            raise InvalidHeaderError("The token holds characters that no header may carry.")
+            raise InvalidHeaderError(
+                "The token contains characters that are not allowed in a header."
+            )
         prepared.headers["Authorization"] = f"Bearer {bearer.reveal()}"
     return prepared
 
@@ -208,7 +210,7 @@ def _headers(headers: Mapping[str, str] | None, stream: bool) -> dict[str, str]:
     for name, value in given.items():
         # A name given as bytes would be sent as that name, even if it is reserved.
         if not (isinstance(name, str) and _HEADER_NAME(name) and _HEADER_VALUE(str(value))):
-            raise InvalidHeaderError("A header holds characters that no header may carry.")
+            raise InvalidHeaderError("A header contains characters that are not allowed in one.")
         every[name] = str(value).strip()
     return every
 
@@ -285,7 +287,7 @@ def _pieces(response: requests.Response, chunk_size: int = CHUNK_SIZE) -> Iterat
             yield from _unpacked(pieces, chunk_size)
         else:
             error = ResponseError(
-                "The answer is packed in a way that was not asked for.",
+                "The answer has a Content-Encoding that was not requested.",
                 status=response.status_code,
             )
         if error is None:
@@ -306,7 +308,7 @@ def _too_large(response: requests.Response, max_bytes: int) -> ResponseError:
         f"The answer is larger than {max_bytes:,} bytes.",
         status=response.status_code,
         host=_host(response.url),
-        hint="Ask with stream=True, or for fewer entries at a time.",
+        hint="Call with stream=True, or request fewer entries at a time.",
     )
 
 

@@ -14,8 +14,8 @@ from django_egnyte.exceptions import EgnyteError, ResponseError, UnavailableErro
 from django_egnyte.http.line import Call
 
 _CERTIFICATE_HINT = (
-    "Check this machine's clock and its CA certificates. Where a proxy inspects TLS, let "
-    "REQUESTS_CA_BUNDLE name a file with the proxy's CA."
+    "Check this machine's clock and its CA certificates. If a proxy inspects TLS, set "
+    "REQUESTS_CA_BUNDLE to a file with the CA of the proxy."
 )
 _PROXY_HINT = "The proxy comes from the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY."
 
@@ -97,7 +97,7 @@ def _in_body(failure: Exception, host: str) -> EgnyteError:
     if any(isinstance(one, urllib3.ReadTimeoutError | TimeoutError) for one in chain):
         return UnavailableError(f"{host} stopped in the middle of its answer.", host=host)
     if isinstance(failure, zlib.error):
-        return ResponseError(f"The answer of {host} cannot be unpacked.", host=host)
+        return ResponseError(f"The answer of {host} cannot be decompressed.", host=host)
     return ResponseError(f"The answer of {host} was cut off.", host=host)
 
 

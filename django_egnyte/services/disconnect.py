@@ -217,7 +217,9 @@ def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
             return in_short_transaction(work)
         except _Overtaken:
             continue
-    raise TokenConflictError("The account is being linked anew.", host=account.domain)
+    raise TokenConflictError(
+        "The user is connecting this account again at this moment.", host=account.domain
+    )
 
 
 def make_default(user: Any, account: EgnyteAccount) -> None:

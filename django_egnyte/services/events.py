@@ -51,7 +51,8 @@ def receive(account_id: int, events: Iterable[Notification]) -> bool:
     account = EgnyteAccount.objects.filter(pk=account_id).first()
     if account is None:
         logger.info(
-            "Events for account %s were dropped: it is disconnected. Remove its webhook at Egnyte.",
+            "Events for account %s were dropped, because it is disconnected. Remove its webhook at "
+            "Egnyte.",
             account_id,
             extra={"event": "events_dropped", "account_id": account_id},
         )
@@ -114,7 +115,7 @@ def _handle(row: ReceivedEvent) -> str:
         return "skipped"
     row.attempts += 1
     if row.attempts > TRIES:
-        _give_up(row, "its worker was killed")
+        _give_up(row, "its worker was terminated")
         return "failed"
     account = EgnyteAccount.objects.filter(pk=row.account_ref).first()
     if account is not None:
@@ -125,7 +126,7 @@ def _handle(row: ReceivedEvent) -> str:
                 raise answer
     else:
         logger.info(
-            "An event for account %s was dropped: it is disconnected.",
+            "An event for account %s was dropped, because it is disconnected.",
             row.account_ref,
             extra={"event": "events_dropped", "account_id": row.account_ref},
         )
@@ -145,8 +146,8 @@ def _put_off(row: ReceivedEvent, error: Exception) -> None:
 def _give_up(row: ReceivedEvent, why: str) -> None:
     _write(row, due_at=None, last_error=why)
     logger.error(
-        "Event %s for account %s was given up after %d tries to call the receivers of "
-        "egnyte_event; the last one failed: %s. Its row is kept for %d days.",
+        "The receivers of egnyte_event failed %d times for event %s of account %s, the last time "
+        "with: %s. There is no further attempt. Its row is kept for %d days.",
         row.pk,
         row.account_ref,
         TRIES,

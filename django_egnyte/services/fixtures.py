@@ -43,9 +43,9 @@ def _seal_for(token: EgnyteToken, user_ref: str) -> bool:
         plain = token.open()
     except DecryptionError:
         logger.warning(
-            "No key opens the token %s of a fixture, so it was not sealed for its user's new "
-            "primary key. Set EGNYTE_ENCRYPTION_KEYS as they were at the site of the fixture and "
-            "load it again, or let the user reconnect.",
+            "The token %s of a fixture cannot be decrypted, so it was not encrypted for the new "
+            "primary key of its user. Set EGNYTE_ENCRYPTION_KEYS to the keys of the site that "
+            "wrote the fixture and load it again, or let the user reconnect.",
             token,
             extra={"event": "fixture_unreadable", "domain": token.domain},
         )

@@ -468,7 +468,7 @@ def release_safely(grant_id: int, nonce: str) -> None:
         in_short_transaction(lambda: release(grant_id, nonce))
     except Error:
         logger.exception(
-            "The lease on grant %d could not be given back. It ends after %d seconds.",
+            "The lease on grant %d could not be released. It expires after %d seconds at most.",
             grant_id,
             LEASE,
             extra={"event": "lease_not_released"},

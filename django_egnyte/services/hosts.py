@@ -95,7 +95,7 @@ def note_unreachable(host: str, error: EgnyteError) -> None:
         last_error=type(error).__name__,
     )
     logger.warning(
-        "%s does not answer, or with errors only; sweeps leave it alone for %d seconds.",
+        "%s does not answer, or only with errors. The sweeps do not call it for %d seconds.",
         host,
         pause.total_seconds(),
         extra={"event": "host_held_off", "domain": host},

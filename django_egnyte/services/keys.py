@@ -56,7 +56,7 @@ def note_accepted(host: str, *, asked: float) -> None:
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     if states.filter(doubted_at__lte=accepted).update(doubted_at=None):
         logger.warning(
-            "Egnyte accepts the API key again; tokens are judged again.",
+            "Egnyte accepts the API key again. Accounts with a refused token are revoked again.",
             extra={"event": "verdicts_resumed"},
         )
 
@@ -167,8 +167,8 @@ def doubt(host: str) -> None:
     if not known:
         logger.critical(
             "Egnyte refuses tokens, and nothing proves that it still accepts the API key, which "
-            "may be suspended. No account is revoked for now. Check the key at Egnyte; this ends "
-            "by itself when Egnyte accepts the key again, or with "
+            "may be suspended. No account is revoked for now. Check the key at Egnyte. The app "
+            "continues when Egnyte accepts the key again; to have it checked at once, run "
             "'manage.py egnyte_validate --resume-verdicts'.",
             extra={"event": "verdicts_paused"},
         )

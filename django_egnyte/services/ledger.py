@@ -158,7 +158,7 @@ def _if_possible(row: TokenRequest) -> Iterator[None]:
         yield
     except Error:
         logger.exception(
-            "The outcome of a token request could not be recorded.",
+            "The outcome of a token request could not be stored, so a limit may count it wrongly.",
             extra={"event": "ledger_not_written", "domain": row.host},
         )
 
@@ -335,7 +335,8 @@ def _refusal(limit: Limit, charge: Charge) -> EgnyteError:
     if limit.failures:
         return _too_many_failures(oldest)
     logger.warning(
-        "A token request (%s) at %s was not made: too many in an hour.",
+        "A token request (%s) to %s was not made: a limit of requests per hour is reached. "
+        "'manage.py egnyte_status' shows how many there were.",
         charge.purpose.value,
         charge.host,
         extra={"event": "budget", "domain": charge.host},

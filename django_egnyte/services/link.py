@@ -228,7 +228,7 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
             except Overtaken:
                 continue
         raise LinkError(
-            "The user of this site is gone, or is linking elsewhere.", host=request.host
+            "The user was deleted, or is connecting in another request.", host=request.host
         )
 
 
@@ -243,8 +243,8 @@ def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
         told = client.scopes(token.open_access_token())
     except EgnyteError as error:
         logger.info(
-            "Egnyte did not say which scopes a token has (%s); it is taken to have all that were "
-            "asked for.",
+            "Egnyte did not say which scopes a token has (%s). The app assumes all that it "
+            "requested.",
             type(error).__name__,
             extra={"event": "scopes_not_told", "domain": request.host},
         )
@@ -316,17 +316,23 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
 def _refuse_borrowed(request: LinkRequest, token: EgnyteToken) -> None:
     """An implicit token must not give access to the refresh token of another link's grant."""
     if request.flow == Flow.IMPLICIT and token.refresh_fingerprint:
-        raise LinkError("This token belongs to a link of another flow.", host=request.host)
+        raise LinkError(
+            "This token belongs to an account that was connected with another flow.",
+            host=request.host,
+        )
 
 
 def _refuse_replacement(request: LinkRequest, account: EgnyteAccount | None) -> None:
     if request.relink is not None and (account is None or account.pk != request.relink):
         raise WrongAccountError(
-            "Egnyte answered for another account than the one to reconnect.", host=request.host
+            "The token is that of another Egnyte account than the one to reconnect.",
+            host=request.host,
         )
     if account is not None and account.is_live and request.flow == Flow.IMPLICIT != account.flow:
         # RFC 6749 section 10.16: anybody who holds a token for another client could have sent it.
-        raise LinkError("An implicit token replaces no token of another flow.", host=request.host)
+        raise LinkError(
+            "A token of the implicit flow may not replace one of another flow.", host=request.host
+        )
 
 
 def _clear_default(accounts: list[EgnyteAccount]) -> None:

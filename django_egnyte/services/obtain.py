@@ -136,7 +136,7 @@ class _Exchange:
             self.store()
         except Exception as error:
             logger.warning(
-                "A token call whose caller had ended failed: %s.",
+                "A token request failed after its view or task had been cancelled: %s.",
                 type(error).__name__,
                 extra={"event": "abandoned_call_failed"},
             )
@@ -166,7 +166,9 @@ def keep(
         raise
     if not answer.complete:
         queue.hurry("process_revocations")
-        raise ResponseError("The token answer was cut off or malformed.", host=client.host)
+        raise ResponseError(
+            "The answer of the token endpoint was cut off or malformed.", host=client.host
+        )
     return token
 
 
@@ -192,7 +194,8 @@ def due_on_failure(token: EgnyteToken) -> Iterator[None]:
                 grants.make_due(grant_id, Release.FAILED)
         except Error:
             logger.exception(
-                "The grant of a failed call could not be made due. It becomes due by itself.",
+                "A new token is not used, and could not be marked for revocation at once. It is "
+                "revoked in about 15 minutes.",
                 extra={"event": "grant_not_made_due", "domain": token.domain},
             )
         queue.hurry("process_revocations")
@@ -203,14 +206,14 @@ def _end_unwritten(client: OAuthClient, answer: TokenAnswer, *, is_refresh: bool
     if is_refresh and not answer.refresh_token:
         # It shares the refresh token of the account: revoking it would end that too.
         logger.critical(
-            "The database did not take a refreshed access token of %s. Its account keeps the "
-            "refresh token, so the access token is not revoked; it expires by itself.",
+            "The database did not store a refreshed access token of %s. The account keeps its "
+            "refresh token, so the app does not revoke the access token, which expires later.",
             client.host,
             extra={"event": "token_unwritable", "domain": client.host},
         )
         return
     logger.critical(
-        "The database did not take a token that %s had just issued; revoking the token.",
+        "The database did not store a token that %s had just issued. The app revokes the token.",
         client.host,
         extra={"event": "token_unwritable", "domain": client.host},
     )

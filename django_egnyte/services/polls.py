@@ -79,7 +79,7 @@ def _poll(this: Pass[EventCursor], row: EventCursor, actor: str) -> str:
     if account is None:
         mine.delete()
         logger.info(
-            "Account %s is disconnected: its events are polled no more.",
+            "The events of account %s are no longer polled, because it is disconnected.",
             row.account_ref,
             extra={"event": "unfollowed", "account_id": row.account_ref},
         )
@@ -142,7 +142,7 @@ def _begin_again(
     reason = f"Egnyte no longer has the events between {lost_after} and {oldest}"
     history.record(EventKind.EVENTS_LOST, account, actor=actor, reason=reason)
     logger.warning(
-        "Account %s: %s. What they told must be found in another way.",
+        "Account %s: %s. List its folders to find out what changed meanwhile.",
         account.pk,
         reason,
         extra={"event": "events_lost", "account_id": account.pk, "domain": account.domain},

@@ -67,9 +67,9 @@ def _refusal(account: EgnyteAccount, user: Any) -> LinkError:
         user=user.pk, domain=account.domain, egnyte_user_id=account.egnyte_user_id
     )
     if not theirs.exists():
-        return LinkError("That user of the site is gone.", host=account.domain)
+        return LinkError("That user of the site was deleted.", host=account.domain)
     return LinkError(
-        "That user has linked the same Egnyte user.",
+        "That user has already linked the same Egnyte user.",
         host=account.domain,
         hint="Disconnect one of the two accounts.",
     )

@@ -112,7 +112,9 @@ def _finish(lease: leases.Lease, newest: EgnyteToken, is_fresh: bool, actor: str
         # It was disconnected meanwhile, or linked again.
         refreshed = EgnyteAccount.objects.with_token().live().filter(pk=lease.account.pk).first()
     if refreshed is None:
-        raise NotLinkedError("The account left during the refresh.", host=lease.account.domain)
+        raise NotLinkedError(
+            "The account was deleted or changed during the refresh.", host=lease.account.domain
+        )
     return refreshed
 
 
@@ -157,7 +159,7 @@ def _refuse_hopeless(lease: leases.Lease, token: EgnyteToken) -> None:
         raise NotLinkedError(
             "The account was linked with another API key.",
             host=host,
-            hint="Its user must reconnect: Egnyte refreshes a token for its own key only.",
+            hint="Ask the user to reconnect: Egnyte refreshes a token for its own key only.",
         )
     if grant.refresh_refused_at is not None:
         raise InvalidGrantError("Egnyte has refused the refresh token before.", host=host)

@@ -179,7 +179,7 @@ class _Ending:
 
     def _client(self) -> OAuthClient:
         if time.monotonic() > self.ends:
-            raise ResponseError("Egnyte answers too slowly to end this grant in one go.")
+            raise ResponseError("Egnyte answers too slowly to revoke this grant in one attempt.")
         client = gateway.oauth(self.grant.domain)
         if self._is_of_another_key():
             # The secret belongs to another key.
@@ -215,7 +215,7 @@ class _Ending:
         if self._is_of_another_key():
             raise ResponseError(OTHER_KEY)
         if self.grant.revoke_refreshes >= REFRESHES:
-            raise ResponseError("Refreshing this grant brings no token that can be revoked.")
+            raise ResponseError("A refresh of this grant gives no token that can be revoked.")
         count = self.grant.revoke_refreshes + 1
         EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count)
         self._client()
@@ -232,10 +232,10 @@ class _Ending:
             EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
             raise
         if grants.twins(self.grant.pk):
-            raise ResponseError("Another grant has been given the same token meanwhile.")
+            raise ResponseError("Meanwhile another grant has received the same token.")
         self.tokens.append(token)
         if not (yield from settled(self._end_access_token(token))):
-            raise ResponseError("Egnyte refuses the token that a refresh has just brought.")
+            raise ResponseError("Egnyte refuses the token that it has just issued in a refresh.")
         return True
 
     def _refreshing(self, newest: EgnyteToken, refresh_token: Secret) -> Steps[EgnyteToken]:
@@ -281,7 +281,7 @@ def _put_off(grant: EgnyteGrant, error: Exception) -> None:
     overdue = timezone.now() - grant.created_at > OVERDUE
     logger.log(
         logging.ERROR if overdue and grant.revoke_attempts else logging.WARNING,
-        "A grant at %s could not be revoked (%s, attempt %d). It stays listed and is tried again.",
+        "A grant at %s could not be revoked (%s, attempt %d). The sweep tries again.",
         grant.domain,
         type(error).__name__,
         grant.revoke_attempts + 1,

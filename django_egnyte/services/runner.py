@@ -216,7 +216,7 @@ class Pass(Generic[_Row]):
             self.failures.write()
         except Exception:
             logger.exception(
-                "%s: the hosts that failed could not be noted.",
+                "%s: the database did not store which hosts failed.",
                 self._name,
                 extra={"event": "hosts_not_noted"},
             )
@@ -224,7 +224,7 @@ class Pass(Generic[_Row]):
     def _give_up(self, row: _Row, error: Exception, host: str) -> None:
         if not isinstance(error, EgnyteError):
             logger.error(
-                "%s: row %s failed with %s and is put off. Other rows go on.",
+                "%s: row %s failed with %s. It is tried again later, and the sweep continues.",
                 self._name,
                 getattr(row, "pk", row),
                 type(error).__name__,
@@ -235,7 +235,7 @@ class Pass(Generic[_Row]):
             self._put_off(row, error)
         except Exception:
             logger.exception(
-                "%s: row %s could not be put off either.",
+                "%s: a later attempt for row %s could not be scheduled either.",
                 self._name,
                 getattr(row, "pk", row),
                 extra={"event": "row_not_put_off", "domain": host},

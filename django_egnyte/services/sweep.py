@@ -208,7 +208,7 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
     validate.postpone(account, error if isinstance(error, EgnyteError) else EgnyteError())
     if isinstance(error, DecryptionError):
         logger.error(
-            "No key opens the token of account %s. %s",
+            "The token of account %s cannot be decrypted. %s",
             account.pk,
             error.hint,
             extra={"event": "undecryptable", "account_id": account.pk},
@@ -230,7 +230,7 @@ def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) 
     except Exception:
         # They become due again when their claim ends.
         logger.exception(
-            "%d validations could not be noted.",
+            "The database did not store %d validations. The next sweep makes them again.",
             len(accounts),
             extra={"event": "validations_not_noted"},
         )
@@ -409,7 +409,7 @@ def release_forgotten(*, seconds: float = SLICE) -> int:
     SweepState.objects.filter(pk=state.pk).update(last_pk=last, ran_at=DatabaseNow())
     if found:
         logger.warning(
-            "%d accounts were deleted without a signal. Their tokens will be revoked.",
+            "%d accounts were deleted without Django's signals. Their tokens will be revoked.",
             found,
             extra={"event": "forgotten_grants"},
         )

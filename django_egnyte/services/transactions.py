@@ -49,7 +49,7 @@ def refuse_in_transaction() -> None:
     """``InTransactionError`` if a token written now might not be there afterwards."""
     if in_callers_transaction():
         raise InTransactionError(
-            "A token call inside a transaction: a rollback would lose the token it brings."
+            "A token request inside a transaction is not allowed: a rollback would lose the token."
         )
 
 
@@ -137,7 +137,8 @@ def after_commit(work: Callable[[], object]) -> None:
         work()
     except Exception:
         logger.exception(
-            "What follows a change of an account failed.", extra={"event": "after_commit_failed"}
+            "Work after the commit of a change failed; the change itself is stored.",
+            extra={"event": "after_commit_failed"},
         )
 
 

@@ -166,7 +166,7 @@ def _write_use(account: EgnyteAccount, actor: str) -> None:
         ).write(**values)
     except Error:
         logger.warning(
-            "A use of account %s could not be noted. The call itself succeeded.",
+            "The database did not store that account %s was used. The call to Egnyte succeeded.",
             account.pk,
             exc_info=True,
             extra={"event": "use_not_noted", "account_id": account.pk},

@@ -39,7 +39,9 @@ def secret_of(account: EgnyteAccount) -> Secret:
     """What Egnyte sends in ``HEADER`` for this account. ``ImproperlyConfigured`` without a key."""
     keys = _keys()
     if not keys:
-        raise ImproperlyConfigured("EGNYTE_ENCRYPTION_KEYS holds no key to prove a webhook with.")
+        raise ImproperlyConfigured(
+            "EGNYTE_ENCRYPTION_KEYS has no key with which to sign the secret of a webhook."
+        )
     return _derived(keys[0], account.pk)
 
 

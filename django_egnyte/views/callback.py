@@ -49,7 +49,7 @@ def _answered(request: HttpRequest, query: dict[str, Any], attempt: state.Attemp
         refuse_callback_error(query.get("error", ""))
         code: Secret = query.get("code", Secret())
         if not code or len(code.reveal()) > 4096:
-            raise OAuthError("The callback brought neither a code nor an error.")
+            raise OAuthError("The callback request has neither a code nor an error.")
         host = attempt.host or gateway.host_of_referer(request.headers.get("Referer", ""))
         return exchanged(request, attempt, code, host) if host else _ask_domain(attempt, code)
     except EgnyteError as error:
@@ -62,7 +62,7 @@ def _ask_domain(attempt: state.Attempt, code: Secret) -> HttpResponse:
     try:
         parked = state.park(response, attempt, code)
     except ValueError:
-        raise OAuthError("The callback brought a code that is too long to keep.") from None
+        raise OAuthError("The code in the callback request is too long to keep.") from None
     response.headers["Location"] = f"{reverse('egnyte:domain')}?attempt={parked}"
     return response
 

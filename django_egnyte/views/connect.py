@@ -150,8 +150,8 @@ def _account(request: HttpRequest, pk: str) -> EgnyteAccount | None:
 
 def _insecure(request: HttpRequest) -> HttpResponse:
     logger.error(
-        "Egnyte takes https redirect URIs only, and this request looks like http. Behind a proxy "
-        "that ends TLS, set SECURE_PROXY_SSL_HEADER; or set EGNYTE_REDIRECT_URI.",
+        "Egnyte accepts only https redirect URIs, and this request looks like http. If a proxy "
+        "terminates TLS, set SECURE_PROXY_SSL_HEADER. Otherwise set EGNYTE_REDIRECT_URI.",
         extra={"event": "insecure_redirect_uri"},
     )
     return refusal(

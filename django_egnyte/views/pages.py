@@ -144,8 +144,8 @@ def asked_scopes(request: HttpRequest, signed: str) -> tuple[str, ...]:
     more = read(request.user, signed) if signed else ()
     if more is None:
         logger.warning(
-            "Scopes in a link were not signed by this site for this user, or over a day ago. "
-            "The user is asked for the site's own scopes only.",
+            "The scopes in a link were not signed by this site for this user, or over a day ago. "
+            "They are ignored: the app requests EGNYTE_SCOPES only.",
             extra={"event": "scopes_not_signed"},
         )
     return tuple(dict.fromkeys([*conf.scopes, *(more or ())]))
@@ -215,8 +215,8 @@ def refusal(
 def _in_transaction(request: HttpRequest, status: int) -> HttpResponse:
     logger.error(
         "A middleware of this site opens a database transaction around the pages of django_egnyte, "
-        "or autocommit is off. Nothing was done: a rollback would lose a token. Leave these pages "
-        "out of it.",
+        "or autocommit is off. Nothing was done, because a rollback would lose a token. Exclude "
+        "these pages from the transaction, or turn autocommit on.",
         extra={"event": "in_transaction", "status": status},
     )
     return refusal(

@@ -38,10 +38,10 @@ def webhook(request: HttpRequest) -> HttpResponse:
     """
     sender = webhooks.sender_of(_take_secret(request))
     if sender is None:
-        return _refused(403, "it carries no secret of this site's")
+        return _refused(403, "it has no secret of this site")
     if not sender.is_current:
         logger.warning(
-            "The webhook of account %s carries the secret of an older key. Before you remove that "
+            "The webhook of account %s has the secret of an older key. Before you remove that "
             "key, run 'manage.py egnyte_webhooks renew --account %s'.",
             sender.account_id,
             sender.account_id,

@@ -159,7 +159,7 @@ def test_a_token_that_the_database_does_not_take_is_revoked_at_once(
         link_by_code(egnyte_user, code_for(egnyte_sandbox))
     assert egnyte_sandbox.counts["token:authorization_code"] == 1
     assert [t for t in egnyte_sandbox.live_tokens() if t.kind == "access"] == []
-    assert "The database did not take a token" in caplog.text
+    assert "The database did not store a token" in caplog.text
 
 
 class KmsDown(Exception):
@@ -208,7 +208,7 @@ def test_a_refreshed_token_that_cannot_be_written_ends_no_account(
     answer_without_refresh_token(egnyte_sandbox)
     with pytest.raises(DatabaseError):
         refresh(account, actor="task")
-    assert "so the access token is not revoked" in caplog.text
+    assert "so the app does not revoke the access token" in caplog.text
     account = EgnyteAccount.objects.get()
     assert egnyte_sandbox.is_alive(account.open_token())
     assert egnyte_sandbox.is_alive(refresh_token_of(account))

@@ -215,5 +215,5 @@ def test_a_database_that_is_gone_does_not_hide_what_went_wrong(
     monkeypatch.setattr(grants, "make_due", fail)
     with pytest.raises(ZeroDivisionError), due_on_failure(token):
         raise ZeroDivisionError
-    assert "could not be made due" in caplog.text
+    assert "could not be marked for revocation" in caplog.text
     assert hurried == [("process_revocations",)]
