@@ -262,7 +262,9 @@ class Site:
 
         def counting(execute: Any, sql: str, *args: Any) -> Any:
             nonlocal count
-            count += not sql.upper().startswith(("SAVEPOINT", "RELEASE", "ROLLBACK", "SET "))
+            count += not sql.upper().startswith(
+                ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ")
+            )
             return execute(sql, *args)
 
         def note(name: str, work: Callable[[], Any]) -> None:
