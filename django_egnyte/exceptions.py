@@ -350,7 +350,7 @@ class StateError(EgnyteError):
 
 
 class DecryptionError(EgnyteError):
-    """No key opens a stored token. The token itself may still be valid at Egnyte."""
+    """No key decrypts a stored token. The token may still be valid at Egnyte."""
 
     hint = (
         "Put the older key back into EGNYTE_ENCRYPTION_KEYS or, if you did not set that, the older "

@@ -1,6 +1,6 @@
-"""System checks: they report at start what would otherwise fail in a request.
+"""System checks: they report wrong settings at start, before a request fails.
 
-No check queries the database. The one about the models' database asks only the router.
+No check queries the database. The check of the models' database asks only the router.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def check_domains(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG, Tags.security)
 def check_encryption(**kwargs: Any) -> list[CheckMessage]:
-    """Check that tokens can be sealed."""
+    """Check that tokens can be encrypted."""
     try:
         ciphers()
     except (ImproperlyConfigured, TypeError, AttributeError) as error:
         return [
             Error(
-                f"Tokens cannot be sealed: {error}",
+                f"Tokens cannot be encrypted: {error}",
                 hint="Check EGNYTE_CIPHER (an import path, or a list of them) and "
                 "EGNYTE_ENCRYPTION_KEYS (a list of secrets of 32 characters or more, newest "
                 "first; by default SECRET_KEY and SECRET_KEY_FALLBACKS).",
@@ -70,8 +70,8 @@ def check_encryption(**kwargs: Any) -> list[CheckMessage]:
     if used and key and len(key) < SHORTEST_KEY:
         return [
             Warning(
-                f"CRYPTOGRAPHY_KEY is shorter than {SHORTEST_KEY} characters, and seals tokens.",
-                hint="Whoever has the database can try all short ones. Set a longer one, put this "
+                f"CRYPTOGRAPHY_KEY is shorter than {SHORTEST_KEY} characters, and encrypts tokens.",
+                hint="A thief of the database can try all short keys. Set a longer one, put this "
                 "one into EGNYTE_ENCRYPTION_KEYS, and run 'manage.py egnyte_rotate_keys'.",
                 id="egnyte.W011",
             )
@@ -106,8 +106,8 @@ def check_databases(**kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"The models of django_egnyte are on several databases: {', '.join(sorted(used))}.",
-            hint="Let your database router send all of them, for reading and writing, to one: "
-            "a token moves between tables in one transaction, and a replica lags behind.",
+            hint="Change your database router: it must send them all to one database, for reading "
+            "and for writing. One transaction writes several tables, and a replica lags behind.",
             id="egnyte.E012",
         )
     ]
@@ -118,16 +118,16 @@ def _autocommit(alias: str) -> Iterator[CheckMessage]:
         yield Error(
             f'DATABASES["{alias}"] has AUTOCOMMIT off: no account can be linked, refreshed or '
             "revoked.",
-            hint="Each query would be part of a transaction that the site ends itself, and a "
-            "rollback would lose a token that Egnyte has issued. Remove AUTOCOMMIT, or let a "
-            "database router send the models of django_egnyte to another alias.",
+            hint="Without it, each query is part of a transaction that the site ends itself, and a "
+            "rollback would lose a token that Egnyte has issued. Remove AUTOCOMMIT, or write a "
+            "database router that sends the models of django_egnyte to another alias.",
             id="egnyte.E018",
         )
 
 
 @checks.register(TAG)
 def check_schedule(**kwargs: Any) -> list[CheckMessage]:
-    """Check that something runs the sweeps, as far as Celery knows. Asks no broker."""
+    """Check that Celery's beat schedule has the sweeps. Does not connect to the broker."""
     scheduled = queue.scheduled_tasks()
     if scheduled is None:
         return []
@@ -152,7 +152,7 @@ def check_production(**kwargs: Any) -> list[CheckMessage]:
         messages.append(
             Error(
                 "EGNYTE_BASE_URL is set: tokens go to it and not to Egnyte.",
-                hint="It is for development, with manage.py egnyte_sandbox. Remove it.",
+                hint="It is for development with 'manage.py egnyte_sandbox'. Remove it.",
                 id="egnyte.E013",
             )
         )
@@ -160,7 +160,7 @@ def check_production(**kwargs: Any) -> list[CheckMessage]:
         messages.append(
             Warning(
                 'EGNYTE_FLOW is "password": users give this site their Egnyte password.',
-                hint="For trusted internal applications only, says Egnyte. Use "
+                hint="Egnyte allows this flow for trusted internal applications only. Use "
                 '"authorization_code" if you can.',
                 id="egnyte.W007",
             )
@@ -178,7 +178,7 @@ def check_production(**kwargs: Any) -> list[CheckMessage]:
         messages.append(
             Error(
                 "The sandbox is configured in production.",
-                hint="It is an Egnyte for development, with passwords that everybody knows. Set "
+                hint="It imitates Egnyte for development, with public passwords. Set "
                 "EGNYTE_CLIENT_ID to your own key, and remove the sandbox from INSTALLED_APPS.",
                 id="egnyte.E014",
             )
@@ -202,15 +202,15 @@ def _key() -> Iterator[CheckMessage]:
         if value and not _is_plain(value):
             # Do not show the value: it may be the secret.
             yield Error(
-                f"{name} is no plain text.",
-                hint="It must be a string, with no blank or line break around it. Is there a comma "
-                "behind it, or was it read from a file together with the end of the line?",
+                f"{name} is not a plain string.",
+                hint="It must be a string without spaces or line breaks around it. Look for a "
+                "comma after the value, or for a line break that was read from a file with it.",
                 id="egnyte.E017",
             )
     if not conf.client_secret and conf.flow != Flow.IMPLICIT:
         yield Warning(
             "EGNYTE_CLIENT_SECRET is not set.",
-            hint="Only API keys from before 2015 have none. Silence this if yours is one.",
+            hint="Only API keys from before 2015 have no secret. Silence this if yours is one.",
             id="egnyte.W001",
         )
 
@@ -218,13 +218,13 @@ def _key() -> Iterator[CheckMessage]:
 def _flow() -> Iterator[CheckMessage]:
     if conf.flow not in Flow.values:
         yield Error(
-            "EGNYTE_FLOW is none of this app's flows.",
+            "EGNYTE_FLOW is not one of this app's flows.",
             hint=f"Use one of {', '.join(Flow.values)}.",
             id="egnyte.E002",
         )
     if conf.region not in gateway.ENHANCED_HOSTS:
         yield Error(
-            "EGNYTE_REGION is no region of the Enhanced Authentication Service.",
+            "EGNYTE_REGION is not a region of the Enhanced Authentication Service.",
             hint='Use "us" or "eu".',
             id="egnyte.E003",
         )
@@ -243,15 +243,15 @@ def _redirect_uri() -> Iterator[CheckMessage]:
     if path is None:
         yield Error(
             "EGNYTE_REDIRECT_URI is not an https address.",
-            hint="Egnyte takes https only; for development, set EGNYTE_BASE_URL to a sandbox.",
+            hint="Egnyte accepts https only. For development, set EGNYTE_BASE_URL to a sandbox.",
             id="egnyte.E004",
         )
     elif not _leads_to_callback(path):
         yield Warning(
             "EGNYTE_REDIRECT_URI does not end like the address of egnyte:callback: no account can "
             "be linked.",
-            hint=f"It should end in {reverse('egnyte:callback')}, and be registered with Egnyte "
-            "so. Silence this if a proxy leads from the one to the other.",
+            hint=f"Let it end in {reverse('egnyte:callback')}, and register the same address at "
+            "Egnyte. Silence this if a proxy forwards from one to the other.",
             id="egnyte.W010",
         )
 
@@ -286,12 +286,12 @@ def _scopes() -> Iterator[CheckMessage]:
     if not scopes:
         yield Warning(
             "EGNYTE_SCOPES is empty: tokens may do everything that their users may.",
-            hint="Name the scopes that your site needs.",
+            hint="List the scopes that your site needs.",
             id="egnyte.W002",
         )
     if unknown := [scope for scope in scopes if scope not in Scope.values]:
         yield Warning(
-            f"EGNYTE_SCOPES holds scopes that this app does not know: {', '.join(unknown)}.",
+            f"EGNYTE_SCOPES has scopes that this app does not know: {', '.join(unknown)}.",
             hint=f"Known are {', '.join(Scope.values)}. Silence this if Egnyte has a new one.",
             id="egnyte.W003",
         )
@@ -301,9 +301,9 @@ def _suffixes() -> Iterator[CheckMessage]:
     suffixes = _usable_suffixes()
     problem = ""
     if suffixes is None:
-        problem = "must be a list of at least one name, and no set: the first one counts"
+        problem = "must be a list with at least one name, and not a set, because its order matters"
     elif wrong := [each for each in suffixes if not _is_suffix(each)]:
-        problem = f"holds what is no name under which Egnyte has customers: {', '.join(wrong)}"
+        problem = f"has entries that cannot be the end of a customer's host: {', '.join(wrong)}"
     if problem:
         yield Error(
             f"EGNYTE_DOMAIN_SUFFIXES {problem}.",
@@ -335,23 +335,23 @@ def _domains() -> Iterator[CheckMessage]:
             return
         for each in allowed:
             if _host(each) is None:
-                yield _bad_domain(f"EGNYTE_ALLOWED_DOMAINS holds {each!r}, which is no domain.")
+                yield _bad_domain(f"EGNYTE_ALLOWED_DOMAINS has {each!r}, which is not a domain.")
     domain = conf.domain
     if domain is None or domain == "":
         if allowed is not None and not allowed:
             yield Warning(
                 "EGNYTE_ALLOWED_DOMAINS is empty: nobody can link an account.",
-                hint="For every domain, set None. Silence this if none is what you want.",
+                hint="To allow every domain, set None. Silence this if none should be allowed.",
                 id="egnyte.W009",
             )
         return
     host = _host(domain)
     if host is None:
-        yield _bad_domain(f"EGNYTE_DOMAIN is {domain!r}, which is no domain.")
+        yield _bad_domain(f"EGNYTE_DOMAIN is {domain!r}, which is not a domain.")
     elif allowed is not None and host not in {_host(each) for each in allowed}:
         yield Error(
             "EGNYTE_DOMAIN is not among EGNYTE_ALLOWED_DOMAINS: nobody can link an account.",
-            hint="Set one of them only.",
+            hint="Set only one of the two, or add the domain to the list.",
             id="egnyte.E008",
         )
 
@@ -382,14 +382,14 @@ def _base_url() -> Iterator[CheckMessage]:
     ):
         yield Error(
             "EGNYTE_BASE_URL does not name this machine.",
-            hint='It is for development, e.g. "http://127.0.0.1:8765/d/{domain}". Tokens would go '
-            "there; every call is refused.",
+            hint='It is for development, e.g. "http://127.0.0.1:8765/d/{domain}". The app refuses '
+            "every call, because tokens would go to that address. Remove the setting.",
             id="egnyte.E011",
         )
 
 
 def _all_text(values: Any) -> bool:
-    """Whether it is a list or a set of texts, and not a single text."""
+    """Whether this is a list or a set of strings, and not one string."""
     return (
         isinstance(values, Sequence | set | frozenset)
         and not isinstance(values, str)

@@ -27,25 +27,26 @@ def middleware() -> Iterator[CheckMessage]:
     if ours is None:
         yield Warning(
             f"{MIDDLEWARE} is not in MIDDLEWARE: there is no request.egnyte.",
-            hint="Add it after AuthenticationMiddleware, or silence this if you use none.",
+            hint="Add it after AuthenticationMiddleware. Silence this if you do not use "
+            "request.egnyte.",
             id="egnyte.W004",
         )
     elif theirs is None or theirs > ours:
         yield Error(
-            f"{MIDDLEWARE} comes before AuthenticationMiddleware, or that is missing.",
-            hint="request.egnyte follows request.user: put it after AuthenticationMiddleware.",
+            f"{MIDDLEWARE} comes before AuthenticationMiddleware, or that one is missing.",
+            hint="request.egnyte needs request.user. Put it after AuthenticationMiddleware.",
             id="egnyte.E015",
         )
 
 
 def _middleware_kind(name: str) -> str:
-    """Which of the two this is, or a subclass of it: a site may have its own."""
+    """Which of the two middlewares this is, or is a subclass of; empty for others."""
     if name in (MIDDLEWARE, AUTHENTICATION):
         return "egnyte" if name == MIDDLEWARE else "authentication"
     try:
         found = import_string(name)
     except ImportError:
-        return ""  # Django's own trouble
+        return ""  # Django reports this error
     if isinstance(found, type):
         for base, kind in ((MIDDLEWARE, "egnyte"), (AUTHENTICATION, "authentication")):
             if issubclass(found, import_string(base)):
@@ -57,8 +58,8 @@ def sessions() -> Iterator[CheckMessage]:
     if not apps.is_installed("django.contrib.sessions"):
         yield Error(
             "django.contrib.sessions is not installed.",
-            hint="Users log in before they connect, and Django keeps them logged in by a session. "
-            "Add it to INSTALLED_APPS.",
+            hint="Users must log in before they connect, and a login needs sessions. Add it to "
+            "INSTALLED_APPS.",
             id="egnyte.E016",
         )
     if str(settings.SESSION_COOKIE_SAMESITE).lower() == "strict":
@@ -94,7 +95,7 @@ def names() -> Iterator[CheckMessage]:
             continue
         near = difflib.get_close_matches(own, sorted(known), n=1)
         yield Warning(
-            f"{name} is no setting of django_egnyte, which ignores it.",
+            f"{name} is not a setting of django_egnyte, and has no effect.",
             hint=(f"Did you mean {PREFIX}{near[0]}? " if near else "")
             + "Silence this if the setting is your site's own.",
             id="egnyte.W013",

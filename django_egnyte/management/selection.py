@@ -36,17 +36,18 @@ def add_account(parser: ArgumentParser) -> None:
 
 
 def are_named(options: dict[str, Any]) -> bool:
-    """Whether some accounts were named. An empty name is one, too, and fits none."""
+    """Whether an option selects accounts. An empty value counts, and matches no account."""
     return any(options[name] is not None for name in ("account", "user", "domain"))
 
 
 def selected(options: dict[str, Any], *, live: bool = True) -> EgnyteAccountQuerySet:
-    """The accounts meant, the live ones unless told otherwise.
+    """The selected accounts. Only the live ones, unless ``live`` is false.
 
-    ``CommandError`` if none were named, or not clearly, or if what was named is unknown here.
+    ``CommandError`` if no option selects accounts, if ``--all`` comes with another option, or if
+    the account, user or domain is unknown.
     """
     if options["all"] is are_named(options):
-        raise CommandError("Say which: --account, --user and --domain, or --all.")
+        raise CommandError("Say which accounts: give --account, --user or --domain, or give --all.")
     accounts = EgnyteAccount.objects.all()
     if options["account"] is not None:
         accounts = accounts.filter(pk=options["account"])
@@ -60,14 +61,14 @@ def selected(options: dict[str, Any], *, live: bool = True) -> EgnyteAccountQuer
 
 
 def one_account(options: dict[str, Any], *, live: bool = True) -> EgnyteAccount:
-    """The only account meant; ``CommandError``, with the exit code 1, if it is not one."""
+    """The selected account; ``CommandError`` with exit code 1 unless it is exactly one."""
     accounts = selected({**options, "all": False}, live=live)
     found = list(accounts[:2])
     if len(found) != 1:
         number = accounts.count()
         raise CommandError(
-            ngettext("%d account fits.", "%d accounts fit.", number) % number
-            + " Name one: --account, or --user and --domain.",
+            ngettext("%d account matches.", "%d accounts match.", number) % number
+            + " Choose one with --account, or with --user and --domain.",
             returncode=1,
         )
     return found[0]
@@ -83,7 +84,7 @@ def user_named(name: str) -> Any:
 
 
 def host_named(text: str) -> str:
-    """The full host; ``CommandError`` if this is no domain of this site's."""
+    """The full host; ``CommandError`` if this site may not link accounts at it."""
     try:
         return gateway.host_of(text)
     except InvalidDomainError as error:
@@ -91,7 +92,7 @@ def host_named(text: str) -> str:
 
 
 def _domain_of_accounts(text: str) -> str:
-    """The full host. It may be linked no more; ``CommandError`` if there is no account at it."""
+    """The full host, even if the site may no longer link it. ``CommandError`` without accounts."""
     try:
         host, trouble = gateway.host_of(text), ""
     except InvalidDomainError as error:
@@ -112,7 +113,7 @@ def told(outcomes: Counter[str]) -> str:
 
 
 def listed(accounts: EgnyteAccountQuerySet) -> Iterator[str]:
-    """A line for each of them: its id, who it is at Egnyte, and whose it is here."""
+    """A line per account: id, Egnyte user and domain, the user of this site, status."""
     for account in accounts.select_related("user").order_by("pk").iterator():
         yield f"{account.pk:>8}  {account}  ({account.user.get_username()}, {account.status})"
 
@@ -120,8 +121,8 @@ def listed(accounts: EgnyteAccountQuerySet) -> Iterator[str]:
 def progress(
     items: Iterable[Any], total: int, label: str, stream: OutputWrapper
 ) -> AbstractContextManager[Any]:
-    """A bar on a terminal, and the label alone elsewhere."""
-    # OutputWrapper hides that it is a terminal from those who do not ask nicely.
+    """A progress bar on a terminal. Elsewhere only the label."""
+    # click would not recognise an OutputWrapper as a terminal, so pass what it wraps.
     return click.progressbar(
         items, length=total, label=label, file=getattr(stream, "_out", sys.stderr)
     )

@@ -256,7 +256,7 @@ def _problems(seen: Overview) -> list[str]:
         ),
         (
             seen.tokens_unreadable,
-            f"No key opens the tokens of {seen.tokens_unreadable} of the {seen.tokens_tried} "
+            f"No key decrypts the tokens of {seen.tokens_unreadable} of the {seen.tokens_tried} "
             "oldest accounts: does EGNYTE_ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS lack an older "
             "key?",
         ),

@@ -12,8 +12,8 @@ def test_an_account_is_followed_listed_and_left(run, accounts) -> None:
     assert row.position == account.client.events.cursor().latest_event_id
     listed = run("egnyte_events", "list").out
     assert listed.startswith(f"{account.pk}: {account}, after event {row.position}, next poll at ")
-    assert run("egnyte_events", "unfollow", at).out == f"{account}: not followed any more\n"
-    assert run("egnyte_events", "unfollow", at).out == f"{account}: not followed\n"
+    assert run("egnyte_events", "unfollow", at).out == f"{account}: no longer followed\n"
+    assert run("egnyte_events", "unfollow", at).out == f"{account}: was not followed\n"
     assert run("egnyte_events", "list").out == ""
 
 
@@ -35,7 +35,7 @@ def test_a_revoked_account_is_not_followed_but_may_be_left(run, accounts) -> Non
     run("egnyte_events", "follow", at)
     revoke(accounts[0], actor="test", reason="a test")
     assert run("egnyte_events", "follow", at).code == 1
-    assert "not followed any more" in run("egnyte_events", "unfollow", at).out
+    assert "no longer followed" in run("egnyte_events", "unfollow", at).out
 
 
 def test_what_egnyte_refuses_is_said(run, accounts, egnyte_sandbox) -> None:

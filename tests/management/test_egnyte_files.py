@@ -131,7 +131,7 @@ def test_a_file_that_was_changed_since_begins_anew(
     (here / "a.bin").write_bytes(b"x" + DATA[1:])
     arguments = ("egnyte_files", "put", "a.bin", "/Shared/a.bin", one)
     ran = run(*arguments)
-    assert ran.code == 1 and "begin anew" in ran.error
+    assert ran.code == 1 and "upload it anew" in ran.error
     assert not broken.exists()
     assert run(*arguments).code == 0
     assert egnyte_sandbox.read_file("acme", "/Shared/a.bin") == b"x" + DATA[1:]
@@ -150,7 +150,7 @@ def test_a_state_that_cannot_be_read_is_none(
 def test_one_account_is_named(run: Run, accounts: list[EgnyteAccount], one: str) -> None:
     user = accounts[0].user.get_username()
     ran = run("egnyte_files", "ls", f"--user={user}")
-    assert ran.code == 1 and "2 accounts fit" in ran.error
+    assert ran.code == 1 and "2 accounts match" in ran.error
     assert run("egnyte_files", "ls", "--domain=globex").code == 0
     assert run("egnyte_files", "ls").code == 1
     assert run("egnyte_files", "ls", "--account=999999").code == 1

@@ -103,7 +103,7 @@ def test_the_domain_need_not_be_given_where_it_is_fixed(
     [
         (["nobody", "--domain", "acme", "--username", "jsmith"], "This site has no user 'nobody'"),
         (["USER", "--username", "jsmith"], "Give --domain, or set EGNYTE_DOMAIN."),
-        (["USER", "--domain", "evil.com", "--username", "jsmith"], "Not the host"),
+        (["USER", "--domain", "evil.com", "--username", "jsmith"], "not the host"),
         (["USER", "--domain", "www", "--username", "jsmith"], "own services"),
     ],
 )
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_the_arguments_is_said(
 def test_no_password_is_an_error(run, internal, user, stdin, text) -> None:
     stdin(text)
     ran = run("egnyte_link", user.get_username(), "--domain", "acme", "--username", "jsmith")
-    assert (ran.code, ran.error) == (1, "No password was given.")
+    assert (ran.code, ran.error) == (1, "The password is empty. Nothing was linked.")
     assert internal.counts["token"] == 0
 
 

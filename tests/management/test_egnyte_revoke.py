@@ -41,7 +41,7 @@ def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
     asked = answer("yes")
     ran = run("egnyte_revoke", "--domain", "acme")
     assert ran.code == 0
-    assert asked == ["2 accounts will be revoked. Type 'yes' to go on: "]
+    assert asked == ["2 accounts will be revoked. Type 'yes' to continue: "]
     assert ran.out == "2 accounts revoked. Grants: 2 revoked.\n"
     found = dict(EgnyteAccount.objects.values_list("username", "status"))
     assert found == {"jsmith": "revoked", "bdoe": "revoked", "mmiller": "active"}
@@ -53,7 +53,7 @@ def test_it_asks_before_it_acts(run, accounts, egnyte_sandbox, answer) -> None:
 def test_anything_but_yes_changes_nothing(run, accounts, egnyte_sandbox, answer, text) -> None:
     answer(text)
     ran = run("egnyte_revoke", "--all")
-    assert (ran.code, ran.error) == (1, "Nothing was done.")
+    assert (ran.code, ran.error) == (1, "Cancelled: nothing was changed.")
     assert EgnyteAccount.objects.live().count() == 3
     assert not EgnyteGrant.objects.exclude(release_at=None).exists()
     assert egnyte_sandbox.counts["revoke"] == 0
@@ -170,4 +170,4 @@ def test_the_shell_learns_how_it_ended(exit_code, accounts, egnyte_sandbox, caps
     assert exit_code("egnyte_revoke", "--domain", "acme", "--no-input") == 0
     egnyte_sandbox.faults.add(path="/tokens/revoke", times=None, status=503)
     assert exit_code("egnyte_revoke", "--all", "--no-input") == 1
-    assert "see egnyte_status" in capsys.readouterr().err
+    assert "manage.py egnyte_status" in capsys.readouterr().err

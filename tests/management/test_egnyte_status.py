@@ -235,7 +235,7 @@ def test_tokens_that_no_key_opens_need_someone(run, accounts, seen, settings) ->
     ran = run("egnyte_status")
     assert (ran.code, table_of(ran.out)["unreadable, of the 3 oldest"]) == (1, "2")
     assert ran.error == (
-        "No key opens the tokens of 2 of the 3 oldest accounts: "
+        "No key decrypts the tokens of 2 of the 3 oldest accounts: "
         "does EGNYTE_ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS lack an older key?"
     )
     # A dead account holds no token, and needs no key.

@@ -97,7 +97,7 @@ def test_a_pass_that_could_do_nothing_is_a_failure(
         egnyte_sandbox.faults.add(times=None, status=403, body="Developer Inactive")
     ran = run("egnyte_sweep")
     assert ran.code == 1
-    assert ran.error.startswith("Nothing could be done of what was due (")
+    assert ran.error.startswith("Work is due, and none of it succeeded (")
     assert ("hosts are held off" in ran.error) is (trouble == "held off")
 
 

@@ -113,7 +113,7 @@ def test_the_key_is_asked_about_again_by_command(run, accounts, egnyte_sandbox) 
     doubt()
     before = egnyte_sandbox.counts["userinfo"]
     ran = run("egnyte_validate", "--resume-verdicts")
-    assert (ran.code, ran.out) == (0, "The API key is asked about again.\n")
+    assert (ran.code, ran.out) == (0, "The API key will be checked again.\n")
     assert not is_doubted()
     assert egnyte_sandbox.counts["userinfo"] == before
 
@@ -122,7 +122,7 @@ def test_the_key_is_asked_about_and_then_accounts_are_judged(run, accounts, egny
     doubt()
     egnyte_sandbox.set_password("acme", "jsmith", "another password")
     ran = run("egnyte_validate", "--resume-verdicts", "--all")
-    assert ran.out == "The API key is asked about again.\n2 alive, 1 dead\n"
+    assert ran.out == "The API key will be checked again.\n2 alive, 1 dead\n"
     assert statuses()["jsmith"] == "revoked"
 
 

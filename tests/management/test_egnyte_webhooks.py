@@ -73,4 +73,4 @@ def test_a_user_without_the_right_is_told_the_scope(run, accounts) -> None:
 def test_one_account_must_be_meant(run, accounts) -> None:
     ran = run("egnyte_webhooks", "list", "--domain=acme")
     assert (ran.code, ran.out) == (1, "")
-    assert "2 accounts fit." in ran.error
+    assert "2 accounts match." in ran.error

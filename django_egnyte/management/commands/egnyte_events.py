@@ -14,18 +14,18 @@ from django_egnyte.models import EgnyteAccount, EventCursor
 
 
 class Command(BaseCommand):
-    """Exit code 1 if Egnyte refuses, or if the choice does not fit one account."""
+    """Exit code 1 if Egnyte refuses, or if the options do not select exactly one account."""
 
-    help = "Chooses the accounts whose events are polled, where webhooks are not possible."
+    help = "Starts and stops polling the events of accounts, where webhooks are not possible."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="follow|unfollow|list")
-        start = acts.add_parser("follow", help="poll the events of an account, from now on")
+        start = acts.add_parser("follow", help="start polling the events of an account")
         start.add_argument(
-            "--after", type=int, metavar="ID", help="the id of an event: those after"
+            "--after", type=int, metavar="ID", help="begin after the event with this id"
         )
-        stop = acts.add_parser("unfollow", help="poll them no more")
-        acts.add_parser("list", help="the accounts that are followed")
+        stop = acts.add_parser("unfollow", help="stop polling")
+        acts.add_parser("list", help="list the accounts that are polled")
         for act in (start, stop):
             add_account(act)
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         account = one_account(options, live=options["act"] == "follow")
         if options["act"] == "unfollow":
             done = unfollow(account)
-            self.stdout.write(f"{account}: {'not followed any more' if done else 'not followed'}")
+            self.stdout.write(f"{account}: {'no longer followed' if done else 'was not followed'}")
             return
         try:
             follow(account, after=options["after"])

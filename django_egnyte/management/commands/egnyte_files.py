@@ -22,21 +22,23 @@ STATE = ".egnyte-upload"
 
 
 class Command(BaseCommand):
-    """Exit code 1 if Egnyte refuses, or if the choice does not fit one account."""
+    """Exit code 1 if Egnyte refuses, or if the options do not select exactly one account."""
 
     help = "Lists, downloads and uploads files with one account of the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="ls|get|put")
         listing = acts.add_parser("ls", help="list a folder")
-        listing.add_argument("path", nargs="?", default="/", help="at Egnyte, e.g. /Shared")
+        listing.add_argument(
+            "path", nargs="?", default="/", help="the path at Egnyte, e.g. /Shared"
+        )
         get = acts.add_parser("get", help="download a file")
-        get.add_argument("path", help="at Egnyte")
-        get.add_argument("to", nargs="?", help="on this machine; the same name here by default")
-        get.add_argument("--force", action="store_true", help="replace a file that is there")
-        put = acts.add_parser("put", help="upload a file; after an error, go on where it was")
-        put.add_argument("file", help="on this machine")
-        put.add_argument("path", help="at Egnyte; with a slash at its end, the folder to put it in")
+        get.add_argument("path", help="the path at Egnyte")
+        get.add_argument("to", nargs="?", help="the path on this machine (default: the same name)")
+        get.add_argument("--force", action="store_true", help="overwrite an existing file")
+        put = acts.add_parser("put", help="upload a file, or continue an upload that failed")
+        put.add_argument("file", help="the path on this machine")
+        put.add_argument("path", help="the path at Egnyte; a folder if it ends with a slash")
         for act in (listing, get, put):
             add_account(act)
 
@@ -60,9 +62,9 @@ class Command(BaseCommand):
         if target.is_dir():
             target /= PurePosixPath(options["path"]).name
         if target.exists() and not options["force"]:
-            raise CommandError(f"{target} is there already. Replace it with --force.")
+            raise CommandError(f"{target} exists already. To overwrite it, give --force.")
         part = target.parent / f"{target.name}.part"
-        file = part.open("xb")  # a file of that name is somebody's
+        file = part.open("xb")  # fails if a file of that name exists
         try:
             with file, self._bar(target.name) as bar:
                 account.client.files.download(options["path"], file, progress=_follow(bar))
@@ -86,7 +88,7 @@ class Command(BaseCommand):
         except ValueError:
             state.clear()
             raise CommandError(
-                f"{source} is not what it was when its upload began. Run this again to begin anew.",
+                f"{source} has changed since its upload began. Run this again to upload it anew.",
                 returncode=1,
             ) from None
         finally:
@@ -98,7 +100,7 @@ class Command(BaseCommand):
 
 
 def _follow(bar: Any) -> Callable[[int, int | None], None]:
-    """Move a bar to where a transfer is. It never goes back."""
+    """A function that moves the bar to the progress of a transfer, and never backwards."""
 
     def follow(done: int, total: int | None) -> None:
         bar.length = total or max(done, 1)
@@ -109,7 +111,7 @@ def _follow(bar: Any) -> Callable[[int, int | None], None]:
 
 
 def _state_in(kept: Path, account: EgnyteAccount, path: str) -> UploadState:
-    """What is known of an upload to this path; a new state if that is nothing."""
+    """The stored state of an upload to this path, or a new state."""
     try:
         value = json.loads(kept.read_text())
         if (value["account"], value["path"]) == (account.pk, path):

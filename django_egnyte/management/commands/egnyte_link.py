@@ -18,14 +18,16 @@ from django_egnyte.services.link import link_with_password
 
 
 class Command(BaseCommand):
-    """The password is asked for, or read from standard input; it is never an argument."""
+    """Prompts for the password, or reads it from standard input. It is never an argument."""
 
     help = "Links a user of the site to Egnyte with a username and password (internal API keys)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", help="the user of this site")
-        parser.add_argument("--domain", help="needed unless EGNYTE_DOMAIN is set")
-        parser.add_argument("--username", required=True, help="Egnyte's")
+        parser.add_argument(
+            "--domain", help="the Egnyte domain; needed unless EGNYTE_DOMAIN is set"
+        )
+        parser.add_argument("--username", required=True, help="the username at Egnyte")
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = user_named(options["user"])
@@ -37,7 +39,7 @@ class Command(BaseCommand):
         else:
             password = Secret(sys.stdin.readline().rstrip("\r\n"))
         if not password:
-            raise CommandError("No password was given.")
+            raise CommandError("The password is empty. Nothing was linked.")
         try:
             account = link_with_password(
                 user,

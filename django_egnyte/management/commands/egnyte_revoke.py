@@ -27,24 +27,26 @@ CHUNK: Final = 500
 
 
 class Command(BaseCommand):
-    """Exit code 1 if some tokens could not be revoked yet; they are tried again later."""
+    """Exit code 1 if some tokens could not be revoked yet. The sweep tries again later."""
 
-    help = "Ends the tokens of accounts at Egnyte; the accounts stay, to be reconnected."
+    help = "Revokes the tokens of accounts at Egnyte. The accounts stay, and can be reconnected."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_selection(parser)
         parser.add_argument(
-            "--delete", action="store_true", help="delete the accounts, the dead too"
+            "--delete", action="store_true", help="delete the accounts, including revoked ones"
         )
-        parser.add_argument("--dry-run", action="store_true", help="only say which")
+        parser.add_argument("--dry-run", action="store_true", help="only list the accounts")
         parser.add_argument(
             "--noinput",
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="do not ask, for cron and scripts",
+            help="do not ask for confirmation (for cron and scripts)",
         )
-        parser.add_argument("--reason", default="by an administrator", help="for the history")
+        parser.add_argument(
+            "--reason", default="by an administrator", help="the reason to record in the history"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         accounts = selected(options, live=not options["delete"])
@@ -61,12 +63,12 @@ class Command(BaseCommand):
         if options["interactive"]:
             try:
                 answer = input(
-                    f"{in_words(total, 'account')} will be {verb}. Type 'yes' to go on: "
+                    f"{in_words(total, 'account')} will be {verb}. Type 'yes' to continue: "
                 )
-            except EOFError:  # nobody is there: cron, say
+            except EOFError:  # no terminal, for example in cron
                 answer = ""
             if answer != "yes":
-                raise CommandError("Nothing was done.")
+                raise CommandError("Cancelled: nothing was changed.")
         done = 0
         keys = list(accounts.order_by("pk").values_list("pk", flat=True))
         grants = list(accounts.exclude(token=None).values_list("token__grant", flat=True))
@@ -81,14 +83,14 @@ class Command(BaseCommand):
         self.stdout.write(f"{in_words(done, 'account')} {verb}. Grants: {grants_told}.")
         if left := _left(grants):
             raise CommandError(
-                f"Grants that could not be revoked yet: {left}. They are tried again: see "
-                "egnyte_status.",
+                f"Grants that could not be revoked yet: {left}. The sweep tries again. "
+                "'manage.py egnyte_status' shows how many are left.",
                 returncode=1,
             )
 
 
 def _work_off() -> Counter[str]:
-    """Passes of the revoker until one gets nothing done: each takes only so many of a domain."""
+    """Run the revoker until a pass revokes nothing: one pass takes a few grants of a domain."""
     outcomes: Counter[str] = Counter()
     ends = time.monotonic() + SECONDS
     while (left := ends - time.monotonic()) > 0:
@@ -100,7 +102,7 @@ def _work_off() -> Counter[str]:
 
 
 def _left(grants: Sequence[int]) -> int:
-    """How many of these grants are still to be revoked."""
+    """The number of these grants that are not revoked yet."""
     rows = EgnyteGrant.objects.exclude(release_at=None)
     return sum(
         rows.filter(pk__in=grants[start : start + CHUNK]).count()

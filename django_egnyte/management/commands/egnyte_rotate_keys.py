@@ -7,20 +7,21 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from django_egnyte.exceptions import DecryptionError
 from django_egnyte.management.selection import in_words, progress
 from django_egnyte.services.rotate import Rotation, count, rotate
 
 
 class Command(BaseCommand):
-    """Exit code 1, and the rows' names, if there are values that no key opens."""
+    """Exit code 1, and the names of the rows, if values cannot be decrypted."""
 
     help = (
-        "Seals every stored token anew with the newest key and the first cipher. "
-        "The site may run meanwhile; the command may be stopped and started again."
+        "Encrypts every stored token again with the newest key and the first cipher. "
+        "The site can stay online. You can stop the command and start it again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count")
+        parser.add_argument("--dry-run", action="store_true", help="only count the values")
 
     def handle(self, *args: Any, **options: Any) -> None:
         done, seen = Rotation(), 0
@@ -28,10 +29,11 @@ class Command(BaseCommand):
             for done in rotate(dry_run=options["dry_run"]):
                 bar.update(done.looked_at - seen)
                 seen = done.looked_at
-        verb = "to seal anew" if options["dry_run"] else "sealed anew"
+        verb = "to re-encrypt" if options["dry_run"] else "re-encrypted"
         self.stdout.write(
             f"{in_words(done.looked_at, 'row')}: {in_words(done.resealed, 'value')} {verb}, "
             f"{done.overtaken} replaced meanwhile, {len(done.unreadable)} unreadable."
         )
         if done.unreadable:
-            raise CommandError("No key opens: " + ", ".join(done.unreadable), returncode=1)
+            rows = ", ".join(done.unreadable)
+            raise CommandError(f"No key decrypts: {rows}. {DecryptionError.hint}", returncode=1)

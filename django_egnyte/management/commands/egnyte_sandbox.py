@@ -13,16 +13,16 @@ from django_egnyte.sandbox.commandline import DEFAULT_PORT, serve
 class Command(BaseCommand):
     """Serves a sandbox until interrupted."""
 
-    help = "Runs an Egnyte in memory, for development without an Egnyte account."
+    help = "Runs the sandbox: an imitation of Egnyte, for development without an Egnyte account."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Where to listen."""
-        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
+        """``--port`` and ``--host``."""
+        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 chooses a free port")
         parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve; a CommandError for a foreign host, no port, or a taken one."""
+        """Serve. ``CommandError`` if the host is not loopback, or the port is invalid or in use."""
 
         def write(text: str) -> None:
             self.stdout.write(text)

@@ -12,12 +12,12 @@ from django_egnyte.services.status import Overview, overview
 
 
 class Command(BaseCommand):
-    """Exit code 0 when all is well and 1 when someone is needed."""
+    """Exit code 0 if there are no problems, and 1 if an operator must act."""
 
-    help = "Shows the linked accounts, what is due or to be revoked, and the API key's limits."
+    help = "Shows the linked accounts, pending work, and the limits of the API key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for monitoring")
+        parser.add_argument("--json", action="store_true", help="print JSON, for monitoring")
 
     def handle(self, *args: Any, **options: Any) -> None:
         seen = overview()
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             ("  of them over an hour late", seen.refreshes_late),
             ("refreshes failing", seen.refreshes_failing),
             ("  in EGNYTE_REFRESH_BEFORE", seen.refreshes_in_horizon),
-            ("  that the budget reaches", seen.refreshes_possible),
+            ("  that the limit allows", seen.refreshes_possible),
             (
                 "token requests this hour",
                 f"{seen.token_requests_this_hour} of {seen.token_requests_per_hour}",

@@ -22,22 +22,21 @@ NOT_DONE: Final = frozenset({"budget", "failed", "limited", "paused", "unreached
 
 
 class Command(BaseCommand):
-    """For cron, and for sites without Celery. Exit code 1 if something was due and nothing was
-    done."""
+    """For cron, and for sites without Celery. Exit code 1 if work was due and none was done."""
 
-    help = "Does one pass of everything that is due: tokens, revocations and events."
+    help = "Runs each background job once: refreshes, validations, revocations and events."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--seconds",
             type=float,
             default=sweep.SLICE,
-            help="after so many, each part begins nothing new (default: %(default)g)",
+            help="each job starts no new work after this time (default: %(default)g)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         seconds = options["seconds"]
-        # With none, nothing would be found due, ever. NaN is not above anything.
+        # Without time no work would ever start. The comparison excludes NaN, too.
         if not 0 < seconds < math.inf:
             raise CommandError("--seconds takes a finite number above 0.")
         passes: list[tuple[str, Callable[[], Counter[str]]]] = [
@@ -65,7 +64,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=1) from None
         if is_stuck:
             raise CommandError(
-                "Nothing could be done of what was due "
+                "Work is due, and none of it succeeded "
                 f"({told(outcomes) or 'hosts are held off'}). See the log and egnyte_status.",
                 returncode=1,
             )

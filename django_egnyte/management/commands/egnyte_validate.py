@@ -24,24 +24,24 @@ BATCH = 100
 
 
 class Command(BaseCommand):
-    """Exit code 1 if Egnyte gave no answer for some of them."""
+    """Exit code 1 if Egnyte gave no answer for some accounts."""
 
-    help = "Asks Egnyte whether the tokens of accounts live, and draws the conclusions."
+    help = "Asks Egnyte whether it accepts the tokens of accounts, and revokes those it refuses."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_selection(parser)
-        parser.add_argument("--dry-run", action="store_true", help="only say which")
+        parser.add_argument("--dry-run", action="store_true", help="only list the accounts")
         parser.add_argument(
             "--resume-verdicts",
             action="store_true",
-            help="ask again at once whether the API key is good, instead of after an hour",
+            help="check the API key again at once, instead of after an hour",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["resume_verdicts"] and not options["dry_run"]:
             resumed = api_key.forget_doubt()
             self.stdout.write(
-                "The API key is asked about again." if resumed else "The API key was not in doubt."
+                "The API key will be checked again." if resumed else "The API key was not in doubt."
             )
             if not (options["all"] or are_named(options)):
                 return
@@ -61,4 +61,6 @@ class Command(BaseCommand):
                 bar.update(len(batch))
         self.stdout.write(told(outcomes) or in_words(0, "account"))
         if any(outcomes[each] for each in ("failed", "unreached")):
-            raise CommandError("For some accounts there was no answer: see the log.", returncode=1)
+            raise CommandError(
+                "Egnyte gave no answer for some accounts. See the log.", returncode=1
+            )

@@ -15,7 +15,7 @@ from django_egnyte.services import webhooks
 
 
 class Command(BaseCommand):
-    """Exit code 1 if Egnyte refuses, or if the choice does not fit one account."""
+    """Exit code 1 if Egnyte refuses, or if the options do not select exactly one account."""
 
     help = "Registers, lists, renews and removes the webhooks of an account at Egnyte."
 
@@ -23,20 +23,25 @@ class Command(BaseCommand):
         acts = parser.add_subparsers(
             dest="act", required=True, metavar="register|list|renew|remove"
         )
-        register = acts.add_parser("register", help="have Egnyte send events to this site")
+        register = acts.add_parser(
+            "register", help="register a webhook: Egnyte then sends events to this site"
+        )
         register.add_argument(
             "--url",
             default="",
-            help="the address of egnyte:webhook; at the host of EGNYTE_REDIRECT_URI by default",
+            help="the address of egnyte:webhook (default: at the host of EGNYTE_REDIRECT_URI)",
         )
         register.add_argument("--events", nargs="+", default=[], metavar="TYPE", help="fs:add_file")
         register.add_argument("--paths", nargs="+", default=[], metavar="PATH", help="/Shared/in")
-        listing = acts.add_parser("list", help="all webhooks of the API key at the domain")
+        listing = acts.add_parser("list", help="list all webhooks of the API key at the domain")
         renew = acts.add_parser(
-            "renew", help="replace those of this site, before they end or a key is removed"
+            "renew",
+            help="replace the webhooks of this site, before they expire or you remove a key",
         )
-        remove = acts.add_parser("remove", help="end a webhook")
-        remove.add_argument("webhook_id", nargs="+", metavar="ID", help="as the list shows it")
+        remove = acts.add_parser("remove", help="remove a webhook")
+        remove.add_argument(
+            "webhook_id", nargs="+", metavar="ID", help="the id that the list shows"
+        )
         for act in (register, listing, renew, remove):
             add_account(act)
 
@@ -69,7 +74,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{webhook_id}: removed")
 
     def _show(self, hook: Webhook) -> None:
-        ends = f"until {hook.expires:%Y-%m-%d}" if hook.expires else "no end known"
+        ends = f"until {hook.expires:%Y-%m-%d}" if hook.expires else "no expiry date"
         kinds = ", ".join(hook.event_type) or "all events"
         below = f" below {hook.path}" if hook.path else ""
         self.stdout.write(
