@@ -197,7 +197,10 @@ def test_live_is_active_or_suspect(status: Status, live: bool) -> None:
 def test_scopes_have_words() -> None:
     account = EgnyteAccount(scopes=["Egnyte.link", "Egnyte.unheardof"])
 
-    assert account.scope_labels == ["Links to files and folders", "Egnyte.unheardof"]
+    assert account.scope_labels == [
+        "Create and delete links to files and folders",
+        "Egnyte.unheardof",
+    ]
 
 
 def test_the_history_is_append_only() -> None:

@@ -88,6 +88,9 @@ def test_the_tests_in_the_guide_pass(site: Site) -> None:
         if block.options.get("caption", "").startswith("test_")
         and block.options.get("class") != "fragment"
     ]
+    for block in code_of(GUIDE, "python"):
+        if block.options.get("caption", "").startswith("mysite/"):
+            (site.folder / block.options["caption"]).write_text(block.code)
     site.write("test_guide.py", "\n".join(blocks))
     outcomes = site.run().parseoutcomes()
     assert set(outcomes) == {"passed"}

@@ -367,8 +367,9 @@ import sys
 from collections import Counter
 import django
 django.setup()
+from django.conf import settings
+settings.CELERY_TASK_ALWAYS_EAGER = True
 from tests.celeryapp import app
-app.conf.task_always_eager = True
 from django_egnyte import queue
 from django_egnyte.services import revoke
 ran = []

@@ -8,11 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from django_egnyte import oauth
-from django_egnyte.api import steps
 from django_egnyte.api.steps import Step
 from django_egnyte.exceptions import UnavailableError
 from django_egnyte.models import EgnyteGrant, HostState
-from django_egnyte.services import revoke, runner
+from django_egnyte.services import runner
 from django_egnyte.services.revoke import process_revocations
 from django_egnyte.services.runner import Pass
 
@@ -194,4 +193,3 @@ def test_the_revoker_goes_on_while_hosts_hang(make_user, link, monkeypatch):
     monkeypatch.setattr(oauth.OAuthClient, "revoke", revoked)
     assert process_revocations() == {"revoked": 3, "failed": 1}
     assert HostState.objects.get().host == "acme.egnyte.com"
-    assert revoke.TOGETHER < steps._WORKERS

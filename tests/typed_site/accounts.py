@@ -69,6 +69,7 @@ def export(account: EgnyteAccount) -> dict[str, object]:
         "last": [account.last_used_at, account.last_validated_at],
         "disconnect": reverse("egnyte:disconnect", args=[account.pk]),
         "make_default": reverse("egnyte:default", args=[account.pk]),
+        "webhook": reverse("egnyte:webhook"),
     }
 
 

@@ -8,8 +8,10 @@ from typing import assert_type
 from django_egnyte.access import LinkedClient
 from django_egnyte.api import Entry, File
 from django_egnyte.exceptions import EgnyteError, NotLinkedError, UnauthorizedError
-from django_egnyte.models import EgnyteAccount
+from django_egnyte.models import EgnyteAccount, EventCursor, ReceivedEvent
 from django_egnyte.tasks import (
+    handle_events,
+    poll_events,
     process_revocations,
     purge,
     refresh_account,
@@ -70,5 +72,9 @@ def sweep() -> dict[str, object]:
         "revoked": process_revocations(),
         "left behind": release_forgotten(),
         "of deactivated users": revoke_inactive(),
+        "polled": poll_events(),
+        "handled": handle_events(),
+        "followed": EventCursor.objects.count(),
+        "events that wait": ReceivedEvent.objects.exclude(due_at=None).count(),
         "forgotten": purge(),
     }
