@@ -1,4 +1,4 @@
-"""Querysets that know the app's database, find accounts, and leave tokens to the services."""
+"""Querysets that use the app's database, find accounts, and refuse writes of guarded fields."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row", bound=models.Model)
 
-# Columns of a token that no call reads. A refresh reads the row anew.
+# Columns of a token that calls do not need. A refresh reads the row again.
 UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
 
 
-# What is written where an account stops being its user's default. The two go together.
+# Both columns must be written when an account is no longer its user's default.
 NO_DEFAULT: Final = {"is_default": False, "default_of": None}
 
 
@@ -37,7 +37,7 @@ class AppQuerySet(models.QuerySet[_Row]):
 
 
 class GuardedQuerySet(AppQuerySet[_Row]):
-    """Refuses to write what only services may write. The model names it in ``guarded_fields``."""
+    """Refuses to write the model's ``guarded_fields``, which only services may write."""
 
     def _refuse(self, names: Iterable[str], verb: str) -> None:
         guarded = sorted(set(names) & self.model.guarded_fields)  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ class GuardedQuerySet(AppQuerySet[_Row]):
     write.alters_data = True  # type: ignore[attr-defined]
 
     def write_to(self, row: _Row, **values: Any) -> bool:
-        """Write this one row if it still fits the query, and then the instance, too."""
+        """Update this row if the query still matches it, and set the same values on ``row``."""
         if not self.filter(pk=row.pk).write(**values):
             return False
         for name, value in values.items():
@@ -89,12 +89,12 @@ class GuardedQuerySet(AppQuerySet[_Row]):
         create_defaults: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> tuple[_Row, bool]:
-        """As Django's, but an update writes nothing except ``defaults``, none of it guarded.
+        """As Django's, but an update writes only ``defaults``, which may not name guarded fields.
 
-        Django's own names every ``DateTimeField`` besides, and some of ours are guarded.
+        Django's own also writes every ``DateTimeField``, and some of ours are guarded.
         """
         defaults = defaults or {}
-        # Whether or not the row is there yet: what works on Monday should work on Tuesday.
+        # Refuse even if the row is created now: the same call would fail once the row exists.
         self._refuse(defaults, "update_or_create()")
         self._for_write = True
         with transaction.atomic(using=self.db):
@@ -115,24 +115,24 @@ class GuardedQuerySet(AppQuerySet[_Row]):
 
 
 class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
-    """Public: ``EgnyteAccount.objects`` has these."""
+    """The methods of ``EgnyteAccount.objects``, which are public."""
 
     def live(self) -> Self:
         """Accounts whose token is in use: active or suspect."""
         return self.filter(status__in=LIVE)
 
     def for_user(self, user: Any) -> Self:
-        """The user's accounts; none for an anonymous user."""
+        """The accounts of the user. Empty for an anonymous user."""
         return self.filter(user_id=user.pk) if user.is_authenticated else self.none()
 
     def due_for_validation(self, now: datetime) -> Self:
-        """Live accounts whose next validation is due at ``now``, the longest due first."""
+        """Live accounts with a validation due at ``now``, the longest overdue first."""
         return self.live().filter(next_validation_at__lte=now).order_by("next_validation_at")
 
     def with_token(self) -> Self:
-        """Each with its token and grant, in the same query."""
+        """Read the token and the grant in the same query."""
         return self.select_related("token__grant")
 
     def for_calls(self) -> Self:
-        """Each with what calls need of its token, in the same query: not the refresh token."""
+        """Read the token in the same query, without the columns that calls do not need."""
         return self.select_related("token").defer(*(f"token__{name}" for name in UNCALLED))

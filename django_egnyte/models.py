@@ -1,4 +1,4 @@
-"""The tables. State changes are in ``services``; a model here only guards what it holds.
+"""The tables. ``services`` change their state; the models only prevent other writes.
 
 An account points to the token in use. Tokens that come from one consent form a grant. A grant that
 no account points into is revoked at Egnyte, and then deleted.
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from .access import LinkedClient
 
-    # What may be assigned to a field, and what is read from it. Of all type checkers, only mypy
-    # with django-stubs' plugin would find that out by itself.
+    # The types that can be assigned to a field and read from it. Only mypy with the plugin of
+    # django-stubs would infer them; other type checkers need them written out.
     Text = models.CharField[str, str]
     TextOrNone = models.CharField[str | None, str | None]
     Flag = models.BooleanField[bool, bool]
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     MomentOrNone = models.DateTimeField[datetime | Combinable | None, datetime | None]
 
 
-# A user's primary key as text: the name or the e-mail address, in some sites.
+# For a user's primary key as text, which some sites make the name or the e-mail address.
 LONGEST_KEY: Final = 255
 
 
@@ -59,21 +59,21 @@ class AppModel(models.Model):
 
 
 class GuardedModel(AppModel):
-    """A row whose ``guarded_fields`` only services change once it exists."""
+    """A row whose ``guarded_fields`` may be set on insert, and later only by services."""
 
     guarded_fields: ClassVar[frozenset[str]]
-    # What services write all the time. Others may write it, but not with a stale row as a whole.
+    # Columns that services write often: ``save()`` writes them only by ``update_fields``.
     unsaved_fields: ClassVar[frozenset[str]] = frozenset()
 
     class Meta(AppModel.Meta):
         abstract = True
 
     def save(self, **kwargs: Any) -> None:
-        """Insert, or write what is not guarded.
+        """Insert the row, or update the columns that are not guarded.
 
-        On an existing row the guarded and the unsaved columns are left alone, so that a stale
-        instance brings no earlier state back. An ``update_fields`` that names a guarded one is a
-        ``FieldError``.
+        An update skips ``guarded_fields`` and ``unsaved_fields``, because a stale instance could
+        otherwise restore an earlier state. Raises ``FieldError`` if ``update_fields`` names a
+        guarded field.
         """
         if self._state.adding:
             # With a primary key given, Django would try an UPDATE first.
@@ -95,11 +95,12 @@ class GuardedModel(AppModel):
 
 
 class EgnyteGrant(GuardedModel):
-    """What one consent gave: all tokens that came from it, through any number of refreshes.
+    """All tokens that come from one consent of a user, including those of refreshes.
 
-    A grant with a ``release_at`` is revoked from then on, unless an account points into it. It has
-    no foreign key to a user, so that it outlives the user; ``user_ref`` is the user's primary key
-    as text, ``account_ref`` the account's (empty before there is one).
+    If ``release_at`` is set, the revoker revokes the grant from then on, unless an account uses one
+    of its tokens. A grant has no foreign key to a user, because it must stay when the user is
+    deleted. ``user_ref`` is the user's primary key as text. ``account_ref`` is the account's
+    primary key, empty before there is an account.
     """
 
     guarded_fields = frozenset(
@@ -155,7 +156,7 @@ class EgnyteGrant(GuardedModel):
             ("abandon_egnytegrant", "Can abandon revocations"),
         ]
         constraints = [
-            # A constraint: with unique=True, PostgreSQL would have a second index for LIKE.
+            # With unique=True, Django would create a second index for LIKE on PostgreSQL.
             models.UniqueConstraint(fields=["fingerprint"], name="egnyte_grant_begun"),
         ]
         indexes = [
@@ -171,19 +172,18 @@ class EgnyteGrant(GuardedModel):
 
 
 class TokenPair(NamedTuple):
-    """A token in clear, as ``EgnyteToken.open()`` gives it."""
+    """A decrypted token, as ``EgnyteToken.open()`` returns it."""
 
     access_token: Secret
     refresh_token: Secret
 
 
 class EgnyteToken(GuardedModel):
-    """One answer of the token endpoint, sealed for one user of this site. Never changed, except
-    that key rotation seals it anew.
+    """One answer of the token endpoint, encrypted for one user of this site.
 
-    ``generation`` counts the answers within a grant, from 1. An answer that came incomplete has 0:
-    it is never used and only waits to be revoked. ``refreshed_from`` is the fingerprint of the
-    refresh token that brought it.
+    The row never changes, except that key rotation encrypts it again. ``generation`` numbers the
+    answers of a grant from 1. It is 0 for an incomplete answer, which is never used and only
+    revoked. ``refreshed_from`` is the fingerprint of the refresh token that was exchanged for it.
     """
 
     guarded_fields = frozenset(
@@ -220,7 +220,7 @@ class EgnyteToken(GuardedModel):
         verbose_name_plural = _("Egnyte tokens")
         constraints = [models.UniqueConstraint(fields=["seal_id"], name="egnyte_token_seal")]
         indexes = [
-            # Not by db_index, which on PostgreSQL makes a second one for LIKE.
+            # With db_index, Django would create a second index for LIKE on PostgreSQL.
             models.Index(fields=["fingerprint"], name="egnyte_token_fingerprint"),
             models.Index(fields=["refresh_fingerprint"], name="egnyte_token_refreshes"),
         ]
@@ -229,30 +229,30 @@ class EgnyteToken(GuardedModel):
         return f"{self.fingerprint[:8]} @ {self.domain}"
 
     def seal_context(self, field: str) -> str:
-        """Names the one place where a sealed value of this row opens."""
+        """The encryption context: a value can be decrypted only in this field of this row."""
         return "|".join((field, self.seal_id, self.domain, self.user_ref))
 
     def open(self) -> TokenPair:
-        """Decrypt both tokens; ``DecryptionError`` if no key fits."""
+        """Decrypt both tokens. ``DecryptionError`` if no key decrypts them."""
         return TokenPair(
             unseal(self.access_token, self.seal_context("access_token")),
             unseal(self.refresh_token, self.seal_context("refresh_token")),
         )
 
     def open_access_token(self) -> Secret:
-        """Decrypt the access token alone; ``DecryptionError`` if no key fits."""
+        """Decrypt only the access token. ``DecryptionError`` if no key decrypts it."""
         return unseal(self.access_token, self.seal_context("access_token"))
 
     @property
     def is_expired(self) -> bool:
-        """Whether the access token has expired, as Egnyte announced when it issued the token."""
+        """Whether the access token has expired, by the lifetime that Egnyte announced with it."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
 
 class EgnyteAccount(GuardedModel):
     """One Egnyte identity that a user of this site has linked.
 
-    ``domain`` is a full host. ``token`` is the token in use, and empty when the account is revoked.
+    ``domain`` is a full host. ``token`` is the token in use, or null if the account is revoked.
     """
 
     guarded_fields = frozenset(
@@ -272,7 +272,7 @@ class EgnyteAccount(GuardedModel):
     user: models.ForeignKey[_User | Combinable, _User] = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
-        db_index=False,  # The unique constraint begins with it.
+        db_index=False,  # The unique constraint begins with it, so no index.
         related_name="egnyte_accounts",
         verbose_name=_("user"),
     )
@@ -300,10 +300,10 @@ class EgnyteAccount(GuardedModel):
     )
     status_reason: Text = models.CharField(_("reason"), max_length=255, blank=True)
     is_default: Flag = models.BooleanField(_("default account"), default=False)
-    # The user's primary key where this is the default account. It is unique, so that a user has
-    # one default; a constraint with a condition would not work on MariaDB.
+    # The user's primary key if this is the default account, else null. It is unique, so a user has
+    # at most one default. A conditional constraint would not work on MariaDB.
     default_of: TextOrNone = models.CharField(max_length=LONGEST_KEY, null=True, editable=False)
-    # What the admin searches: an index helps only if both sides have the same case.
+    # For the admin's search, which ignores case and needs an index on lower-case values.
     username_lower: models.GeneratedField = models.GeneratedField(
         expression=Lower("username"),
         output_field=models.CharField(max_length=255),
@@ -353,7 +353,7 @@ class EgnyteAccount(GuardedModel):
         indexes = [
             models.Index(fields=["status", "next_validation_at"], name="egnyte_account_validate"),
             models.Index(fields=["domain", "status"], name="egnyte_account_domain"),
-            # For the admin: the health page and a filter read nothing but these.
+            # For the admin: the health page and a filter read only this index.
             models.Index(fields=["last_validated_at", "status"], name="egnyte_account_validated"),
             *(
                 models.Index(
@@ -367,7 +367,7 @@ class EgnyteAccount(GuardedModel):
         return f"{self.username or self.egnyte_user_id} @ {self.domain}"
 
     def save(self, **kwargs: Any) -> None:
-        """As ``GuardedModel.save()``; ``FieldError`` for another user, domain or Egnyte user.
+        """As ``GuardedModel.save()``. ``FieldError`` if the user, domain or Egnyte user changed.
 
         To give an account to another user, call ``django_egnyte.accounts.reassign()``.
         """
@@ -391,16 +391,16 @@ class EgnyteAccount(GuardedModel):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When the access token expires; ``None`` for never, and without a token.
+        """When the access token expires. ``None`` if it never expires, or if there is none.
 
-        One query unless the account was read with its token.
+        Makes one query unless the account was read with its token.
         """
         token = self.known_token
         return token.expires_at if token is not None else None
 
     @property
     def known_token(self) -> EgnyteToken | None:
-        """``token``, or ``None`` where this instance is stale and the token has been deleted."""
+        """``token``, or ``None`` if this instance is stale and the token was deleted."""
         try:
             return self.token
         except EgnyteToken.DoesNotExist:
@@ -408,23 +408,23 @@ class EgnyteAccount(GuardedModel):
 
     @property
     def scope_labels(self) -> list[str]:
-        """What the token may be used for, in words. Empty means everything."""
+        """Descriptions of the token's scopes. Empty means that everything is allowed."""
         return [Scope.label_of(scope) for scope in self.scopes]
 
     def open_token(self) -> str:
-        """The access token in clear, for the rare caller who needs it.
+        """The decrypted access token, for code that cannot use ``client``.
 
-        Raises ``DecryptionError`` if no key opens it, or if the account has no token of its own
-        user and domain.
+        Raises ``DecryptionError`` if no key decrypts it, or if the account has no token that was
+        encrypted for its user and domain.
         """
         return self.opened_access_token().reveal()
 
     def opened_access_token(self) -> Secret:
-        """As ``open_token()``, as a ``Secret``."""
+        """The same as ``open_token()``, but as a ``Secret``."""
         return self._own_token().open_access_token()
 
     def opened_token(self) -> TokenPair:
-        """As ``opened_access_token()``, both tokens."""
+        """Both decrypted tokens. Raises ``DecryptionError`` as ``open_token()`` does."""
         return self._own_token().open()
 
     def _own_token(self) -> EgnyteToken:
@@ -438,17 +438,17 @@ class EgnyteAccount(GuardedModel):
 
     @property
     def client(self) -> LinkedClient:
-        """An ``EgnyteClient`` for use outside requests. Makes no query and no call by itself."""
+        """An ``EgnyteClient`` for use outside requests. The property makes no query and no call."""
         from .access import client_of
 
         return client_of(self)
 
 
 class AccountEvent(AppModel):
-    """An append-only history: who or what did what to which account, and why. No secrets.
+    """One entry of the append-only history: who did what to an account, and why. No secrets.
 
-    Nothing cascades into it. ``actor`` is ``user:<pk>``, ``admin:<pk>``, ``task``, ``command``
-    or ``client``.
+    It has no foreign keys, so it stays when accounts and users are deleted. ``actor`` is
+    ``user:<pk>``, ``admin:<pk>``, ``task``, ``command`` or ``client``.
     """
 
     created_at: Moment = models.DateTimeField(
@@ -491,11 +491,11 @@ class AccountEvent(AppModel):
 
 
 class ReceivedEvent(AppModel):
-    """An event of Egnyte's for the site's receivers: it waits until ``due_at``, or is remembered.
+    """An Egnyte event for the site's receivers. It is handled at ``due_at``, then kept a while.
 
-    The unique ``digest`` names account, source and event, so that none is taken twice. ``payload``
-    is JSON, and empty once the event was handled. There is no key to the account, which may be
-    deleted by any means.
+    The unique ``digest`` of account, source and event prevents duplicates. ``payload`` is JSON, and
+    empty once the event was handled. There is no foreign key to the account, so any code can delete
+    accounts.
     """
 
     digest: Text = models.CharField(max_length=64, unique=True)
@@ -548,7 +548,7 @@ class EventCursor(AppModel):
 
 
 class SpentState(AppModel):
-    """A state that a callback has used. The unique column stops the second of two at once."""
+    """A state that a callback has used. The unique column refuses a second, parallel use."""
 
     digest: Text = models.CharField(max_length=64, unique=True)
     expires_at: Moment = models.DateTimeField(db_index=True)
@@ -566,7 +566,7 @@ class SpentState(AppModel):
 class TokenRequest(AppModel):
     """One request to the token endpoint, charged before it is made. See ``services.ledger``.
 
-    ``failed`` is any failure, ``refused`` one that is the user's: a wrong code, password or host.
+    ``failed`` marks any failure; ``refused`` one of the user: a wrong code, password or host.
     """
 
     key_digest: Text = models.CharField(max_length=64)
@@ -593,8 +593,11 @@ class TokenRequest(AppModel):
 
 
 class KeyState(AppModel):
-    """What is known of an API key at one host: when Egnyte last accepted it there, since when
-    nothing proves that it is good, and until when no token may be requested there."""
+    """The state of an API key at one host.
+
+    ``accepted_at``: when Egnyte last accepted the key there. ``doubted_at``: since when the key may
+    be suspended. ``held_off_until``: no token may be requested before this time.
+    """
 
     key_digest: Text = models.CharField(max_length=64)
     host: Text = models.CharField(max_length=255)
@@ -616,7 +619,7 @@ class KeyState(AppModel):
 
 
 class HostState(AppModel):
-    """A host of Egnyte's that does not answer, and until when the sweeps leave it alone."""
+    """An Egnyte host that does not answer, and until when the sweeps do not call it."""
 
     host: Text = models.CharField(max_length=255, unique=True)
     failures: Number = models.PositiveIntegerField(default=0)
@@ -634,7 +637,7 @@ class HostState(AppModel):
 
 
 class SweepState(AppModel):
-    """When each sweep last ran, and how far the one that goes through all grants has come."""
+    """When a sweep last ran, and ``last_pk`` up to which it has gone through the grants."""
 
     name: Text = models.CharField(max_length=32, unique=True)
     ran_at: MomentOrNone = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""For a site's health checks and metrics: what ``egnyte_status`` tells, as functions and a view."""
+"""The figures of ``egnyte_status`` as functions and a view, for health checks and metrics."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ logger = logging.getLogger("django_egnyte.monitoring")
 
 
 def problems() -> list[str]:
-    """Why somebody is needed, for people; empty when all is well. Some twenty queries."""
+    """The problems that an operator must solve, as sentences. Makes about twenty queries."""
     return overview().problems
 
 
 def figures() -> dict[str, float]:
-    """Every figure of ``egnyte_status --json`` under a name for metrics. Some twenty queries.
+    """Every figure of ``egnyte_status --json``, as numbers. Makes about twenty queries.
 
-    A flag is 0 or 1, a list its length, and an object has a figure for each key, such as
-    ``accounts_active``. A figure that is not known is left out.
+    A flag becomes 0 or 1, a list its length, and an object one figure per key, such as
+    ``accounts_active``. Unknown figures are left out.
     """
     found: dict[str, float] = {}
     for name, value in overview().as_dict().items():
@@ -45,10 +45,10 @@ def _numbers(name: str, value: Any) -> dict[str, float]:
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, and 503 when somebody is needed or the database does not answer.
+    """Answers 200 if there are no problems, and 503 if there are or the database fails.
 
-    It tells how many problems there are. ``problems()`` and ``egnyte_status`` say which, since
-    anybody may ask a health check.
+    The answer contains only the number of problems, because a health check is usually public.
+    ``problems()`` and ``egnyte_status`` list them.
     """
     try:
         found = problems()

@@ -1,18 +1,18 @@
-"""Every state change, one function each, called alike by views, tasks, admin and commands.
+"""Every state change is one function, which views, tasks, admin and commands call.
 
 ==============  =================================================================
-``ledger``      what may be asked of the token endpoint, charged before it is asked
-``obtain``      a token call whose answer is stored before anything else
-``grants``      how a token arrives, the lease, and which token is the newest
+``ledger``      the limits of token requests; each is charged before it is made
+``obtain``      a token request; its answer is stored before anything else
+``grants``      storing tokens, the lease, and which token is the newest
 ``link``        connect and relink
 ``refresh``     one refresh at a time for each grant
-``validate``    suspicion, the question whether Egnyte accepts a token, the verdict
+``validate``    asks Egnyte whether it accepts a token, and settles the status
 ``disconnect``  deletion in all its forms
 ``reassign``    giving an account to another user
-``revoke``      ending grants at Egnyte that no account points into
-``sweep``       what is due, in slices
-``events``      Egnyte's events: stored, and handled by the site's receivers
-``polls``       which accounts' events are polled, and the polling
-``webhooks``    which account a webhook belongs to, and its registration
+``revoke``      revoking grants at Egnyte that no account uses
+``sweep``       due refreshes and validations, in slices of time
+``events``      storing Egnyte's events, and sending them to the site's receivers
+``polls``       polling the events of chosen accounts
+``webhooks``    the secrets and the registration of webhooks
 ==============  =================================================================
 """

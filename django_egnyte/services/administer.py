@@ -1,4 +1,4 @@
-"""What an administrator may ask for: work is made due now and hurried. Nothing calls Egnyte."""
+"""The requests of administrators. They make work due and start a task; none calls Egnyte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECONNECT_REASON = gettext_noop("An administrator of this site asks you to recon
 
 
 def request_validation(account: EgnyteAccount, *, actor: str) -> bool:
-    """Have Egnyte asked soon whether the token lives. ``False`` for an account that is not live."""
+    """Request a validation. ``False`` for an account that is not live."""
     with locking_transaction():
         accounts = EgnyteAccount.objects.live().filter(pk=account.pk)
         if not accounts.update(next_validation_at=timezone.now()):
@@ -28,7 +28,7 @@ def request_validation(account: EgnyteAccount, *, actor: str) -> bool:
 
 
 def request_refresh(account: EgnyteAccount, *, actor: str) -> bool:
-    """Have the token replaced soon. ``False`` for an account that has no refresh token."""
+    """Request a refresh. ``False`` for an account without a refresh token."""
     with locking_transaction():
         found = EgnyteAccount.objects.with_token().live().filter(pk=account.pk).first()
         if found is None or found.token is None or not can_refresh(found.token):
@@ -41,7 +41,7 @@ def request_refresh(account: EgnyteAccount, *, actor: str) -> bool:
 
 
 def ask_to_reconnect(account: EgnyteAccount, *, actor: str) -> bool:
-    """Tell the user, on the page of their accounts, to reconnect this one."""
+    """Show the user, on their accounts page, that they should reconnect this account."""
     with locking_transaction():
         accounts = EgnyteAccount.objects.filter(pk=account.pk)
         if not accounts.write(status_reason=RECONNECT_REASON):
@@ -51,15 +51,15 @@ def ask_to_reconnect(account: EgnyteAccount, *, actor: str) -> bool:
 
 
 def clear_default(account: EgnyteAccount) -> None:
-    """The account is no longer its user's choice; the oldest live one is used until they choose."""
+    """Clear the user's default account. Until they choose one, their oldest live one is used."""
     EgnyteAccount.objects.filter(pk=account.pk).write(**NO_DEFAULT)
 
 
 def request_revocation(grant: EgnyteGrant, *, actor: str) -> bool:
-    """Try a revocation again that failed before, and forget the failures of its host.
+    """Try a failed revocation again, and forget the failures of its host.
 
-    ``False`` for a grant that is gone, in use, or that never failed: its token may belong to a
-    call in flight.
+    ``False`` if the grant is gone, in use, or has never failed. One that has never failed may
+    belong to a link in progress.
     """
     with locking_transaction():
         rows = EgnyteGrant.objects.filter(pk=grant.pk, revoke_attempts__gt=0)

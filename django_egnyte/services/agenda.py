@@ -1,4 +1,4 @@
-"""When what is due next: spread by jitter, so that a million accounts do not come at once."""
+"""The times of the next validations and refreshes. Jitter spreads them over the accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_WAIT: Final = 60.0
 
 
 class Validated(TypedDict):
-    """The columns of a validation that went well just now."""
+    """The columns to write after a successful validation."""
 
     last_validated_at: datetime
     next_validation_at: datetime
@@ -25,7 +25,7 @@ class Validated(TypedDict):
 
 
 def validated() -> Validated:
-    """The next validation is due ``EGNYTE_VALIDATE_EVERY`` from now, or up to a tenth earlier."""
+    """Validated now. The next one is in ``EGNYTE_VALIDATE_EVERY``, or up to a tenth earlier."""
     now = timezone.now()
     return {
         "last_validated_at": now,
@@ -35,7 +35,10 @@ def validated() -> Validated:
 
 
 def next_refresh(expires_at: datetime | None, can_refresh: bool) -> datetime | None:
-    """``EGNYTE_REFRESH_BEFORE`` the end, or for a short life its last quarter. ``None``: never."""
+    """When to refresh: ``EGNYTE_REFRESH_BEFORE`` the expiry, or up to a fifth of that later.
+
+    The margin is at most a quarter of the remaining lifetime. ``None`` if it needs no refresh.
+    """
     if expires_at is None or not can_refresh:
         return None
     margin = min(conf.refresh_before, (expires_at - timezone.now()) / 4)
@@ -49,9 +52,9 @@ def wait_after(
     first: float = FIRST_WAIT,
     longest: float = DAY,
 ) -> timedelta:
-    """The pause after so many failures in a row: doubled each time, and jittered.
+    """The pause after ``attempts`` failures in a row. It doubles each time, and has jitter.
 
-    It is no shorter than the wait that the ``error`` asks for.
+    It is at least the ``retry_after`` of a ``RateLimitedError``.
     """
     seconds = min(first * 2.0 ** min(attempts, 30), longest) * _between(0.8, 1.0)
     if isinstance(error, RateLimitedError):
@@ -60,7 +63,7 @@ def wait_after(
 
 
 def as_egnytes(error: Exception) -> EgnyteError | None:
-    """The error, if it is one of those that may name a wait."""
+    """The error if it is an ``EgnyteError``, else ``None``."""
     return error if isinstance(error, EgnyteError) else None
 
 

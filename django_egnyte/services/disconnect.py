@@ -1,4 +1,4 @@
-"""The end of a link, in all its forms: a click, ``delete()``, a cascade, the admin, a command."""
+"""Disconnecting accounts: by a click, ``delete()``, a cascade, the admin or a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from . import grants, history, verdict
 from .transactions import after_commit, alias, in_short_transaction, take_write_lock
 
 CHUNK: Final = 500
-# Of a conflict with a link of the same account at the same moment.
+# In a conflict with a link of the same account at the same time.
 TRIES: Final = 3
 
 _deleting: ContextVar[tuple[str, str]] = ContextVar("egnyte_deleting", default=("delete", ""))
@@ -30,10 +30,10 @@ _deleting: ContextVar[tuple[str, str]] = ContextVar("egnyte_deleting", default=(
 
 @dataclass
 class _Deletion:
-    """A deletion in progress, whose accounts are announced one by one.
+    """A deletion in progress: Django sends ``pre_delete`` for one account after another.
 
-    ``released`` are the primary keys of the accounts that it has released, and ``ahead`` those of
-    them that are still to be announced. It has looked for others so many times.
+    ``released`` has the primary keys of the accounts with a released grant, and ``ahead`` those of
+    them without a signal so far. ``looks`` counts the searches for further accounts.
     """
 
     origin: Any
@@ -46,7 +46,7 @@ _last: ContextVar[_Deletion | None] = ContextVar("egnyte_last_deletion", default
 
 
 class _Overtaken(Exception):
-    """The account was given a token of another grant since it was read."""
+    """The account has received a token of another grant since it was read."""
 
 
 def disconnect(
@@ -54,8 +54,8 @@ def disconnect(
 ) -> EgnyteAccount | None:
     """Delete the account and return it. Its grant is released in the same transaction.
 
-    ``actor`` and ``reason`` are for the history, which stays. ``None`` if there is no such account,
-    or not of ``user`` where one is given.
+    ``actor`` and ``reason`` are for the history. ``None`` if there is no such account, or if
+    ``user`` is given and is not its user.
     """
 
     def work() -> EgnyteAccount | None:
@@ -65,7 +65,7 @@ def disconnect(
             return None
         with _as(actor, reason):
             deleted, _ = account.delete()
-        # Another deletion of it, which was first, has written the history.
+        # Another process deleted it first and has written the history.
         if not deleted:
             transaction.set_rollback(True, using=alias())
         return account if deleted else None
@@ -83,10 +83,10 @@ def _as(actor: str, reason: str) -> Iterator[None]:
 
 
 def before_deletion(account: models.Model, *, origin: Any) -> None:
-    """What every deletion does first, whoever deletes: ``pre_delete`` is connected to this.
+    """The receiver of ``pre_delete``: release the account's grant before any deletion.
 
-    ``origin`` is the instance or the queryset whose deletion led here. All accounts that go along
-    are released together, in a few queries.
+    ``origin`` is the instance or the queryset on which ``delete()`` was called. The grants of all
+    accounts in that deletion are released together, in a few queries.
     """
     last = _last.get()
     if last is None or origin is None or last.origin is not origin:
@@ -95,7 +95,7 @@ def before_deletion(account: models.Model, *, origin: Any) -> None:
         last.ahead.discard(account.pk)
         return
     elif account.pk in last.released:
-        last = _Deletion(origin)  # the same deletion is tried again
+        last = _Deletion(origin)  # the same deletion, tried again
     take_write_lock()
     accounts = [each for each in _together(last) if each.pk not in last.released]
     if not any(each.pk == account.pk for each in accounts):
@@ -116,11 +116,10 @@ def _forget_deletion() -> None:
 
 
 def _together(deletion: _Deletion) -> Iterable[EgnyteAccount]:
-    """The accounts that are deleted together, as far as a few queries tell.
+    """The accounts of the same deletion, as far as a few queries can find them.
 
-    Where accounts or their users are deleted, one query does. Everything else is collected as
-    Django does it: a user, or what the site has above its users. That is done for the second
-    account, because most users have one, and once.
+    For a queryset of accounts or users, one query finds them. For anything else, such as one user,
+    Django's collector does. It runs once, at the second account, because most users have only one.
     """
     ours, origin = EgnyteAccount.objects.all(), deletion.origin
     deletion.looks += 1
@@ -135,7 +134,7 @@ def _together(deletion: _Deletion) -> Iterable[EgnyteAccount]:
 
 
 def _cascade_of(origin: Any) -> models.QuerySet[EgnyteAccount]:
-    """The accounts that go along with the deletion of these rows, as Django collects them."""
+    """The accounts that Django deletes together with these rows."""
     collector = Collector(using=alias(), origin=origin)
     rows: Any = [origin] if isinstance(origin, models.Model) else origin
     collector.collect(rows)
@@ -165,20 +164,19 @@ def _release(accounts: list[EgnyteAccount]) -> None:
 
 
 def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
-    """A copy without its token, which is about to be revoked: Django takes the primary key from
-    what it has deleted."""
+    """A copy for signals, without the token. Django clears the primary key of the original."""
     fields = EgnyteAccount._meta.concrete_fields
     values = {each.attname: getattr(account, each.attname) for each in fields if not each.generated}
     return EgnyteAccount(**values | {"token_id": None})
 
 
 def _release_grant_of(account: EgnyteAccount) -> None:
-    """One query, unless the account was given another token since it was read."""
+    """Make the grant due: one query, unless the account has another token by now."""
     if account.token_id is not None:
         rows = grants.grant_of(account.token_id).filter(release_at=None)
         if rows.write(**grants.due_by(account, Release.DISCONNECTED)):
             return
-    # Whatever moves an account off a grant releases that grant, so this is not the current one.
+    # Moving an account to another grant releases the old one, so look for the current grant.
     current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)
     for current_id in current.values_list("pk", flat=True):
         grants.make_due(current_id, Release.DISCONNECTED)
@@ -187,23 +185,23 @@ def _release_grant_of(account: EgnyteAccount) -> None:
 def _release_grants_of(accounts: list[EgnyteAccount]) -> None:
     tokens = EgnyteToken.objects.filter(accounts__in=[each.pk for each in accounts])
     ids = sorted(set(tokens.values_list("grant_id", flat=True)))
-    # In the order in which all lock grants.
+    # Lock in the order that all code uses.
     rows = EgnyteGrant.objects.filter(pk__in=ids, release_at=None)
     list(rows.order_by("pk").select_for_update().values_list("pk"))
     rows.write(**grants.due(Release.DISCONNECTED))
 
 
 def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
-    """End an account's token but keep the account, so that its user may reconnect.
+    """Revoke an account's token but keep the account, so that its user can reconnect.
 
-    ``False`` if it holds none. ``TokenConflictError`` if it is linked anew at this moment.
+    ``False`` if it has no token. ``TokenConflictError`` if the user is reconnecting it right now.
     """
 
     def work() -> bool:
         found = EgnyteAccount.objects.with_token().live().filter(pk=account.pk).first()
         if found is None or found.token is None:
             return False
-        # Locks the grant. A refresh that was first has given the account another token of it.
+        # Locks the grant. A refresh may have given the account another token of the grant before.
         grants.make_due(found.token.grant_id, Release.REVOKED)
         users = grants.locked_accounts(found.token.grant_id)
         mine = [each for each in users if each.pk == account.pk]
@@ -223,7 +221,7 @@ def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
 
 
 def make_default(user: Any, account: EgnyteAccount) -> None:
-    """Let ``request.egnyte`` be this account's client."""
+    """Make this the user's default account, which ``request.egnyte`` uses."""
 
     def work() -> None:
         accounts = EgnyteAccount.objects.for_user(user)
@@ -233,5 +231,5 @@ def make_default(user: Any, account: EgnyteAccount) -> None:
     try:
         in_short_transaction(work)
     except IntegrityError:
-        # A new link has become the default at the same moment; by now it can be seen.
+        # A new link became the default at the same time. Now its row is visible.
         in_short_transaction(work)

@@ -1,5 +1,4 @@
-"""Grants and their tokens: how a token arrives, who may talk to Egnyte about a grant, and how
-accounts come to point to the newest token.
+"""Grants and their tokens: storing a token, joining grants, and the lease on a grant.
 
 Lock order: grant, then token, then accounts by primary key.
 """
@@ -29,21 +28,21 @@ from .transactions import DatabaseNow, alias, clock, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.grants")
 
-# Of looking for the grant of a token while others join grants.
+# How often to look for the grant of a token while other processes join grants.
 TRIES: Final = 3
 
 
 def free() -> Q:
-    """Grants that nobody holds the lease on, by the database's clock."""
+    """The condition that no lease is held on a grant, by the database's clock."""
     return Q(leased_until=None) | Q(leased_until__lte=DatabaseNow())
 
 
 def in_use(grant_id: int) -> bool:
-    """Whether an account points into the grant."""
+    """Whether an account uses a token of the grant."""
     return EgnyteAccount.objects.filter(token__grant_id=grant_id).exists()
 
 
-# A token arrives
+# Storing a token
 
 
 def write_down(
@@ -56,10 +55,10 @@ def write_down(
 ) -> EgnyteToken:
     """Store a token that Egnyte has just issued, before anything else is done with it.
 
-    A token that is known, or whose refresh token is, goes into the grant of that one. So does what
-    a refresh brought, ``refreshed`` being the token that it was made with. Everything else begins
-    a grant, which the revoker leaves alone for ``IN_FLIGHT`` seconds. Tries again for
-    ``WRITE_PATIENCE`` seconds when the database fails.
+    If the access token or the refresh token is known, the token goes into the grant that has it.
+    ``refreshed`` is the token whose refresh gave this answer, which then goes into the same grant.
+    Otherwise a new grant is created, and the revoker does not touch it for ``IN_FLIGHT`` seconds.
+    If the database fails, the function tries again for ``WRITE_PATIENCE`` seconds.
     """
 
     def write() -> EgnyteToken:
@@ -81,27 +80,28 @@ def write_down(
     try:
         return in_short_transaction(write, patience=WRITE_PATIENCE)
     except IntegrityError:
-        # The same token arrived twice at once; by now the first is known.
+        # Another process stored the same token at the same time. Now its grant can be found.
         return in_short_transaction(write, patience=WRITE_PATIENCE)
 
 
 def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> EgnyteGrant | None:
-    """The grant that this answer belongs to, locked; ``None`` if it begins one."""
+    """The grant to which this answer belongs, locked. ``None`` if it needs a new grant."""
     for _ in range(TRIES):
         known = _grants_with(answer, host, refreshed)
         if refreshed is not None:
             known |= {refreshed.grant_id}
         if not known:
             return None
-        # None is left where all became part of another grant, or were revoked, meanwhile.
+        # There is none if all were joined into another grant, or revoked, meanwhile.
         if (grant := merged(known)) is not None:
             return grant
     return None
 
 
-# These two are asked at each link. Django takes ten times as long to write the like of them as the
-# database takes to answer. The token that was refreshed may be in another grant since it was read,
-# and a grant keeps the name of the token it began with, even when that has expired and is gone.
+# Each link runs these two statements. Django takes ten times as long to build such a statement as
+# the database takes to answer it. The refreshed token may have moved to another grant since it was
+# read. A grant keeps the fingerprint of its first token, even after that token expired and was
+# deleted.
 _KNOWN: Final = """
     SELECT grant_id FROM {tokens}
     WHERE fingerprint = %s OR (refresh_fingerprint = %s AND refresh_fingerprint <> '') OR id = %s
@@ -132,10 +132,10 @@ def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) 
 
 
 def take_into_use(token: EgnyteToken) -> bool:
-    """Let nobody revoke the grant whose newest token this is.
+    """Mark the grant of this token as in use, so that the revoker does not revoke it.
 
-    ``False`` if it is not the newest by now, if another grant holds the same token, or if the
-    revoker has the lease.
+    ``False`` if the token is no longer the newest of the grant, if another grant has the same
+    token, or if the revoker has the lease.
     """
     connection = connections[alias()]
     now, values = clock(connection)
@@ -152,10 +152,11 @@ def take_into_use(token: EgnyteToken) -> bool:
 
 
 def merged(ids: Collection[int]) -> EgnyteGrant | None:
-    """The one grant that these turn out to be, locked; ``None`` if none is left.
+    """Join these rows, one grant at Egnyte, into one, and lock it. ``None`` if none exists.
 
-    The tokens of the others move into it, and accounts, which point to tokens, follow. While one
-    of them is being revoked, none moves: nothing in use may come into that one.
+    The tokens of the other rows move into it, and with them the accounts, which point to tokens.
+    Nothing is joined while one of the rows is being revoked, because a token in use could then be
+    revoked with it.
     """
     rows = EgnyteGrant.objects.filter(pk__in=ids).order_by("pk").select_for_update()
     found = list(rows)
@@ -198,8 +199,8 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
 def _is_newer(grant: EgnyteGrant, other: EgnyteGrant) -> bool:
     """Whether the newest token of ``grant`` came after that of ``other``.
 
-    A refresh token that is used up is older than what it brought, whenever either was stored. An
-    access token without one is an older one, too: it is in both grants, or they were not one.
+    A refresh token that was used is older than the token it was exchanged for, whichever was stored
+    first. A token without a refresh token counts as older than one with a refresh token.
     """
     mine, theirs = newest_of(grant.pk, ""), newest_of(other.pk, "")
     if mine is None or theirs is None:
@@ -216,7 +217,7 @@ def _is_used_up(token: EgnyteToken, *known: EgnyteGrant) -> bool:
 
 
 def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: str) -> bool:
-    """Whether one of these was brought by this refresh token, which it replaced."""
+    """Whether one of these tokens came from this refresh token and replaced it."""
     if not refresh_fingerprint:
         return False
     brought = tokens.filter(refreshed_from=refresh_fingerprint)
@@ -224,10 +225,10 @@ def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: st
 
 
 def twins(grant_id: int) -> set[int]:
-    """Other grants that hold one of its tokens: all of these are one grant at Egnyte.
+    """Other grants with one of this grant's tokens. At Egnyte, they are all one grant.
 
-    Two answers that are stored at the same moment do not see each other. Who stores one looks for
-    twins afterwards: the later of the two finds the other.
+    Two transactions that store the same token at the same time do not see each other. Call this
+    after the commit: the later of the two then finds the other.
     """
     mine = EgnyteToken.objects.filter(grant=grant_id)
     rows = mine.values_list("fingerprint", "refresh_fingerprint")
@@ -249,7 +250,7 @@ def _names_of(token: EgnyteToken) -> set[str]:
 
 
 def joined(grant_id: int) -> bool:
-    """Join a grant with its twins. ``False`` if one of them is busy, so that some are left."""
+    """Join a grant with its twins. ``False`` if a lease on one of them prevents that."""
     if found := twins(grant_id):
         in_short_transaction(lambda: merged(found | {grant_id}))
         return not twins(grant_id)
@@ -259,7 +260,7 @@ def joined(grant_id: int) -> bool:
 def join_token(token: EgnyteToken) -> None:
     """Join a token's grant with others that hold the same token, in the caller's transaction.
 
-    ``TokenConflictError`` while one of them is being revoked: this token is, too, then.
+    ``TokenConflictError`` while one of them is being revoked, which also revokes this token.
     """
     others = _others_with(_names_of(token), token.grant_id)
     if not others:
@@ -273,9 +274,9 @@ def join_token(token: EgnyteToken) -> None:
 def _add(
     grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, refreshed: EgnyteToken | None
 ) -> EgnyteToken:
-    """Add to a locked grant. An answer that says nothing new adds at most a copy for this user.
+    """Add an answer to a locked grant. A known token adds at most a copy for this user.
 
-    What a refresh brought is new, unless its refresh token is used up already.
+    The answer to a refresh counts as new, unless its refresh token has already been used.
     """
     if not answer.complete:
         return _insert(grant, answer, user_ref, generation=0)
@@ -298,9 +299,9 @@ def _add(
 def _kept(
     grant: EgnyteGrant, answer: TokenAnswer, user_ref: str, *, is_refresh: bool
 ) -> EgnyteToken | None:
-    """The grant's newest token, for this user, if the answer must not take its place.
+    """The grant's newest token, for this user, if the answer must not replace it.
 
-    ``None`` where no key opens that one: then the answer is all that can be used.
+    ``None`` if no key decrypts that token, because then only the answer can be used.
     """
     newest = newest_of(grant.pk, user_ref)
     if newest is None:
@@ -317,17 +318,16 @@ def _opens(token: EgnyteToken) -> bool:
     try:
         token.open()
     except Exception:
-        # A site's own cipher may raise anything, and the answer must be stored all the same.
+        # A site's own cipher may raise any exception, and the answer must be stored nevertheless.
         return False
     return True
 
 
 def _says_nothing_new(newest: EgnyteToken, answer: TokenAnswer) -> bool:
-    """Whether the grant holds this access token already, and the answer gives it neither another
-    refresh token nor a longer life.
+    """Whether the grant has this token, and the answer adds no refresh token or later expiry.
 
-    Without a refresh token it never replaces one that has it: anybody may post an access token,
-    even one that has ended.
+    An answer without a refresh token never replaces a token that has one, because a browser can
+    post any access token, even an expired one.
     """
     brought = fingerprint(newest.domain, answer.refresh_token)
     if not brought and newest.refresh_fingerprint:
@@ -343,20 +343,20 @@ def _says_nothing_new(newest: EgnyteToken, answer: TokenAnswer) -> bool:
 
 
 def _outlives(expiry: datetime | None, known: datetime | None) -> bool:
-    """Egnyte tells what is left of a life in whole seconds, and the answer was on its way."""
+    """Whether it expires over a minute later: Egnyte rounds, and the answer took some time."""
     if known is None or expiry is None:
         return known is not None
     return expiry - known > timedelta(minutes=1)
 
 
 def _is_overtaken(grant: EgnyteGrant, answer: TokenAnswer) -> bool:
-    """Whether a refresh has used up this answer's refresh token before the answer was stored."""
+    """Whether the answer's refresh token was already used before the answer was stored."""
     tokens = EgnyteToken.objects.filter(grant=grant)
     return _was_refreshed(tokens, fingerprint(grant.domain, answer.refresh_token))
 
 
 def _postpone_release(grant: EgnyteGrant) -> None:
-    """Somebody is about to link this token, and nobody uses the grant yet."""
+    """Give the caller ``IN_FLIGHT`` seconds to link the token of a grant that is not in use."""
     if grant.release_at is not None:
         EgnyteGrant.objects.filter(pk=grant.pk).write(release_at=hence(IN_FLIGHT))
 
@@ -396,9 +396,9 @@ def _expiry(answer: TokenAnswer) -> datetime | None:
 
 
 def copied(token: EgnyteToken, user_ref: str) -> EgnyteToken:
-    """The same token sealed for this user of the site; ``token`` itself if it is theirs.
+    """The same token encrypted for this user of the site, or ``token`` if it already is.
 
-    ``DecryptionError`` if no key opens it.
+    ``DecryptionError`` if no key decrypts it.
     """
     if token.user_ref == user_ref:
         return token
@@ -421,11 +421,11 @@ def copied(token: EgnyteToken, user_ref: str) -> EgnyteToken:
     return _sealed(copy, token.open())
 
 
-# Which token is the one to use
+# The newest token
 
 
 def newest_of(grant_id: int, user_ref: str) -> EgnyteToken | None:
-    """The newest token of the grant, this user's own row of it if there is one."""
+    """The newest token of the grant: the row for this user, or else another user's row."""
     tokens = EgnyteToken.objects.select_related("grant").filter(
         grant_id=grant_id, generation=F("grant__generation")
     )
@@ -434,7 +434,7 @@ def newest_of(grant_id: int, user_ref: str) -> EgnyteToken | None:
 
 
 def locked_accounts(grant_id: int) -> list[EgnyteAccount]:
-    """The live accounts that point into a grant, which the caller has locked."""
+    """Lock and return the live accounts of a grant that the caller has locked."""
     tokens = EgnyteToken.objects.filter(grant_id=grant_id).values_list("pk", flat=True)
     live = EgnyteAccount.objects.live().filter(token_id__in=list(tokens))
     return list(live.order_by("pk").select_for_update())
@@ -444,7 +444,7 @@ def locked_accounts(grant_id: int) -> list[EgnyteAccount]:
 
 
 def lease(grant_id: int, purpose: LeasedFor, *conditions: Q) -> str:
-    """Take the lease on a grant if it is free and fits; its nonce, or nothing."""
+    """Take the lease on a grant if it is free and meets the conditions. Its nonce, or empty."""
     nonce = new_id()
     rows = EgnyteGrant.objects.filter(free(), *conditions, pk=grant_id)
     taken = in_short_transaction(
@@ -454,7 +454,7 @@ def lease(grant_id: int, purpose: LeasedFor, *conditions: Q) -> str:
 
 
 def release(grant_id: int, nonce: str, **values: Any) -> bool:
-    """Give the lease back and write ``values``. ``False`` if it was no longer ours."""
+    """Release the lease and write ``values``. ``False`` if the lease was no longer ours."""
     return bool(
         EgnyteGrant.objects.filter(pk=grant_id, lease=nonce).write(
             lease="", leased_until=None, leased_for="", **values
@@ -463,7 +463,7 @@ def release(grant_id: int, nonce: str, **values: Any) -> bool:
 
 
 def release_safely(grant_id: int, nonce: str) -> None:
-    """Give the lease back whatever happened. If the database fails, the lease ends by itself."""
+    """Release the lease. If the database fails, only log that: the lease expires anyway."""
     try:
         in_short_transaction(lambda: release(grant_id, nonce))
     except Error:
@@ -476,18 +476,18 @@ def release_safely(grant_id: int, nonce: str) -> None:
 
 
 def make_due(grant_id: int, reason: Release) -> None:
-    """Let the revoker have a grant from now on, unless an account points into it."""
+    """Make a grant due for the revoker, which checks again that no account uses it."""
     EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
 
 
 def grant_of(token_id: int) -> GuardedQuerySet[EgnyteGrant]:
-    """The grant that a token is in at this moment."""
+    """A query for the grant that a token belongs to now."""
     grant_id = EgnyteToken.objects.filter(pk=token_id).values("grant_id")[:1]
     return EgnyteGrant.objects.filter(pk=Subquery(grant_id))
 
 
 def due_by(account: EgnyteAccount, reason: Release) -> dict[str, Any]:
-    """As ``due()``, where it is known which account leaves."""
+    """As ``due()``, for a known account."""
     return {
         "release_at": DatabaseNow(),
         "reason": reason,
@@ -497,7 +497,7 @@ def due_by(account: EgnyteAccount, reason: Release) -> dict[str, Any]:
 
 
 def due(reason: Release) -> dict[str, Any]:
-    """What to write to grants that become due. It names an account that leaves, for the history."""
+    """The values that make grants due. They name an account of the grant, for the history."""
     accounts = EgnyteAccount.objects.filter(token__grant=OuterRef("pk")).order_by("pk")
 
     def of_account(name: str, column: str) -> Coalesce:

@@ -1,4 +1,4 @@
-"""What happened, for people and for the site's own code."""
+"""The history in the database and the log, and the signals for the site's own code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record_all(
     actor: str,
     reason: str = "",
 ) -> None:
-    """As ``record``, for many rows in one statement."""
+    """The same as ``record``, for many rows in one statement."""
     events = [_event(kind, row, actor, reason) for row in rows]
     AccountEvent.objects.bulk_create(events, batch_size=500)
     for event in events:
@@ -68,7 +68,7 @@ def _event(
 
 
 def announce(signal: Signal, account: EgnyteAccount, **values: Any) -> None:
-    """Send a signal after the commit. A receiver that raises is logged and breaks nothing."""
+    """Send a signal after the commit. An exception of a receiver is only logged."""
 
     def send() -> None:
         for receiver, answer in signal.send_robust(EgnyteAccount, account=account, **values):

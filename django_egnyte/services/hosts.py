@@ -1,8 +1,8 @@
-"""Egnyte hosts that do not answer: one hung domain must starve nobody.
+"""Egnyte hosts that do not answer must not delay the accounts of other hosts.
 
-A host that fails a few times in a row is left alone for the rest of the pass, and held off by all
-sweeps, twice as long each time: up to a day if it cannot be reached, up to ten minutes if it
-answers with errors, which may be about a few accounts only.
+If a host fails a few times in a row, the pass skips it, and all sweeps hold it off: they do not
+call it for a while. Each time the pause doubles. It is at most a day if the host cannot be reached,
+and at most ten minutes if it answers with errors, which may concern only a few accounts.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ logger = logging.getLogger("django_egnyte.hosts")
 
 FIRST_PAUSE: Final = 60.0
 LONGEST_PAUSE_FOR_ERRORS: Final = 600.0
-# An error may take as long to come as silence does: a proxy answers 504 after half a minute.
+# An error can take as long as a timeout: a proxy answers 504 after half a minute.
 ERRORS_IN_A_ROW: Final = 2
 
 
 class Failures:
     """The failures of one pass, by host.
 
-    A host is lost to the pass after ``silences`` calls in a row without an answer, or after
-    ``ERRORS_IN_A_ROW`` of either kind. ``note`` may be called in threads and makes no query.
+    The pass skips a host after ``silences`` calls in a row without an answer, or after
+    ``ERRORS_IN_A_ROW`` failures of any kind. ``note`` may be called in threads and makes no query.
     """
 
     def __init__(self, *, silences: int = 1) -> None:
         self.lost: dict[str, EgnyteError] = {}
-        """The hosts to leave alone, each with its last error."""
+        """The hosts that the pass skips, each with its last error."""
         self._silences = silences
         self._in_a_row: Counter[str] = Counter()
         self._known_bad = failed_before()
@@ -43,9 +43,10 @@ class Failures:
         self._written: set[str] = set()
 
     def note(self, host: str, error: EgnyteError | None) -> None:
-        """How a call ended; ``None`` for well. A definite no is an answer as good as a yes.
+        """Record how a call ended: with an error or, if ``None``, with success.
 
-        An error that names no host is not Egnyte's: a cipher's, whose service is down.
+        A refused token is an answer, too. An error without a host does not come from Egnyte, but
+        for example from a cipher that uses a service.
         """
         if isinstance(error, UnavailableError) and error.host:
             self._in_a_row[host] += 1
@@ -57,34 +58,34 @@ class Failures:
             self._reached.add(host)
 
     def write(self) -> None:
-        """Tell the other passes. Queries nothing unless there is news."""
+        """Store the changes for other passes. Makes no query if there are none."""
         back = self._reached & self._known_bad
         note_reached(back)
         self._known_bad -= back
-        # Afterwards: a host that answered in this pass, too, begins with the shortest pause.
+        # After note_reached: a host that also answered in this pass begins with the shortest pause.
         for host in self.lost.keys() - self._written:
             note_unreachable(host, self.lost[host])
             self._written.add(host)
 
 
 def held_off() -> set[str]:
-    """The hosts that no sweep asks now."""
+    """The hosts that sweeps do not call now."""
     rows = HostState.objects.filter(held_off_until__gt=DatabaseNow())
     return set(rows.values_list("host", flat=True))
 
 
 def failed_before() -> set[str]:
-    """The hosts that something is held against, whether or not that time is over."""
+    """The hosts that have failed and not answered since, whether or not their pause is over."""
     return set(HostState.objects.values_list("host", flat=True))
 
 
 def is_unreachable(error: EgnyteError) -> bool:
-    """Whether the host gave no answer at all, so that its other accounts would fare no better."""
+    """Whether the host gave no answer at all, so that calls for other accounts would also fail."""
     return isinstance(error, UnavailableError) and error.status is None
 
 
 def note_unreachable(host: str, error: EgnyteError) -> None:
-    """Hold the host off."""
+    """Count a failure of the host, and hold it off."""
     rows = HostState.objects
     state, _ = rows.get_or_create(host=host)
     longest = agenda.DAY if is_unreachable(error) else LONGEST_PAUSE_FOR_ERRORS
@@ -103,6 +104,6 @@ def note_unreachable(host: str, error: EgnyteError) -> None:
 
 
 def note_reached(hosts: set[str]) -> None:
-    """Forget what was held against hosts that answered."""
-    for host in hosts:  # one by one: two passes could lock each other out
+    """Forget the failures of hosts that have answered."""
+    for host in hosts:  # one by one, so that two passes cannot deadlock
         HostState.objects.filter(host=host).delete()

@@ -1,7 +1,7 @@
-"""Whether the API key is good, so that a refused token may be believed to be dead.
+"""Whether Egnyte still accepts the API key, as opposed to refusing one token.
 
-Egnyte answers for a suspended key as for a dead token. A refusal counts only if Egnyte has
-accepted the key since, anywhere, and then refuses the token once more.
+Egnyte answers a suspended key and a revoked token alike. So a refused token counts as revoked only
+if Egnyte accepts the key afterwards, at any host, and then refuses the token once more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .transactions import DatabaseNow, ago
 logger = logging.getLogger("django_egnyte.keys")
 
 WITNESSES: Final = 3
-# The token endpoint reads the key's profile before it gives one of these answers.
+# Egnyte gives these answers only after it has accepted the key.
 SPEAKS_FOR_THE_KEY: Final = (
     GrantTypeError,
     ImplicitKeyError,
@@ -46,10 +46,10 @@ SPEAKS_FOR_THE_KEY: Final = (
 
 
 def note_accepted(host: str, *, asked: float) -> None:
-    """Egnyte has accepted the configured key at this host. Ends a doubt.
+    """Record that Egnyte has accepted the configured key at this host. Ends earlier doubts.
 
-    ``asked`` is the ``time.monotonic()`` at which the call began that proves it: the key may have
-    been suspended since.
+    ``asked`` is the ``time.monotonic()`` at which the successful call began. A doubt that is
+    younger stays, because the key may have been suspended since.
     """
     accepted = ago(time.monotonic() - asked)
     ledger.write_key_state(host, accepted_at=accepted)
@@ -62,25 +62,25 @@ def note_accepted(host: str, *, asked: float) -> None:
 
 
 def is_doubted() -> bool:
-    """Whether a refusal is waiting for a proof that the key is good."""
+    """Whether the key may be suspended: Egnyte refused a token, and nothing proves the key."""
     doubted = KeyState.objects.exclude(doubted_at=None)
     return doubted.filter(key_digest=gateway.key_digest()).exists()
 
 
 def forget_doubt() -> bool:
-    """Have the key asked about again at once. ``False`` if nothing was doubted."""
+    """Allow the next check of the key at once. ``False`` if the key was not in doubt."""
     doubted = KeyState.objects.filter(key_digest=gateway.key_digest()).exclude(doubted_at=None)
     return bool(doubted.update(doubted_at=None))
 
 
 def proved_since(refused: float, grant: EgnyteGrant) -> bool:
-    """Whether the key is known to be good after a refusal of one of this grant's tokens.
+    """Whether Egnyte has accepted the key since it refused a token of this grant.
 
-    ``refused`` is the ``time.monotonic()`` of the refusal. Asks up to ``WITNESSES`` other accounts
-    that were good lately, at other domains first. Where there is no other account, it asks the
-    token endpoint with a code that cannot be valid. After a failure the operators are told once,
-    and nothing is asked for an hour. ``RateLimitedError`` if the site's own limit lets nothing be
-    asked.
+    ``refused`` is the ``time.monotonic()`` of the refusal. Calls Egnyte with the tokens of up to
+    ``WITNESSES`` other recently validated accounts, at other domains first. Without other accounts
+    it sends the token endpoint an invalid code. If nothing proves the key, one log record tells the
+    operators, and there is no further check for an hour. ``RateLimitedError`` if the site's own
+    limit does not allow the request.
     """
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     if states.filter(accepted_at__gt=ago(time.monotonic() - refused)).exists():
@@ -97,10 +97,10 @@ def proved_since(refused: float, grant: EgnyteGrant) -> bool:
 
 
 def accepts(host: str, access_token: Secret) -> bool:
-    """Whether Egnyte accepts the token; what must be asked once more after a proof.
+    """Whether Egnyte accepts the token now. Ask this again after the key was proved.
 
-    The key may have been suspended when Egnyte refused the token, and not any more when it proved
-    itself. Raises what the call raises, but no ``UnauthorizedError``.
+    The key may have been suspended when Egnyte refused the token, and active again when it was
+    proved. Raises what the call raises, except ``UnauthorizedError``.
     """
     try:
         _probing(host).userinfo(access_token)
@@ -110,7 +110,7 @@ def accepts(host: str, access_token: Secret) -> bool:
 
 
 def _ask_witnesses(grant: EgnyteGrant) -> str:
-    """The host that has just accepted the key, or nothing."""
+    """The host that has just accepted the key, or empty."""
     witnesses = _witnesses(grant)
     if not witnesses:
         return grant.domain if _endpoint_accepts(grant.domain) else ""
@@ -125,7 +125,7 @@ def _ask_witnesses(grant: EgnyteGrant) -> str:
 
 
 def _witnesses(grant: EgnyteGrant) -> list[EgnyteAccount]:
-    """The accounts that Egnyte accepted last, at other domains first."""
+    """The most recently validated accounts of other grants, those of other domains first."""
     good = (
         EgnyteAccount.objects.with_token()
         .filter(Q(token__expires_at=None) | Q(token__expires_at__gt=timezone.now()))
@@ -141,14 +141,14 @@ def _witnesses(grant: EgnyteGrant) -> list[EgnyteAccount]:
 
 
 def _endpoint_accepts(host: str) -> bool:
-    """Whether the token endpoint blames a made-up code, and so not the key."""
+    """Whether the token endpoint refuses an invalid code for the code, and not for the key."""
     try:
         with ledger.charged(Purpose.PROOF, host=host):
             _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
     except SPEAKS_FOR_THE_KEY:
         return True
     except RateLimitedError as error:
-        if error.status is None:  # by the site's own limit: nothing was asked
+        if error.status is None:  # the site's own limit: no request was made
             raise
         return False
     except EgnyteError:
@@ -161,7 +161,7 @@ def _probing(host: str) -> OAuthClient:
 
 
 def doubt(host: str) -> None:
-    """Egnyte may have suspended the key. Tells the operators, unless they have been told."""
+    """Record that the key may be suspended. Logs it, unless it was already in doubt."""
     known = is_doubted()
     ledger.write_key_state(host, doubted_at=DatabaseNow())
     if not known:
