@@ -148,9 +148,9 @@ def _give_up(row: ReceivedEvent, why: str) -> None:
     logger.error(
         "The receivers of egnyte_event failed %d times for event %s of account %s, the last time "
         "with: %s. There is no further attempt. Its row is kept for %d days.",
+        TRIES,
         row.pk,
         row.account_ref,
-        TRIES,
         why,
         KEPT.days,
         extra={"event": "event_given_up", "account_id": row.account_ref},

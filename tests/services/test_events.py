@@ -158,7 +158,9 @@ def test_an_event_is_given_up_after_so_many_tries(egnyte_account, receiver, capl
     row = ReceivedEvent.objects.get()
     assert (row.due_at, row.attempts) == (None, events.TRIES)
     assert json.loads(row.payload)["eventId"] == "a"
-    assert [r for r in caplog.records if getattr(r, "event", "") == "event_given_up"]
+    [given_up] = [r for r in caplog.records if getattr(r, "event", "") == "event_given_up"]
+    named = f"failed {events.TRIES} times for event {row.pk} of account {egnyte_account.pk},"
+    assert named in given_up.getMessage()
     # It is remembered all the same.
     events.receive(egnyte_account.pk, told("a"))
     assert events.handle_due() == {}
