@@ -396,17 +396,19 @@ def assert_limits(scale: str) -> None:
 
     # Failures of the user, the user, failures at the host, all but refreshes, the key.
     assert most(Purpose.LINK, user_ref="1") == [4, 10, 25, 40, 100]
-    assert "everything but refreshes, together - 40 % of the key's hour" in scale
-    assert "one user of your site - a quarter of those 40 %, and five failures" in scale
-    assert "failures at one host - a quarter of the hour." in scale
+    assert "all together - the limit - 100" in scale
+    assert "60 % are left for refreshes - 40 % - 40" in scale
+    assert "who connects accounts - 10 % - 10, of which 5 may fail" in scale
+    assert "failed attempts to connect at one host - 25 % - 25" in scale
     assert most(Purpose.REFRESH) == [25, 100]
-    assert "refreshes - the whole hour; 60 % is kept for them" in scale
-    assert most(Purpose.REVOKE) == [10, 25, 40, 100]
-    assert "in order to revoke - a tenth" in scale
+    assert "failed refreshes at one host - 25 % - 25" in scale
+    assert most(Purpose.REVOKE) == most(Purpose.PROOF) == [10, 25, 40, 100]
+    assert "in order to revoke it - 10 % - 10" in scale
+    assert "whether Egnyte accepts the API key - 10 % - 10" in scale
     assert ledger.PER_USERNAME == 10
-    assert "ten requests, and five failures" in scale
+    assert "(password flow) - 10 - 10, of which 5 may fail" in scale
     assert ledger.SEVERAL_HOSTS == 3
-    assert "unless three hosts ask" in scale
+    assert "If three hosts answer so at the same time" in scale
 
 
 @pytest.mark.django_db
@@ -433,7 +435,7 @@ def test_numbers_said_are_those_of_the_code() -> None:
     assert keys.WITNESSES == 3
     assert "up to three other accounts" in page("guides/administration.rst")
     assert (agenda.FIRST_WAIT, agenda.HOUR) == (60, 3600)
-    assert "tried again after a minute, then two, up to an hour" in scale
+    assert "tries again after one minute, then after two, and so on, up to an hour" in scale
     assert limits.IN_FLIGHT == 15 * 60
     assert "15 minutes ahead" in architecture
     for value in (
