@@ -40,10 +40,10 @@ class EgnyteConfig(AppConfig):
 
 
 def _watch_deletions(sender: Any, **kwargs: Any) -> None:
-    """Connect the receivers with which this app notices a cascade.
+    """Connect the receiver of deletions, including cascades.
 
-    A proxy model, and the model as a migration knows it, send signals with their own class as the
-    sender. For a child model with a table of its own, the parent sends them.
+    The sender of the signal can be a proxy model, or the class that a migration has of the model.
+    For a child model with its own table, the parent class is the sender.
     """
     if _is_account(sender):
         pre_delete.connect(
@@ -58,14 +58,14 @@ def _is_account(model: Any) -> bool:
 
 def _before_deletion(sender: Any, instance: Any, origin: Any = None, **kwargs: Any) -> None:
     if not _is_account(sender):
-        return  # The connection outlives a migration's model class, whose id may be used again.
+        return  # Django finds receivers by id(), which another class may get after a migration.
     from .services.disconnect import before_deletion
 
     before_deletion(instance, origin=origin)
 
 
 def _before_loading(sender: Any, instance: Any, raw: bool, using: str, **kwargs: Any) -> None:
-    """A row of a fixture, which no ``save()`` of this app's sees."""
+    """Prepare a row of a fixture, because ``loaddata`` does not call ``save()`` of this app."""
     if not raw:
         return
     from .services import fixtures

@@ -1,4 +1,4 @@
-"""The cipher for sites that keep their secrets under django-cryptography's ``CRYPTOGRAPHY_KEY``.
+"""A cipher for sites that use django-cryptography and its ``CRYPTOGRAPHY_KEY``.
 
 Needs the extra ``django-egnyte[django-cryptography]``. The original distribution (1.1) cannot be
 imported on any supported Django; the extra brings ``django-cryptography-5``.
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from django_cryptography.utils.crypto import FernetBytes
 
 FORM: Final = "dc1"
-# django_cryptography.conf derives CRYPTOGRAPHY_KEY with so many.
+# The number of iterations with which django_cryptography.conf derives CRYPTOGRAPHY_KEY.
 ITERATIONS: Final = 30_000
 
 
 class DjangoCryptographyCipher:
-    """``CRYPTOGRAPHY_KEY`` seals, and the keys it is called with open what they sealed.
+    """Encrypts with ``CRYPTOGRAPHY_KEY``. The keys of ``EGNYTE_ENCRYPTION_KEYS`` only decrypt.
 
     To rotate, put the new key into ``CRYPTOGRAPHY_KEY`` and the old one into
-    ``EGNYTE_ENCRYPTION_KEYS``. Made with django-cryptography's ``FernetBytes`` and its signer; its
-    ``encrypt()`` field is not used, since that unpickles what it decrypts.
+    ``EGNYTE_ENCRYPTION_KEYS``. The cipher uses ``FernetBytes`` and the signer of
+    django-cryptography. It does not use the ``encrypt()`` field, which unpickles decrypted values.
     """
 
     def __init__(self, keys: Sequence[Secret]) -> None:
@@ -44,7 +44,7 @@ class DjangoCryptographyCipher:
                 "DjangoCryptographyCipher needs: pip install 'django-egnyte[django-cryptography]'"
             ) from error
         site = CryptographyConf()
-        # As text, one character a byte: what holds the keys must not show them.
+        # As a string with one character per byte, because Secret hides strings.
         masters = [Secret(force_bytes(site.KEY).decode("latin-1"))]
         masters += [
             Secret(
@@ -56,12 +56,12 @@ class DjangoCryptographyCipher:
         self._newest = _derive(masters[0], "key id", 4).hex()
 
     def seal(self, plaintext: Secret, context: str) -> str:
-        """Seal with ``CRYPTOGRAPHY_KEY``."""
+        """Encrypt with ``CRYPTOGRAPHY_KEY``."""
         sealed = _fernet(self._keys[self._newest], context).encrypt(plaintext.reveal().encode())
         return f"{FORM}.{self._newest}.{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, context: str) -> Secret:
-        """Open with the key that sealed; ``DecryptionError`` if it is gone, or nothing fits."""
+        """Decrypt with the key that encrypted it. ``DecryptionError`` if no key does."""
         from django_cryptography.utils.crypto import InvalidToken
 
         key_id, text = _split(sealed)
@@ -80,7 +80,7 @@ class DjangoCryptographyCipher:
             ) from None
 
     def needs_reseal(self, sealed: str) -> bool:
-        """Whether another key sealed this; ``DecryptionError`` if it is not in this form."""
+        """Whether an older key encrypted this. ``DecryptionError`` for another format."""
         return _split(sealed)[0] != self._newest
 
 
@@ -96,9 +96,9 @@ def _fernet(master: Secret, context: str) -> FernetBytes:
     from django_cryptography.core.signing import FernetSigner
     from django_cryptography.utils.crypto import FernetBytes
 
-    # Separate keys to sign and to encrypt, of the one place that the value belongs to.
+    # Separate keys for signing and encryption, derived for the context of the value.
     purpose = f"token\x00{context}"
-    # No variable holds a derived key: an error report may read this frame.
+    # Keep derived keys out of variables, because an error report may show this frame.
     signer = FernetSigner(_derive(master, purpose, 64)[:32])
     # Its own signer does not fit its annotation.
     return FernetBytes(_derive(master, purpose, 64)[32:], signer)  # pyright: ignore[reportArgumentType]

@@ -22,7 +22,7 @@ KINDS: dict[str, FlowKind] = {"implicit": "implicit", "password": "internal"}
 
 @pytest.fixture(scope="session")
 def egnyte_sandbox_server() -> Iterator[SandboxServer]:
-    """An Egnyte in memory, on a free port of the loopback interface, for the whole session."""
+    """A sandbox on a free port of the loopback interface, for the whole session."""
     from django_egnyte.sandbox import SandboxServer
 
     with SandboxServer() as server:
@@ -31,9 +31,9 @@ def egnyte_sandbox_server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def egnyte_sandbox(egnyte_sandbox_server: SandboxServer, settings: Any) -> Sandbox:
-    """The sandbox in its first state. The site's ``EGNYTE_*`` settings point to it.
+    """The sandbox, reset to its initial state. The site's ``EGNYTE_*`` settings point to it.
 
-    The API key fits the site's flow. A site that restricts its domains links those of the sandbox.
+    The API key is one for the site's flow. The domains of the sandbox are allowed.
     """
     from django_egnyte.conf import conf
 
@@ -56,7 +56,7 @@ def egnyte_user(db: None, django_user_model: Any, django_username_field: str) ->
     name = "egnyte@example.com" if "email" in django_username_field else "egnyte-user"
     user, made = django_user_model._default_manager.get_or_create(**{django_username_field: name})
     if not made:
-        # In a Django TestCase a fixture's rows stay for all tests of the class.
+        # In a Django TestCase, the rows of a fixture stay for all tests of the class.
         user.egnyte_accounts.all().delete()
     return user
 

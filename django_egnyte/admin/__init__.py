@@ -1,4 +1,4 @@
-"""The admin: linked accounts, the grants, the history, and the health of it all."""
+"""The admin: linked accounts, grants, the history, and the health page."""
 
 from .accounts import EgnyteAccountAdmin
 from .events import AccountEventAdmin

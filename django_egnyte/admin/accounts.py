@@ -81,7 +81,7 @@ REVOKE = Act(
 
 @admin.register(EgnyteAccount)
 class EgnyteAccountAdmin(ActingAdmin):
-    """Everything is for reading but which account is the user's default. Deleting is revoking."""
+    """Read-only, except which account is the user's default. Deleting also revokes the token."""
 
     acts: Sequence[Act] = (VALIDATE, REFRESH, ASK_RECONNECT, REVOKE)
     actions = list_actions(acts)

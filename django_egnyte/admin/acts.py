@@ -1,4 +1,4 @@
-"""What an administrator can do to a row: as an action of the list and as a button of its page.
+"""The acts of administrators on rows: an action of the list and a button of the row's page.
 
 Each act has its own permission and its own service. It is recorded twice: the service writes an
 ``AccountEvent``, and the admin writes Django's log entry.
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
 
     RowAdmin = admin.ModelAdmin[Any]
-    # Of any length, or mypy would let no site's subclass add to an option.
+    # Of any length, or mypy would refuse a site's subclass that adds to an option.
     Options = _ListOrTuple[Any]
 else:
     RowAdmin = admin.ModelAdmin
 
 MOST_AT_ONCE: Final = 500
-"""Below Django's DATA_UPLOAD_MAX_NUMBER_FIELDS, and what one request can do in some seconds."""
+"""Below Django's DATA_UPLOAD_MAX_NUMBER_FIELDS. One request does so many in seconds."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """``service`` takes the row and the actor, and says whether there was anything to do.
+    """``service`` takes the row and the actor, and returns whether there was anything to do.
 
-    The permission is called ``<name>_<model>``. ``question`` is what the page that asks for
-    confirmation says; without one, none is shown.
+    The permission is ``<name>_<model>``. ``question`` is the text of a confirmation page, which is
+    shown only if there is a question.
     """
 
     name: str
@@ -62,10 +62,10 @@ def actor_of(request: HttpRequest) -> str:
 
 
 class ActingAdmin(RowAdmin):
-    """A model's admin with ``acts``, where rows are not added and no page is in a transaction.
+    """A model's admin with ``acts``, without adding rows, and without transactions around pages.
 
-    Services open their own, short and durable; under ``ATOMIC_REQUESTS`` or in the transaction
-    that Django opens around a change or a deletion they would refuse.
+    Services open short transactions of their own. They refuse to run inside that of
+    ``ATOMIC_REQUESTS`` or the one that Django opens around a change or a deletion.
     """
 
     acts: Sequence[Act] = ()
@@ -82,16 +82,16 @@ class ActingAdmin(RowAdmin):
     def may(self, name: str, request: HttpRequest, row: Any = None) -> bool:
         """Whether the administrator has the permission ``<name>_<model>`` and may view ``row``.
 
-        Without a row: whether they may view the list.
+        Without a row: whether they have the permission and may view the list.
         """
         if not self.has_view_permission(request, row):
             return False
         permission = f"{self.opts.app_label}.{name}_{self.opts.model_name}"
-        # A user that the admin lets in has it; django-stubs' basis of all user models has not.
+        # Users of the admin have this method; the base class in django-stubs lacks it.
         return request.user.has_perm(permission)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _permits(self, act: Act, request: HttpRequest, row: Any = None) -> bool:
-        """Asks the method that Django asks for an action's permission, which a site overrides."""
+        """Call ``has_<name>_permission`` as Django does for actions: sites can override it."""
         allowed: bool = getattr(self, f"has_{act.name}_permission")(request, row)
         return allowed and self.has_view_permission(request, row)
 
@@ -99,11 +99,11 @@ class ActingAdmin(RowAdmin):
         return False
 
     def has_view_or_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """The permission to change a row does not show a row that a site hides."""
+        """Without the view permission, the change permission does not show a row."""
         return self.has_view_permission(request, obj)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Nobody finds out about a token, or its seal, by filtering the list in the address."""
+        """Refuse filters by tokens and seals in the list's URL, which could guess their values."""
         if {"access_token", "refresh_token", "seal_id"} & set(lookup.split("__")):
             return False
         return super().lookup_allowed(lookup, value, request)
@@ -113,7 +113,7 @@ class ActingAdmin(RowAdmin):
     def act_on_selected(
         self, request: HttpRequest, act: Act, selected: models.QuerySet[Any]
     ) -> HttpResponse | None:
-        """The act on the selected rows that permit it, confirmed first if it has a question."""
+        """Perform the act on the permitted rows, after a confirmation if it has a question."""
         if not self._permits(act, request):
             raise PermissionDenied
         found = list(selected[: MOST_AT_ONCE + 1])
@@ -164,7 +164,7 @@ class ActingAdmin(RowAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        # For a POST, Django before 6.1 asks for the permission to change the row alone.
+        # Before 6.1, Django checks only the change permission of the row for a POST.
         if request.method == "POST" and object_id is not None:
             row = self.get_object(request, unquote(object_id))
             if not self.has_view_permission(request, row):
@@ -248,7 +248,7 @@ class ActingAdmin(RowAdmin):
 
 
 def list_actions(acts: Sequence[Act]) -> list[Any]:
-    """The acts as what ``ModelAdmin.actions`` holds."""
+    """The acts in the form of ``ModelAdmin.actions``."""
     return [_list_action(act) for act in acts]
 
 

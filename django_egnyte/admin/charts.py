@@ -1,6 +1,6 @@
-"""A chart of what came and what went, laid out here and drawn as SVG by a template.
+"""The layout of a chart of gains and losses, which a template draws as SVG.
 
-No script, no inline style: both would need a place in a site's content security policy.
+It needs no script and no inline style, so a content security policy does not block it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Chart:
 
 
 def chart_of(starts: Sequence[date], gained: Mapping[date, int], lost: Mapping[date, int]) -> Chart:
-    """One step for each start, both ways to the same scale, up to round numbers."""
+    """One step for each start, up and down to the same scale, with round numbers as ticks."""
     ups = [gained.get(start, 0) for start in starts]
     downs = [lost.get(start, 0) for start in starts]
     top = round_up(max(ups, default=0))
@@ -94,7 +94,7 @@ def chart_of(starts: Sequence[date], gained: Mapping[date, int], lost: Mapping[d
 
 
 def _height(value: int, scale: float) -> float:
-    """A value that is not zero is seen, however small it is beside the largest."""
+    """The height of a bar. Values above zero get a visible minimum."""
     return round(max(value * scale, 1.5), 1) if value else 0.0
 
 

@@ -1,4 +1,4 @@
-"""The admin of the history: for reading only."""
+"""The read-only admin of the history."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @admin.register(AccountEvent)
 class AccountEventAdmin(RowAdmin):
-    """What happened. The search finds whole words only, by indexes: the table is the largest."""
+    """The search finds only whole words, by indexes, because this table is the largest."""
 
     list_display: Options = ("created_at", "event", "user", "account", "by", "why")
     list_filter: ClassVar[Options] = (KindFilter, DomainFilter)

@@ -1,4 +1,4 @@
-"""Filters of the lists. They offer what occurs, and find that out without reading the table."""
+"""Filters of the lists. They offer existing values, and find them without a table scan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_VALUES: Final = 30
 SAMPLE: Final = 500
 EVERYTHING: Final = "everything"
 
-# A DISTINCT would read the index from end to end. This jumps from each value to the next one.
+# A DISTINCT would read the whole index. This statement jumps from each value to the next.
 _VALUES = """
 WITH RECURSIVE found (value, n) AS (
   SELECT MIN({column}), 1 FROM {table}
@@ -33,9 +33,9 @@ SELECT value FROM found WHERE value IS NOT NULL
 
 
 def values_in_use(rows: QuerySet[Any], field: str) -> list[str]:
-    """The first values of an indexed text column, one more than ``MOST_VALUES`` at most.
+    """The first values of an indexed text column, at most ``MOST_VALUES`` plus one.
 
-    Where a site's own admin lists some of the rows only, the values are those of these rows.
+    If the site's own admin lists only some rows, these are the values of those rows.
     """
     if rows.query.where:
         values = rows.order_by(field).values_list(field, flat=True).distinct()
@@ -52,7 +52,7 @@ def values_in_use(rows: QuerySet[Any], field: str) -> list[str]:
 
 
 class InUseFilter(SimpleListFilter):
-    """Offers the values of an indexed column while they are few, and always the one chosen."""
+    """Offers the values of an indexed column if they are few, and always the chosen value."""
 
     def name_of(self, value: str) -> Any:
         return value
@@ -100,10 +100,10 @@ class DomainFilter(InUseFilter):
 
 
 class ScopeFilter(InUseFilter):
-    """One of the words of a text column, or none, which means everything.
+    """Finds accounts with a scope, and those without scopes, which may do everything.
 
-    The column has no index. So that no table is read through, the scopes offered are those of the
-    oldest and of the newest accounts.
+    The column has no index. To avoid a table scan, the filter offers the scopes of the oldest and
+    of the newest accounts.
     """
 
     title = _("scope")
@@ -135,7 +135,7 @@ class ScopeFilter(InUseFilter):
 
 
 class OccurringFilter(SimpleListFilter):
-    """Offers those of its ``kinds`` of which there are rows. Each is found by an index."""
+    """Offers those of its ``kinds`` that have rows. An index finds each of them."""
 
     kinds: ClassVar[Mapping[str, Any]]
 
@@ -158,7 +158,7 @@ class OccurringFilter(SimpleListFilter):
 
 
 class StaleFilter(OccurringFilter):
-    """Live accounts whose last validation is older than it should be."""
+    """Live accounts with an overdue validation."""
 
     title = _("validation")
     parameter_name = "stale"
@@ -170,7 +170,7 @@ class StaleFilter(OccurringFilter):
 
 
 class ExpiringFilter(SimpleListFilter):
-    """Live accounts whose token ends soon. Without a refresh token, only their user can help."""
+    """Live accounts with a token that expires soon. Without refresh token, users must reconnect."""
 
     title = _("token expiry")
     parameter_name = "expiring"

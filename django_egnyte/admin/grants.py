@@ -65,7 +65,7 @@ class StateFilter(OccurringFilter):
 
 @admin.register(EgnyteGrant)
 class EgnyteGrantAdmin(ActingAdmin):
-    """For reading; a stuck row can be tried again, or abandoned on record."""
+    """Read-only. The revocation of a stuck grant can be retried, or abandoned."""
 
     acts: Sequence[Act] = (RETRY, ABANDON)
     actions = list_actions(acts)

@@ -45,7 +45,7 @@ AGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A number of accounts with its part of the largest, in percent, and where they are listed."""
+    """A number of accounts, its percentage of the largest number, and the URL of their list."""
 
     label: Any
     n: int
@@ -55,7 +55,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a step of the chart is called, and the addresses of its events."""
+    """The label of a step of the chart, and the URLs of its events."""
 
     step: Step
     label: str
@@ -65,9 +65,9 @@ class Line:
 
 
 def figures(period: str = "") -> dict[str, Any]:
-    """All that the page shows. The number of queries does not grow with the accounts.
+    """All figures of the page. The number of queries does not grow with the accounts.
 
-    ``period`` is one of ``PERIODS``; anything else is the one that suits the site's age.
+    ``period`` is one of ``PERIODS``. For anything else, the site's age decides.
     """
     now = timezone.now()
     seen = overview()
@@ -109,7 +109,7 @@ def _ago(now: datetime, seconds: int | None) -> datetime | None:
 
 
 def _query(**filters: Any) -> str:
-    """What comes after the ``?`` of a list's address."""
+    """The query string of a list's URL."""
     plain = {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in filters.items()
@@ -118,7 +118,7 @@ def _query(**filters: Any) -> str:
 
 
 def _domains() -> Sequence[Mapping[str, Any]]:
-    """The domains with the most accounts; the index on domain and status has it all."""
+    """The domains with the most accounts, read from the index on domain and status."""
     counts = {status.value: counted(Q(status=status)) for status in Status}
     rows: Any = EgnyteAccount.objects.values("domain").annotate(n=Count("*"), **counts)
     return [
@@ -165,7 +165,7 @@ def _period_that_suits(now: datetime) -> str:
 
 
 def _starts(period: str, now: datetime) -> list[date]:
-    """The days, or the first days of the months, that the chart has."""
+    """The days of the chart, or the first days of its months."""
     # UTC needs no time zone tables, which MariaDB often lacks.
     today = now.astimezone(UTC).date() if timezone.is_aware(now) else now.date()
     if days := DAYS.get(period):

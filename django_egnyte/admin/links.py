@@ -1,4 +1,4 @@
-"""What an administrator may see of the other models, and where the same admin site shows it."""
+"""Links to other models' admins on the same admin site, for permitted administrators."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from django.urls import NoReverseMatch, reverse
 
 
 def may_view(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
-    """Asks the model's admin on this site; without one, the administrator's permissions."""
+    """Whether the administrator may view it, by the model's admin or else by permission."""
     if site.is_registered(model):
         return site.get_model_admin(model).has_view_permission(request)
     names = (get_permission_codename(verb, model._meta) for verb in ("view", "change"))
     label = model._meta.app_label
-    # A user that the admin lets in has it; django-stubs' basis of all user models has not.
+    # Users of the admin have this method; the base class in django-stubs lacks it.
     has_perm = request.user.has_perm  # pyright: ignore[reportAttributeAccessIssue]
     return any(has_perm(f"{label}.{name}") for name in names)
 
 
 def rows_of(site: AdminSite, request: HttpRequest, model: type[Model]) -> QuerySet[Any]:
-    """The rows that the model's admin on this site lists; without one, all rows."""
+    """The rows that the model's admin on this site lists. Without an admin, all rows."""
     if site.is_registered(model):
         return site.get_model_admin(model).get_queryset(request)
     return model._default_manager.all()
@@ -33,7 +33,7 @@ def rows_of(site: AdminSite, request: HttpRequest, model: type[Model]) -> QueryS
 def list_address(
     site: AdminSite, request: HttpRequest, model: type[Model], **filters: object
 ) -> str:
-    """The list of a model, or nothing if this site has none that the administrator may view."""
+    """The URL of a model's list. Empty if there is none that the administrator may view."""
     if not site.is_registered(model) or not may_view(site, request, model):
         return ""
     address = _address(site, model, "changelist")
@@ -41,7 +41,7 @@ def list_address(
 
 
 def row_address(site: AdminSite, model: type[Model], key: object) -> str:
-    """The page of a row, or nothing if this site has none. It checks the permission itself."""
+    """The URL of a row's page. Empty if there is none. The page checks the permission."""
     return _address(site, model, "change", key) if site.is_registered(model) else ""
 
 
@@ -49,5 +49,5 @@ def _address(site: AdminSite, model: type[Model], page: str, *args: object) -> s
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
     try:
         return reverse(name, args=args, current_app=site.name)
-    except NoReverseMatch:  # a site may leave out pages of its own admin
+    except NoReverseMatch:  # a site's own admin may lack this page
         return ""

@@ -1,6 +1,6 @@
-"""What came of the validation or the refresh that an administrator asked for last.
+"""The outcome of the last validation or refresh that an administrator requested.
 
-Neither is done in the request: a worker or a sweep does it. The account's page shows how far it is.
+A worker or a sweep does the work after the request. The account's page shows its outcome.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def outcome_of(account: EgnyteAccount) -> Outcome | None:
-    """``None`` if nothing was asked for during the last hour. Reads one event, by an index."""
+    """``None`` if nothing was requested in the last hour. Reads one event, by an index."""
     now = timezone.now()
     events = AccountEvent.objects.filter(
         account_ref=account.pk, created_at__gte=now - SHOWN_FOR, kind__in=ASKED

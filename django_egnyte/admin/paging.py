@@ -1,4 +1,4 @@
-"""A paginator that does not count a million rows to number its pages."""
+"""A paginator that avoids counting all rows of a large table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ LARGE: Final = 100_000
 
 
 class EstimatingPaginator(RowPaginator):
-    """Counts as PostgreSQL's statistics do where all rows of a large table are listed, and no
-    further than ``LARGE`` where some of them are. A page far back is found in the index alone."""
+    """Estimates the number of rows if a list has all rows of a large table.
+
+    The estimate is from PostgreSQL's statistics. If a list has some rows of a table, they are
+    counted up to ``LARGE``. To find a page, only the index of the primary key is read.
+    """
 
     @cached_property
     def count(self) -> int:
@@ -43,7 +46,7 @@ class EstimatingPaginator(RowPaginator):
 
 
 def _estimate(rows: QuerySet[Any]) -> int:
-    """What PostgreSQL's statistics say of the table; elsewhere 0."""
+    """The number of rows by PostgreSQL's statistics. 0 on other databases."""
     connection = connections[rows.db]
     if connection.vendor != "postgresql":
         return 0

@@ -1,4 +1,4 @@
-"""Names for the users that rows without a foreign key refer to by primary key."""
+"""Names of users to which rows refer by primary key, without a foreign key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NamingList(ChangeList):
 
 
 def named(rows: list[Any]) -> list[Any]:
-    """The rows, each knowing the names of the users that they refer to; one query."""
+    """Add the names of their users to the rows, with one query."""
     names = names_of(ref for row in rows for ref in _refs(row))
     for row in rows:
         row.names_of_users = names
@@ -56,19 +56,19 @@ def refs_of(name: str) -> list[str]:
 
 
 def user_name(row: Any) -> str:
-    """The name of the row's user; the primary key if the user has been deleted."""
+    """The name of the row's user, or the primary key if the user was deleted."""
     return _names(row).get(row.user_ref) or row.user_ref
 
 
 def user_page(site: AdminSite, row: Any) -> str | None:
-    """The name of the row's user, with a link where the site has a page of that user."""
+    """The name of the row's user, as a link if the admin has a page of that user."""
     name = user_name(row)
     address = row_address(site, get_user_model(), row.user_ref) if name != row.user_ref else ""
     return format_html('<a href="{}">{}</a>', address, name) if address else name or None
 
 
 def account_page(site: AdminSite, row: Any) -> str | None:
-    """The account that a row refers to, with a link where it still exists and has a page."""
+    """The account of a row, as a link if it exists and the admin has a page of it."""
     key = row.account_ref
     if key is None:
         return None
@@ -79,7 +79,7 @@ def account_page(site: AdminSite, row: Any) -> str | None:
 
 
 def of_domain(name: str, domain: str) -> SafeString:
-    """What a list shows of an Egnyte user: the name, and below it the domain."""
+    """An Egnyte user in a list: the name, and below it the domain."""
     label, dot, rest = domain.partition(".")
     return format_html(
         '{} <span class="egnyte-of-domain">{}{}<wbr>{}</span>', name, label, dot, rest
@@ -87,7 +87,7 @@ def of_domain(name: str, domain: str) -> SafeString:
 
 
 def actor_name(row: Any) -> str:
-    """Who did what the event records, in words."""
+    """The actor of an event, in words."""
     kind, _separator, ref = row.actor.partition(":")
     if kind == "user" and ref == row.user_ref:
         return _("the user")
@@ -105,7 +105,7 @@ def actor_name(row: Any) -> str:
 
 
 def reason_of(event: Any) -> str:
-    """The reason of an event, in the administrator's language where it is one of this app's."""
+    """The reason of an event. Reasons of this app are translated."""
     return _(event.reason) if event.reason else ""
 
 

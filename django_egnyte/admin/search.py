@@ -1,7 +1,7 @@
-"""The search in the list of accounts. It stays fast at a million rows, because it reads indexes.
+"""The search in the list of accounts. It uses indexes, so a million rows are no problem.
 
-A word finds what begins with it: the user's name or e-mail address, the Egnyte username, the
-address that Egnyte has, or the domain. ``icontains`` would read every row of two tables.
+A word matches the beginning of the user's name or e-mail address, of the username or e-mail
+address at Egnyte, or of the domain. ``icontains`` would read every row of two tables.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from django.utils.text import smart_split, unescape_string_literal
 from ..models import EgnyteAccount
 
 FIELDS: Final = ("user", "email_lower", "username_lower", "domain")
-# So many keys at most are listed in a condition. A word that finds more is a subquery.
+# If a word matches more keys than this, the condition is a subquery and not a list.
 MOST: Final = 1000
 
 
 def found(accounts: QuerySet[EgnyteAccount], text: str) -> QuerySet[EgnyteAccount]:
-    """The accounts for which each word of ``text`` begins something. Quotes make several a word."""
+    """The accounts that match each word of ``text``. Words in quotes are one word."""
     for word in smart_split(text):
         if word[0] in "\"'" and word[0] == word[-1]:
             word = unescape_string_literal(word)
@@ -43,7 +43,7 @@ def _fits(using: str, word: str) -> Q:
 
 
 def _users(using: str, word: str) -> QuerySet[Any]:
-    """The primary keys of users, whose names have an index that knows upper and lower case."""
+    """The primary keys of matching users. The index of their names is case-sensitive."""
     model: Any = get_user_model()
     names = [model.USERNAME_FIELD]
     with suppress(FieldDoesNotExist):
@@ -57,12 +57,12 @@ def _users(using: str, word: str) -> QuerySet[Any]:
 
 
 def _begins(using: str, name: str, text: str) -> Q:
-    # MariaDB's index ignores case, and Django's startswith would compare bytes without it.
+    # MariaDB's index ignores case, and Django's case-sensitive startswith would not use it.
     ignores_case = connections[using].vendor == "mysql"
     return Q(**{f"{name}__{'istartswith' if ignores_case else 'startswith'}": text})
 
 
 def _among(name: str, values: QuerySet[Any]) -> Q:
-    """By a list where it is short: an index finds its values, but not those of a subquery."""
+    """The condition as a short list, if possible: databases use an index for it."""
     known = list(values[: MOST + 1])
     return Q(**{f"{name}__in": known if len(known) <= MOST else values})

@@ -1,4 +1,4 @@
-"""How the admin writes times: as a distance in a list, in Django's own format elsewhere."""
+"""Times in the admin: relative in lists, and in Django's format elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 
 def exactly(moment: datetime | None) -> str | None:
-    """As Django's admin writes a field with a time."""
+    """The time in the format of Django's admin."""
     if moment is None:
         return None
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
@@ -21,7 +21,7 @@ def exactly(moment: datetime | None) -> str | None:
 
 
 def distance(moment: datetime | None) -> SafeString | str:
-    """How long ago, or how long until, in the largest unit; the exact time on hovering."""
+    """The time relative to now, in the largest unit. The exact time is in the tooltip."""
     if moment is None:
         return _("never")
     now = timezone.now()

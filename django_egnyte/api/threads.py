@@ -1,4 +1,4 @@
-"""Threads for HTTP in asynchronous code. Each host has its own, so a slow host delays no other."""
+"""Threads for HTTP in asynchronous code. Hosts have separate threads: a slow one delays none."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 PER_HOST = 32
-# Hosts without a call that keep their threads for the next one.
+# How many hosts without a running call keep their threads for the next call.
 KEPT = 8
 
 _lock = threading.Lock()
 _pools: dict[str, _Pool] = {}
-"""By host. Those that were used last come last."""
+"""The pools by host. The most recently used ones come last."""
 
 
 class _Pool:
     __slots__ = ("busy", "executor")
 
     def __init__(self) -> None:
-        # It starts a thread when none is free, so a host with one call has one thread.
+        # A pool starts a thread only if none is free, so one call needs one thread.
         self.executor = ThreadPoolExecutor(PER_HOST, thread_name_prefix="egnyte-http")
         self.busy = 0
 
 
 def submit(host: str, function: Callable[..., _T], *args: Any) -> Future[_T]:
-    """Start a blocking function. The process waits for it when it ends.
+    """Start a blocking function in a thread. The process waits for it before it exits.
 
     At most `PER_HOST` calls to one host run at once. The others wait for their turn.
     """
@@ -38,7 +38,7 @@ def submit(host: str, function: Callable[..., _T], *args: Any) -> Future[_T]:
         _pools[host] = pool
         pool.busy += 1
         future = pool.executor.submit(function, *args)
-    # Outside the lock: if the future is done already, this thread runs the callback at once.
+    # Outside the lock: if the future is already done, the callback runs in this thread.
     future.add_done_callback(lambda future: _done(pool))
     return future
 
@@ -47,13 +47,13 @@ def _done(pool: _Pool) -> None:
     with _lock:
         pool.busy -= 1
         idle = [host for host, each in _pools.items() if not each.busy]
-        # Without a wait: this may be a thread of the pool that ends.
+        # Do not wait: this may be a thread of that pool.
         for host in idle[: max(0, len(idle) - KEPT)]:
             _pools.pop(host).executor.shutdown(wait=False)
 
 
 def _forget() -> None:
-    """For a forked child, which has none of its parent's threads; its lock may be held."""
+    """Reset in a forked child: it has no threads of the parent, and the lock may be held."""
     global _lock
     _lock = threading.Lock()
     _pools.clear()

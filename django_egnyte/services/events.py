@@ -1,7 +1,7 @@
-"""Egnyte's events on their way to the site's receivers: stored first, then handled.
+"""Egnyte's events: store them, then send them to the site's receivers.
 
-An event is stored once, whatever brings it, and handled by whichever pass claims it. Its row stays
-for ``KEPT``, so that the same event is not taken again.
+Each event is stored once, whether a webhook or polling delivers it. The pass that claims it sends
+it to the receivers. Its row stays for ``KEPT``, so that a repeated delivery is recognised.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .transactions import DatabaseNow, alias, hence, in_short_transaction, refus
 
 logger = logging.getLogger("django_egnyte.events")
 
-# How long a handled event is remembered. Egnyte repeats a delivery for about an hour.
+# How long to keep handled events. Egnyte repeats a delivery for about an hour.
 KEPT: Final = timedelta(days=7)
-# With the waits between them, about eight hours pass before an event is given up.
+# With the pauses between them, the attempts take about eight hours.
 TRIES: Final = 10
 LONGEST_WAIT: Final = 6 * agenda.HOUR
 BATCH: Final = 200
@@ -44,9 +44,9 @@ RECORDS: Final[dict[str, type[Event | Notification]]] = {
 
 
 def receive(account_id: int, events: Iterable[Notification]) -> bool:
-    """Store what a webhook of this account delivered, and hurry its handling.
+    """Store the events that a webhook of this account delivered, and start a task for them.
 
-    ``False`` if the account is gone; then the events are dropped.
+    ``False`` if the account was deleted. The events are then dropped.
     """
     account = EgnyteAccount.objects.filter(pk=account_id).first()
     if account is None:
@@ -67,8 +67,7 @@ def receive(account_id: int, events: Iterable[Notification]) -> bool:
 
 
 def store(account: EgnyteAccount, events: Iterable[Event | Notification]) -> None:
-    """Insert these events in the caller's transaction. Those that are known already stay as they
-    are."""
+    """Insert these events in the caller's transaction. Known events are not changed."""
     rows = [_row(account, event) for event in events]
     ReceivedEvent.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
 
@@ -81,7 +80,7 @@ def _row(account: EgnyteAccount, event: Event | Notification) -> ReceivedEvent:
     text = f"{account.pk}\0{source}\0{name}"
     now = timezone.now()
     return ReceivedEvent(
-        # A digest: an id may be long, and MariaDB would not tell its upper case from its lower.
+        # A digest, because ids can be long, and MariaDB ignores case in a unique text column.
         digest=hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(),
         account_ref=account.pk,
         domain=account.domain,
@@ -93,21 +92,21 @@ def _row(account: EgnyteAccount, event: Event | Notification) -> ReceivedEvent:
 
 
 def handle_due(*, seconds: float = SLICE) -> Counter[str]:
-    """Send ``egnyte_event`` for the events that are due, those that came first before the others.
+    """Send ``egnyte_event`` for the due events, oldest first.
 
-    Outcomes: ``handled``, ``failed`` (a receiver raised; the event comes again later, or is given
-    up after ``TRIES``), ``gone`` (its account is disconnected), ``skipped`` (another pass is at
-    it). An event comes a second time if the process was killed while a receiver was at work.
+    Outcomes: ``handled``, ``failed`` (a receiver raised; the event is sent again later, at most
+    ``TRIES`` times), ``gone`` (the account is disconnected), ``skipped`` (another pass handles it).
+    If the process is terminated while a receiver runs, the event is sent again.
     """
     refuse_in_transaction()
     this: Pass[ReceivedEvent] = Pass("events", seconds=seconds, put_off=_put_off)
-    # Not those of a host that is held off, which receivers could not ask either.
+    # Skip events of a host that is held off, because receivers could not call it either.
     due = waiting(this, ReceivedEvent.objects.filter(due_at__lte=DatabaseNow()))
     return this.run(due, _handle, host_of=lambda row: row.domain)
 
 
 def _handle(row: ReceivedEvent) -> str:
-    # Counted before it is tried, so that an event that kills its worker is given up as well.
+    # Count the attempt first, so that an event that crashes its worker is not tried forever.
     unclaimed = ReceivedEvent.objects.filter(
         pk=row.pk, attempts=row.attempts, due_at__lte=DatabaseNow()
     )
@@ -158,12 +157,11 @@ def _give_up(row: ReceivedEvent, why: str) -> None:
 
 
 def _write(row: ReceivedEvent, **values: Any) -> None:
-    """Unless another pass has claimed the row since, because this one took too long."""
+    """Write ``values``, unless another pass has claimed the row because this one took too long."""
     ReceivedEvent.objects.filter(pk=row.pk, attempts=row.attempts).update(**values)
 
 
 def purge() -> int:
-    """Forget events that were handled, or given up, and came over ``KEPT`` ago. Returns how
-    many."""
+    """Delete events that are older than ``KEPT`` and have no attempt left. Returns how many."""
     old = ReceivedEvent.objects.filter(due_at=None, received_at__lte=timezone.now() - KEPT)
     return old.delete()[0]

@@ -1,7 +1,7 @@
-"""Rows that ``loaddata`` brings to a database in which the site's users have other primary keys.
+"""``loaddata`` into a database in which the users have other primary keys.
 
-``dumpdata --natural-foreign`` names an account's user by the username. A token is sealed for the
-user's primary key, so it is sealed anew for the key that this database has.
+``dumpdata --natural-foreign`` writes usernames in place of the users' primary keys. Tokens are
+encrypted for a primary key, so they are encrypted again for the one in this database.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ logger = logging.getLogger("django_egnyte.fixtures")
 
 
 def settle_account(account: EgnyteAccount, using: str) -> None:
-    """Before an account of a fixture is saved: make its user's primary key the one of its token."""
+    """Before an account of a fixture is saved: encrypt its token for the user's primary key."""
     user_ref = str(account.user_id)
     account.default_of = user_ref if account.is_default else None
     tokens = EgnyteToken.objects.using(using)
@@ -32,7 +32,7 @@ def settle_account(account: EgnyteAccount, using: str) -> None:
 
 
 def settle_token(token: EgnyteToken, using: str) -> None:
-    """The same before a token of a fixture is saved, if its account was loaded before it."""
+    """The same before a token is saved, if the fixture has its account before the token."""
     account = EgnyteAccount.objects.using(using).filter(token_id=token.pk).first()
     if account is not None and token.user_ref != str(account.user_id):
         _seal_for(token, str(account.user_id))

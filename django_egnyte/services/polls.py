@@ -1,4 +1,4 @@
-"""Polling: accounts whose events are asked for, where webhooks are not possible."""
+"""Polling the events of accounts, where webhooks are not possible."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .transactions import DatabaseNow, alias, hence, in_short_transaction, refus
 
 logger = logging.getLogger("django_egnyte.polls")
 
-# Egnyte wants to be asked every five minutes at most.
+# Egnyte asks clients to poll at most every five minutes.
 EVERY: Final = timedelta(minutes=5)
 LONGEST_WAIT: Final = 6 * agenda.HOUR
-# Of an account that is not live, until it is reconnected.
+# The pause for an account that is not live.
 PAUSE: Final = timedelta(hours=1)
 PAGE: Final = 100
-# Calls for one account in one pass, so that catching up leaves calls of the day to the user.
+# Calls per account and pass: catching up must not use all calls of the user's day.
 PAGES: Final = 20
 
 
 def follow(account: EgnyteAccount, *, after: int | None = None) -> None:
-    """Poll this account's events from now on, or those after the id ``after``.
+    """Start polling this account's events: those from now on, or those after the id ``after``.
 
-    Makes one call, for the newest event's id, unless ``after`` is given; raises what that raises,
-    and ``NotLinkedError`` for an account that is not live. An account that is followed already
-    goes on where it is, or after ``after``.
+    Without ``after`` it makes one call, for the id of the newest event, and raises what that call
+    raises. ``NotLinkedError`` for an account that is not live. If the account is already polled, it
+    continues from its position, or from ``after``.
     """
     if not account.is_live or account.pk is None:
         raise NotLinkedError("This Egnyte account is not connected.", host=account.domain)
@@ -53,15 +53,15 @@ def follow(account: EgnyteAccount, *, after: int | None = None) -> None:
 
 
 def unfollow(account: EgnyteAccount) -> bool:
-    """Poll this account's events no more. ``False`` if they were not polled."""
+    """Stop polling this account's events. ``False`` if they were not polled."""
     return bool(EventCursor.objects.filter(account_ref=account.pk).delete()[0])
 
 
 def poll_due(*, actor: str, seconds: float = SLICE) -> Counter[str]:
-    """Store the new events of the accounts that are due, for ``events.handle_due``.
+    """Store the new events of the due accounts, for ``events.handle_due``.
 
-    Outcomes: ``polled``, ``failed`` (later again), ``unlinked`` (the account is not live), ``gone``
-    (it is disconnected), ``skipped`` (another pass is at it).
+    Outcomes: ``polled``, ``failed`` (tried again later), ``unlinked`` (the account is not live),
+    ``gone`` (it is disconnected), ``skipped`` (another pass polls it).
     """
     refuse_in_transaction()
     note_run("polls")
@@ -96,20 +96,20 @@ def _poll(this: Pass[EventCursor], row: EventCursor, actor: str) -> str:
 
 
 def _take(this: Pass[EventCursor], row: EventCursor, account: EgnyteAccount) -> None:
-    """Store what came after the row's position, page by page, each with the new position."""
+    """Store the events after the row's position, page by page, each with the new position."""
     stream = account.client.events.after(row.position, page_size=PAGE)
     coming = iter(stream)
     for _ in range(PAGES):
         page = list(islice(coming, PAGE))
         ended = len(page) < PAGE
-        # At its end the stream may be further than the last event that the user may see.
+        # The end of the stream can be later than the last event that the user may see.
         reached = int(stream.position) if ended else page[-1].id
         if not _keep(row, account, page, reached) or ended or this.is_over():
             return
 
 
 def _keep(row: EventCursor, account: EgnyteAccount, page: list[Event], reached: int) -> bool:
-    """Store events and where they end, both or neither. ``False`` if another pass was first."""
+    """Store events and the new position in one transaction. ``False`` if another pass did."""
 
     def work() -> bool:
         if reached != row.position:
@@ -129,11 +129,11 @@ def _keep(row: EventCursor, account: EgnyteAccount, page: list[Event], reached: 
 def _begin_again(
     this: Pass[EventCursor], row: EventCursor, account: EgnyteAccount, actor: str
 ) -> None:
-    """Egnyte no longer keeps the events after the row's position: go on with the oldest it has."""
+    """Egnyte has deleted the events after the row's position: continue with its oldest event."""
     lost_after = row.position
     oldest = account.client.events.cursor().oldest_event_id
     try:
-        # Egnyte gives the events behind an id. It may not know the one before the oldest.
+        # Egnyte returns the events after an id, and may not accept the id before the oldest event.
         _move(row, oldest - 1)
         _take(this, row, account)
     except EventsExpiredError:

@@ -1,4 +1,4 @@
-"""Short transactions, and time as the database sees it."""
+"""Short transactions, and the clock of the database."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ TRIES: Final = 6
 # Seconds.
 FIRST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 1.0
-# SQLite's transactions that begin with the write lock.
+# SQLite's modes in which a transaction takes the write lock at its start.
 WITH_LOCK: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 
 def alias() -> str:
-    """The database that all of this app's tables are on."""
+    """The alias of the database with this app's tables."""
     return router.db_for_write(EgnyteAccount)
 
 
 def in_callers_transaction() -> bool:
-    """Whether somebody else's transaction is open, which could roll back what is written now."""
+    """Whether a transaction of the caller is open, whose rollback would undo a write."""
     connection = connections[alias()]
     blocks = connection.atomic_blocks
     if blocks:
@@ -46,7 +46,7 @@ def in_callers_transaction() -> bool:
 
 
 def refuse_in_transaction() -> None:
-    """``InTransactionError`` if a token written now might not be there afterwards."""
+    """``InTransactionError`` inside a transaction, because a rollback would lose a new token."""
     if in_callers_transaction():
         raise InTransactionError(
             "A token request inside a transaction is not allowed: a rollback would lose the token."
@@ -55,13 +55,13 @@ def refuse_in_transaction() -> None:
 
 @contextmanager
 def locking_transaction(*, durable: bool = False) -> Iterator[None]:
-    """A transaction that takes the write lock at its start where the database locks no rows.
+    """A transaction. On SQLite, which locks no rows, it takes the write lock at its start.
 
-    It is READ COMMITTED, whatever isolation level the site has chosen, unless it is part of another
-    transaction: what it reads after it has waited for a lock must not be older than the lock.
+    Unless it is part of another transaction, its isolation level is READ COMMITTED, not the site's.
+    After a wait for a lock, it must read the data that the other transaction has committed.
     """
     connection: Any = connections[alias()]
-    # What follows is known to a connection only once it is made.
+    # The vendor's features and level are known only after the connection is open.
     connection.ensure_connection()
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         outermost = not connection.in_atomic_block
@@ -79,7 +79,7 @@ def locking_transaction(*, durable: bool = False) -> Iterator[None]:
 
 
 def _read_committed(connection: Any) -> None:
-    """Django says of MariaDB's level its name, or ``None`` for the server's own."""
+    """Set READ COMMITTED, unless it is set. Django has a name for MariaDB, or ``None``."""
     level = getattr(connection, "isolation_level", "read committed")
     name = getattr(level, "name", level) or ""
     if name.lower().replace("_", " ") != "read committed":
@@ -88,12 +88,11 @@ def _read_committed(connection: Any) -> None:
 
 
 def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T:
-    """Run ``work`` in a durable transaction of its own, and again after a deadlock, a conflict of
-    two transactions, a busy lock or a lost connection.
+    """Run ``work`` in its own durable transaction.
 
-    There are ``TRIES`` tries, and more until ``patience`` seconds have passed, with a growing and
-    jittered pause before each. ``work`` must do nothing but database work. ``RuntimeError`` inside
-    another transaction.
+    It runs again after a deadlock, a serialization failure, a busy lock or a lost connection: up
+    to ``TRIES`` times, and more often until ``patience`` seconds have passed, with growing pauses.
+    ``work`` must only use the database. ``RuntimeError`` inside another transaction.
     """
     until = time.monotonic() + patience
     for tried in itertools.count(1):
@@ -110,24 +109,24 @@ def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T
 
 
 def take_write_lock() -> None:
-    """In a transaction that others began on SQLite: take the write lock before anything is read.
+    """On SQLite, in the caller's transaction: take the write lock before the first read.
 
-    SQLite refuses a write that follows a read when another connection has written in between.
-    A transaction that began as ``IMMEDIATE`` has the lock.
+    Otherwise SQLite refuses a write after a read if another connection has written in between. A
+    transaction that began as ``IMMEDIATE`` has the lock already.
     """
     connection: Any = connections[alias()]
     if connection.vendor != "sqlite":
         return
-    # Where Django does not commit, it did not begin the transaction either.
+    # Without autocommit, Django did not begin the transaction.
     has_lock = connection.commit_on_exit and connection.transaction_mode in WITH_LOCK
     if not has_lock:
         EgnyteAccount.objects.filter(pk=0).write(status_reason="")
 
 
 def after_commit(work: Callable[[], object]) -> None:
-    """Run ``work`` after the commit of the open transaction, or now. What it raises is logged.
+    """Run ``work`` after the commit, or now without a transaction. Its exceptions are logged.
 
-    Now, too, where a transaction is managed by hand, of whose end Django does not know.
+    It also runs now without autocommit, because Django does not know when such a transaction ends.
     """
     connection = connections[alias()]
     if connection.in_atomic_block or connection.get_autocommit():
@@ -143,14 +142,14 @@ def after_commit(work: Callable[[], object]) -> None:
 
 
 class DatabaseNow(Func):
-    """The database server's clock, plus a ``timedelta``, in the form that columns are stored in.
+    """The clock of the database server, plus a ``timedelta``, in the form of stored times.
 
-    Django's ``Now()`` follows the session's time zone on MariaDB, and stored times follow
-    ``USE_TZ``, so the two could differ by hours.
+    On MariaDB, Django's ``Now()`` is in the time zone of the session, and stored times are in that
+    of ``USE_TZ``. They could differ by hours.
     """
 
     arity = 0
-    # Django takes a field or a property here; django-stubs names the property alone.
+    # Django accepts a field or a property here; django-stubs only knows the property.
     output_field = DateTimeField()  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, plus: timedelta = timedelta(0)) -> None:
@@ -158,7 +157,7 @@ class DatabaseNow(Func):
         self.seconds = plus.total_seconds()
 
     def shift_in(self, connection: Any) -> float:
-        """The shift, with that of the zone in which naive times are stored."""
+        """The shift, plus the UTC offset of the zone in which naive times are stored."""
         name = connection.timezone_name if not settings.USE_TZ else "UTC"
         if settings.USE_TZ and connection.settings_dict.get("TIME_ZONE"):
             name = connection.settings_dict["TIME_ZONE"]
@@ -180,7 +179,7 @@ class DatabaseNow(Func):
 
 
 def clock(connection: Any, plus: float = 0.0) -> tuple[str, tuple[Any, ...]]:
-    """``DatabaseNow``, so many seconds later, for a statement written by hand."""
+    """``DatabaseNow`` plus ``seconds``, as SQL and parameters for a raw statement."""
     sql, values = (
         EgnyteAccount.objects.all().query.get_compiler(connection=connection).compile(hence(plus))
     )

@@ -1,4 +1,4 @@
-"""Does Egnyte still accept the token? Asked by tasks, the sweep, the admin and the command."""
+"""Validation: ask Egnyte whether it still accepts the token of an account."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from .transactions import after_commit, in_callers_transaction, refuse_in_transa
 logger = logging.getLogger("django_egnyte.validate")
 
 Outcome = Literal["gone", "alive", "refreshed", "dead", "paused", "unknown"]
-"""gone: no such live account with this token; paused: refused, but the API key is in doubt;
-unknown: Egnyte gave no answer, another attempt is due later."""
+"""gone: no live account has this token; paused: Egnyte refused it, but the API key is in doubt;
+unknown: Egnyte gave no answer, and another attempt is due later."""
 
 WRITE_EVERY: Final = timedelta(hours=1)
 OTHER_KEY: Final = gettext_noop("Linked with another API key of this site: please reconnect")
 
 
 def validate(account_id: int, token_id: int | None = None, *, actor: str) -> Outcome:
-    """Ask Egnyte whether it accepts an account's token, and draw the conclusion.
+    """Ask Egnyte whether it accepts an account's token, and set the account's status.
 
-    ``token_id`` is the token that somebody had doubts about; when it was replaced since,
-    nothing is asked. Raises no ``EgnyteError``: what went wrong is in the outcome, the log and
-    the account's next attempt. ``InTransactionError`` inside a transaction.
+    ``token_id`` is the suspected token. If the account has another one by now, no call is made.
+    Raises no ``EgnyteError``: the outcome and the log tell of a failure, and another attempt is
+    scheduled. ``InTransactionError`` inside a transaction.
     """
     refuse_in_transaction()
     account = EgnyteAccount.objects.with_token().live().filter(pk=account_id).first()
@@ -46,7 +46,7 @@ def validate(account_id: int, token_id: int | None = None, *, actor: str) -> Out
 
 
 def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
-    """As ``validate``, for a row that was read with its token just now."""
+    """The same as ``validate``, for a row that was just read with its token."""
     refused: float | None = None
     asked = time.monotonic()
     try:
@@ -70,15 +70,15 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
 
 
 def needs_refresh(account: EgnyteAccount) -> bool:
-    """Whether the access token has expired and can be replaced, so that asking makes no sense."""
+    """Whether the access token has expired and can be refreshed, without asking Egnyte first."""
     token = account.token
     return token is not None and token.is_expired and can_refresh(token)
 
 
 def settle_alive(account: EgnyteAccount, *, asked: float, actor: str) -> Outcome:
-    """Egnyte accepts the token: note it, and end a suspicion, and a doubt about the API key.
+    """Egnyte accepts the token: record that, and clear the status suspect and a doubt of the key.
 
-    ``asked`` is the ``time.monotonic()`` of the question.
+    ``asked`` is the ``time.monotonic()`` at which the call began.
     """
     token, was_suspect = account.token, account.status == Status.SUSPECT
     cleared = verdict.clear(account, actor=actor, **agenda.validated())
@@ -88,15 +88,16 @@ def settle_alive(account: EgnyteAccount, *, asked: float, actor: str) -> Outcome
 
 
 def settle_refused(account: EgnyteAccount, refused: float | None, *, actor: str) -> Outcome:
-    """The access token was refused at ``refused`` (``time.monotonic()``), or has expired (None).
+    """Refresh the token, or revoke the account, after Egnyte refused the access token.
 
-    Under the lease it is refreshed where that is possible. Otherwise only userinfo's refusal
-    counts, and only while the API key is known to be good. Raises what the calls raise.
+    ``refused`` is the ``time.monotonic()`` of the refusal, or ``None`` if the token has expired.
+    Without a refresh token, the account is revoked only if userinfo refuses the access token and
+    Egnyte accepts the API key. Raises what the calls raise.
     """
     try:
         with leases.hold(account, LeasedFor.VERDICT, patience=0) as lease:
             if can_refresh(lease.token):
-                # The refresh has noted its refusal; the access token may work all the same.
+                # The refresh has recorded the refusal. The access token may still work.
                 with suppress(InvalidGrantError):
                     refresh_leased(lease, actor=actor)
                     return "refreshed"
@@ -133,10 +134,10 @@ def _judge(lease: leases.Lease, refused: float | None, actor: str) -> Outcome:
 
 
 def note_use(account: EgnyteAccount, *, actor: str = "client") -> None:
-    """A call succeeded: that is a validation, too. One write an hour and account at the most.
+    """Record a successful call as a validation: at most one write per hour and account.
 
-    Best effort: Egnyte has carried out the call, so no trouble of the database may fail it. Inside
-    a caller's transaction it is written after the commit: the row would stay locked until then.
+    A failure of the database is only logged, because Egnyte has carried out the call. Inside a
+    caller's transaction the write follows the commit; otherwise the row would stay locked.
     """
     now = timezone.now()
     recent = account.last_used_at is not None and now - account.last_used_at < WRITE_EVERY
@@ -160,7 +161,7 @@ def _write_use(account: EgnyteAccount, actor: str) -> None:
         if account.status == Status.SUSPECT:
             verdict.clear(account, actor=actor, **values)
             return
-        # Not a suspect: the suspicion may be younger than this use, and must stay due.
+        # Only active accounts: a suspicion may be younger than this use, and must be validated.
         EgnyteAccount.objects.filter(
             pk=account.pk, token=account.token_id, status=Status.ACTIVE
         ).write(**values)
@@ -174,7 +175,7 @@ def _write_use(account: EgnyteAccount, actor: str) -> None:
 
 
 def postpone(account: EgnyteAccount, error: EgnyteError) -> None:
-    """Egnyte gave no answer: nothing is marked, and the next attempt stands in the database."""
+    """Egnyte gave no answer: keep the status, and schedule the next attempt."""
     pause = agenda.wait_after(account.validation_attempts, error)
     EgnyteAccount.objects.filter(pk=account.pk, token=account.token_id, status__in=LIVE).write(
         next_validation_at=timezone.now() + pause,

@@ -1,4 +1,4 @@
-"""Active, suspect, revoked: the only transitions, each checked against token and status."""
+"""The transitions between active, suspect and revoked. Each write checks token and status."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ UNPROVED: Final = gettext_noop("Egnyte refuses the token, but perhaps the API ke
 
 
 def suspect(account: EgnyteAccount, *, reason: str, actor: str, acting: bool = False) -> bool:
-    """A 401 came for this token. Not a verdict: the account goes on working until validated.
+    """Mark the account as suspect after a 401. It continues to work until it is validated.
 
-    Works inside a caller's transaction; the worker is told at once all the same, since that
-    may be rolled back. Under ``act_as`` the answer may concern the other user, so the token is
-    validated hourly at most. Returns whether the account became suspect by this call.
+    May be called inside a transaction. The task is sent at once nevertheless, because the
+    transaction may be rolled back. Under ``act_as`` the 401 may concern the other user, so the
+    token is validated at most once per hour. Returns whether this call made the account suspect.
     """
     now = timezone.now()
     validated = account.last_validated_at
@@ -49,7 +49,7 @@ def _suspect(account: EgnyteAccount, *, reason: str, actor: str, again: datetime
 
 
 def clear(account: EgnyteAccount, *, actor: str, **values: Any) -> bool:
-    """The token works: write ``values``, and end a suspicion. ``False`` if it was replaced."""
+    """Write ``values`` and make a suspect account active. ``False`` if its token was replaced."""
     same = EgnyteAccount.objects.filter(token=account.token_id)
     if account.status == Status.SUSPECT:
         refused = account.token is not None and account.token.grant.refresh_refused_at is not None
@@ -61,7 +61,7 @@ def clear(account: EgnyteAccount, *, actor: str, **values: Any) -> bool:
 
 
 def wait_for_proof(account: EgnyteAccount, *, actor: str, reason: str = UNPROVED) -> None:
-    """Egnyte refuses the token, and nothing says that the API key is good: ask again in an hour."""
+    """Mark as suspect until Egnyte accepts the API key again: validate again in an hour."""
     again = timezone.now() + HOURLY
     if not _suspect(account, reason=reason, actor=actor, again=again):
         live = EgnyteAccount.objects.filter(token=account.token_id, status__in=LIVE)
@@ -69,9 +69,9 @@ def wait_for_proof(account: EgnyteAccount, *, actor: str, reason: str = UNPROVED
 
 
 def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
-    """Declare the token dead: every account of its grant is revoked, and the grant is released.
+    """Mark all accounts of the grant as revoked, and make the grant due for revocation.
 
-    ``False`` if the lease was lost, or a newer token has arrived meanwhile.
+    ``False`` if the lease was lost, or if the grant has a newer token by now.
     """
 
     def work() -> bool:
@@ -88,7 +88,7 @@ def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
 
 
 def give_up(accounts: list[EgnyteAccount], *, reason: str, actor: str) -> None:
-    """Mark live accounts as revoked. Their grant has been released in the same transaction."""
+    """Mark live accounts as revoked. The caller releases their grant in the same transaction."""
     for account in accounts:
         EgnyteAccount.objects.filter(token=account.token_id).write_to(
             account, token=None, status=Status.REVOKED, status_reason=reason[:255]

@@ -1,7 +1,7 @@
-"""Webhooks of accounts: the secret that each one carries, and their registrations at Egnyte.
+"""Webhooks of accounts: their secrets, and their registration at Egnyte.
 
-The secret names the account and proves it: an HMAC of the account's primary key under the site's
-encryption key. It is stored nowhere. While keys rotate, every configured key proves.
+The secret is the account's primary key and an HMAC of it under the site's encryption key, so it is
+not stored. Secrets of all configured keys are valid, which allows key rotation.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ QUOTA: Final = "QUOTA_EXCEEDED"
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """The account whose webhook sent a delivery. ``is_current``: with a secret of the newest
-    key."""
+    """The account of a delivery's webhook. ``is_current``: its secret is of the newest key."""
 
     account_id: int
     is_current: bool
 
 
 def secret_of(account: EgnyteAccount) -> Secret:
-    """What Egnyte sends in ``HEADER`` for this account. ``ImproperlyConfigured`` without a key."""
+    """The secret that Egnyte sends in ``HEADER``. ``ImproperlyConfigured`` without a key."""
     keys = _keys()
     if not keys:
         raise ImproperlyConfigured(
@@ -46,7 +45,7 @@ def secret_of(account: EgnyteAccount) -> Secret:
 
 
 def sender_of(sent: Secret) -> Sender | None:
-    """Whose secret this is; ``None`` if no key proves it. Compares in constant time."""
+    """The account of this secret. ``None`` if it is not valid. Compares in constant time."""
     pk, dot, _ = sent.reveal().partition(".")
     if not dot or not (pk.isascii() and pk.isdecimal() and len(pk) < 19):
         return None
@@ -64,8 +63,7 @@ def _derived(key: Secret, pk: int) -> Secret:
 
 
 def site_url() -> str:
-    """The address of ``egnyte:webhook`` at the host of ``EGNYTE_REDIRECT_URI``; empty if that is
-    not set."""
+    """The URL of ``egnyte:webhook`` at the host of ``EGNYTE_REDIRECT_URI``. Empty without it."""
     site = urlsplit(conf.redirect_uri or "")
     return f"{site.scheme}://{site.netloc}{reverse('egnyte:webhook')}" if site.netloc else ""
 
@@ -73,24 +71,24 @@ def site_url() -> str:
 def register(
     account: EgnyteAccount, url: str, *, kinds: Sequence[str] = (), paths: Sequence[str] = ()
 ) -> Webhook:
-    """Have Egnyte send this account's events to ``url``. Raises what ``webhooks.register`` does."""
+    """Register a webhook that sends this account's events to ``url``. Raises as the call does."""
     return account.client.webhooks.register(
         url, events=kinds, paths=paths, header=HEADER, value=secret_of(account)
     )
 
 
 def of_site(account: EgnyteAccount) -> list[Webhook]:
-    """The account's webhooks that lead to ``egnyte:webhook``, at whatever host."""
+    """The account's webhooks with the path of ``egnyte:webhook``, at any host."""
     path = reverse("egnyte:webhook")
     hooks = account.client.webhooks.list()
     return [hook for hook in hooks if urlsplit(hook.url or "").path == path]
 
 
 def renew(account: EgnyteAccount, hook: Webhook) -> Webhook:
-    """Replace a registration by one like it, with a new end and the newest key's secret.
+    """Replace a webhook by a copy with a new expiry date and a secret of the newest key.
 
-    The new one comes first: between the two, events come twice and are handled once. Only where
-    Egnyte takes no more registrations, the old one is ended before.
+    The copy is registered before the old one is removed. In between, events arrive twice and are
+    handled once. The old one is removed first only if Egnyte accepts no more registrations.
     """
     paths = [path for path in (hook.path or "").split(",") if path]
     try:

@@ -1,4 +1,4 @@
-"""What is done alike to a file and to a folder that are named by an id."""
+"""The methods that files and folders by id have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ById(Tools):
-    """A file or a folder by its id. Making one asks nothing, so it may be of nothing."""
+    """A file or a folder by its id. Creating one makes no call, so the id may be unknown."""
 
     __slots__ = ("_where",)
 
@@ -24,28 +24,28 @@ class ById(Tools):
 
     @operation
     def info(self) -> Steps[Entry]:
-        """What it is, and where it is now."""
+        """Its metadata, including the current path."""
         return entry_of((yield from self._described(self._where)))
 
     ainfo = twin(info)
 
     @operation
     def move(self, destination: str) -> Steps[None]:
-        """Move or rename; `destination` is the new path, name included. The id stays."""
+        """Move or rename. `destination` is the new path with the name. The id stays the same."""
         yield from self._act("move", destination)
 
     amove = twin(move)
 
     @operation
     def copy(self, destination: str) -> Steps[None]:
-        """Copy; `destination` is the path of the copy, name included."""
+        """Copy. `destination` is the path of the copy with the name."""
         yield from self._act("copy", destination)
 
     acopy = twin(copy)
 
     @operation
     def delete(self) -> Steps[None]:
-        """Delete it, to the trash."""
+        """Move it to the trash."""
         yield from self._send("DELETE", self._where)
 
     adelete = twin(delete)
@@ -56,5 +56,5 @@ class ById(Tools):
 
 
 def address(place: ById) -> str:
-    """Where the API has the file or the folder."""
+    """The API's path of the file or the folder."""
     return place._where

@@ -1,4 +1,4 @@
-"""Events: what happened to files, comments and permissions in the last 30 days."""
+"""Events: changes of files, comments and permissions in the last 30 days."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ class Cursor(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence(Record):
-    """What the events of the cursor and of webhooks have in common.
+    """The fields that events of the cursor and of webhooks have in common.
 
-    `target_id` and `source_id` are entry ids. Which of the last eight fields are there depends on
-    the event.
+    `target_id` and `source_id` are entry ids. The last eight fields are set only for some events.
     """
 
     timestamp: datetime | None = None
@@ -77,7 +76,7 @@ class Events(Paged):
 
     @operation
     def cursor(self) -> Steps[Cursor]:
-        """Where the events begin and end now."""
+        """The ids of the oldest and the newest event."""
         return Cursor.of((yield from self._json("GET", f"{EVENTS}/cursor")))
 
     acursor = twin(cursor)
@@ -91,11 +90,11 @@ class Events(Paged):
         suppress: Literal["app", "user"] | None = None,
         page_size: int = 50,
     ) -> Stream[Event]:
-        """The events after this one, oldest first, each once; `suppress` leaves out those that the
-        application, or the user, caused.
+        """The events after this id, oldest first, each once.
 
-        Its iteration raises EventsExpiredError for an id that Egnyte no longer keeps. Egnyte wants
-        to be asked every 5 minutes at most.
+        `suppress` omits events that the application, or the user, caused. Iterating raises
+        EventsExpiredError if Egnyte no longer has the events after this id. Egnyte asks clients to
+        poll at most every 5 minutes.
         """
         if not 1 <= page_size <= LARGEST:
             raise ValueError(f"page_size must be from 1 to {LARGEST}")

@@ -1,4 +1,4 @@
-"""Files by a group id, which stays when they are renamed, moved or changed."""
+"""Files by group id, which stays the same when they are renamed, moved or changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Content(Protocol):
-    """What a file by id needs of `client.files`, whose calls go to that file."""
+    """The methods of `client.files` that `FileById` uses, by path."""
 
     _client: Caller
 
@@ -33,7 +33,7 @@ class Content(Protocol):
 
 
 class FileById(ById):
-    """`client.files.by_id(group_id)`. What is about content asks first for the file's path."""
+    """`client.files.by_id(group_id)`. Methods for content first make a call for the path."""
 
     __slots__ = ("_content",)
 
@@ -55,7 +55,7 @@ class FileById(ById):
 
     @operation
     def read(self, *, entry_id: str | None = None, max_bytes: int = MAX_BYTES) -> Steps[bytes]:
-        """The content, `max_bytes` (16 MiB) at most: as `files.download` without `to`."""
+        """The content, at most `max_bytes` (16 MiB), as `files.download` without `to`."""
         path = yield from self._path()
         found = yield from self._content._download(path, None, entry_id, max_bytes)
         assert isinstance(found, bytes)
@@ -65,7 +65,7 @@ class FileById(ById):
 
     @operation
     def download(self, to: IO[bytes], *, entry_id: str | None = None) -> Steps[File]:
-        """Write the content to a binary file: as `files.download`."""
+        """Write the content to a binary file, as `files.download` does."""
         path = yield from self._path()
         found = yield from self._content._download(path, to, entry_id, 0)
         assert isinstance(found, File)
@@ -77,7 +77,7 @@ class FileById(ById):
     def upload(
         self, content: uploads.Content, *, last_modified: datetime | None = None
     ) -> Steps[File]:
-        """Store a new version: as `files.upload`."""
+        """Store a new version, as `files.upload` does."""
         path = yield from self._path()
         return (yield from self._content._upload(path, content, last_modified))
 

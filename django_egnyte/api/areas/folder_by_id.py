@@ -1,4 +1,4 @@
-"""Folders by an id, which stays when they are renamed or moved."""
+"""Folders by id, which stays the same when they are renamed or moved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FolderById(ById):
         super().__init__(files._client, f"{FS}/ids/folder/{segment(folder_id)}")
 
     def list(self, *, page_size: int = 100) -> Listing[Entry]:
-        """What is in the folder."""
+        """The files and folders in the folder."""
         if not 1 <= page_size <= 1000:
             raise ValueError("page_size must be from 1 to 1000")
 
@@ -41,14 +41,14 @@ class FolderById(ById):
 
     @operation
     def stats(self) -> Steps[FolderStats]:
-        """How much is below the folder."""
+        """The size and the numbers of files and folders below the folder."""
         return FolderStats.of((yield from self._json("GET", f"{self._where}/stats")))
 
     astats = twin(stats)
 
     @operation
     def parents(self) -> Steps[tuple[Folder, ...]]:
-        """The folders above it, as Egnyte orders them."""
+        """The folders above it, in the order of Egnyte's answer."""
         value = yield from self._json("GET", f"{self._where}/parents")
         found = value.get("parents")
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):

@@ -1,4 +1,4 @@
-"""Links: addresses at which others see a file or a folder, or put files into one."""
+"""Links: URLs at which others see a file or a folder, or upload files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Accessibility = Literal["anyone", "password", "domain", "recipients"]
 
 @dataclass(frozen=True, slots=True)
 class Link(Record):
-    """A link. `password` is there right after the link was made, and only then."""
+    """A link. `password` is set only in the answer to its creation."""
 
     id: str
     url: str | None = None
@@ -48,7 +48,7 @@ class Link(Record):
 
 
 class LinkOptions(TypedDict, total=False):
-    """What a new link may be told. It ends with a day, `expiry_date`, or after 1 to 10 clicks."""
+    """Options of a new link. It expires after `expiry_date`, or after 1 to 10 clicks."""
 
     type: Kind
     accessibility: Accessibility
@@ -61,7 +61,7 @@ class LinkOptions(TypedDict, total=False):
 
 
 class LinkFilters(TypedDict, total=False):
-    """Which links to list: those to a path, of a user, of a kind, or made between two days."""
+    """Filters of the list: by path, user, kind, or day of creation."""
 
     path: str | None
     username: str | None
@@ -82,11 +82,11 @@ class Links(Paged):
     def create(
         self, path: str, *, password: Secret | None = None, **options: Unpack[LinkOptions]
     ) -> Steps[Link]:
-        """Make a link to a file or a folder, or one through which others upload to a folder.
+        """Create a link to a file or a folder, or a link for uploads to a folder.
 
-        Anyone may use it, unless `accessibility` says otherwise. With "password" Egnyte chooses
-        one if none is given; `link.password` is the only place where it is told. ValueError for
-        both a last day and a number of clicks.
+        By default, anyone may use it; see `accessibility`. If that is "password" and none is
+        given, Egnyte chooses one, and `link.password` is the only place to read it. ValueError if
+        both an expiry date and a number of clicks are given.
         """
         return (yield from self._make(path, options, **present(password=password)))[0]
 
@@ -103,7 +103,7 @@ class Links(Paged):
         copy_me: bool | None = None,
         **options: Unpack[LinkOptions],
     ) -> Steps[tuple[Link, ...]]:
-        """Make a link for each of these email addresses. Egnyte sends them, unless told not to."""
+        """Create a link for each of these email addresses. By default, Egnyte sends them."""
         if isinstance(recipients, str) or not recipients:
             raise ValueError("recipients must be a sequence of one or more email addresses")
         extra = present(
@@ -114,7 +114,7 @@ class Links(Paged):
     asend = twin(send)
 
     def list(self, **filters: Unpack[LinkFilters]) -> Listing[Link]:
-        """The user's links; an administrator sees everybody's."""
+        """The links of the user. For an administrator, the links of all users."""
         params = options_of(
             LinkFilters, filters, path=clean_path, created_before=iso, created_after=iso
         )
@@ -130,7 +130,7 @@ class Links(Paged):
 
     @operation
     def delete(self, link_id: str) -> Steps[None]:
-        """End a link: its address leads nowhere from now on."""
+        """Delete a link. Its URL no longer works."""
         yield from self._send("DELETE", f"{LINKS}/{segment(link_id)}")
 
     adelete = twin(delete)

@@ -1,7 +1,7 @@
-"""What Egnyte posts to a webhook.
+"""The notifications that Egnyte posts to a webhook.
 
-There is no signature. All that proves the sender is the header chosen at registration, so whoever
-acts on a notification asks the API first whether it is so.
+They have no signature. Only the header that was chosen at registration proves the sender. So check
+by a call to the API before you act on a notification.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from django_egnyte.exceptions import ResponseError
 from django_egnyte.secret import Secret
 
 MAX_BYTES = 1024 * 1024
-"""The largest body that is read. Egnyte documents no limit."""
+"""The largest accepted body, in bytes. Egnyte documents no limit."""
 MAX_EVENTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification(Occurrence):
-    """One event of a delivery. It may come again, and in any order: `event_id` tells it.
+    """One event of a delivery. Events may arrive twice, and in any order; see `event_id`.
 
-    `event_type` is "fs:add_file", for one; `domain` is the customer's, as Egnyte wrote it.
+    `event_type` is for example "fs:add_file". `domain` is the customer's, as Egnyte sent it.
     """
 
     event_id: str
@@ -49,7 +49,7 @@ def parse_delivery(body: bytes) -> tuple[Notification, ...]:
         value = json.loads(body)
     except (ValueError, RecursionError):
         value = None
-    # Outside the handler: the decoder's exception holds the whole body.
+    # Raise outside the handler, because the decoder's exception contains the whole body.
     if not isinstance(value, list) or len(value) > MAX_EVENTS:
         raise ResponseError("A webhook delivery is not a list of events.")
     told = {each.event_id: each for each in records(Notification, value)}
@@ -57,7 +57,7 @@ def parse_delivery(body: bytes) -> tuple[Notification, ...]:
 
 
 def is_from_egnyte(sent: str | None, expected: Secret) -> bool:
-    """Whether a delivery carries the secret of its webhook; compared in constant time."""
+    """Whether a delivery has the secret of its webhook. Compares in constant time."""
     if sent is None or not expected:
         return False
     return hmac.compare_digest(

@@ -1,4 +1,4 @@
-"""What a token is, and what it opens in a browser."""
+"""The user and scopes of a token, and Egnyte's web pages for a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Identity(Record):
-    """Whose token it is, of which API key, and the scopes that it has: "Egnyte.filesystem"."""
+    """The user, the API key and the scopes of a token, such as "Egnyte.filesystem"."""
 
     username: str | None = None
     domain: str | None = None
@@ -36,7 +36,7 @@ class WebSession(Area):
     @operation
     def open(self, path: str | None = None, *, embedded: bool = True) -> Steps[Secret]:
         body = present(embedded=embedded, path=None if path is None else clean_path(path))
-        # The answer is a password for some seconds, so no frame keeps it.
+        # The URL logs in anybody for some seconds, so keep it out of variables.
         address = _address((yield from self._json("POST", "/pubapi/v2/navigate", json=body)))
         if not address:
             raise ResponseError("Egnyte opened a web session and did not say where.")
@@ -49,13 +49,13 @@ class Whoami(Area):
     """`client.whoami()`."""
 
     __slots__ = ()
-    # Any token may ask.
+    # This call needs no scope.
     scope = "Egnyte.filesystem"
 
     @operation
     def get(self) -> Steps[Identity]:
         value = yield from self._json("GET", "/pubapi/v1/whoami")
-        # Egnyte uses short names here: "fs" for Egnyte.filesystem.
+        # Egnyte answers with short names: "fs" for Egnyte.filesystem.
         return dataclasses.replace(Identity.of(value), scopes=answers.scopes_of(value))
 
     aget = twin(get)

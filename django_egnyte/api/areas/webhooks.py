@@ -1,4 +1,4 @@
-"""Webhooks: Egnyte calls an address of yours when something happens. For administrators."""
+"""Webhooks: Egnyte posts events to a URL of yours. Only for administrators."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Webhook(Record):
 
     @classmethod
     def _prepare(cls, members: dict[str, Any]) -> dict[str, Any]:
-        # The only time that Egnyte counts in seconds.
+        # The only time that Egnyte sends in seconds.
         expires = members.get("expires")
         if isinstance(expires, int) and not isinstance(expires, bool):
             members["expires"] = expires * 1000
@@ -55,11 +55,11 @@ class Webhooks(Area):
         header: str | None = None,
         value: Secret | None = None,
     ) -> Steps[Webhook]:
-        """Have Egnyte post to an https address: `events` such as "fs:add_file", or all.
+        """Register an https URL for `events` such as "fs:add_file", or for all events.
 
-        `header` and its secret `value` are sent along, and are all that proves that Egnyte is
-        calling. ConflictError with the code QUOTA_EXCEEDED if the API key has too many at this
-        domain; ValueError for an address that is not https, and for over 100 paths.
+        Egnyte sends `header` with the secret `value`. Nothing else proves that a request is from
+        Egnyte. ConflictError with the code QUOTA_EXCEEDED if the API key has too many webhooks at
+        this domain. ValueError for a URL that is not https, and for over 100 paths.
         """
         if not url.startswith("https://"):
             raise ValueError("Egnyte calls https addresses only")
@@ -96,21 +96,21 @@ class Webhooks(Area):
 
     @operation
     def enable(self, webhook_id: str) -> Steps[None]:
-        """Start it again, after Egnyte or you stopped it."""
+        """Enable a webhook that Egnyte or you disabled."""
         yield from self._set_status(webhook_id, "enabled")
 
     aenable = twin(enable)
 
     @operation
     def disable(self, webhook_id: str) -> Steps[None]:
-        """Stop it, and keep the registration."""
+        """Disable a webhook, but keep the registration."""
         yield from self._set_status(webhook_id, "disabled")
 
     adisable = twin(disable)
 
     @operation
     def delete(self, webhook_id: str) -> Steps[None]:
-        """End a registration."""
+        """Delete a registration."""
         yield from self._send("DELETE", f"{WEBHOOKS}/{segment(webhook_id)}")
 
     adelete = twin(delete)
