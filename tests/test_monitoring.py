@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import OperationalError
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
+from django.urls import path
 from django.utils import timezone
 
 from django_egnyte import monitoring
@@ -73,6 +74,23 @@ def test_a_health_check_without_a_database_is_a_503(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(monitoring, "overview", fail)
     answer = ask()
     assert (answer.status_code, json.loads(answer.content)) == (503, {"status": "unknown"})
+
+
+class Urls:
+    urlpatterns: ClassVar[list[Any]] = [path("health/", monitoring.health)]
+
+
+def test_a_health_check_needs_no_login_whatever_the_site_demands(
+    settings: Any, client: Client
+) -> None:
+    settings.ROOT_URLCONF = Urls
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    ]
+    # A redirect to the login page, which answers 200, would tell a monitor that all is well.
+    no_sweep()
+    assert client.get("/health/").json() == {"status": "trouble", "problems": 1}
 
 
 def test_figures_make_no_more_queries_than_they_say(

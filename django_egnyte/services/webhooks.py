@@ -46,7 +46,8 @@ def secret_of(account: EgnyteAccount) -> Secret:
 
 def sender_of(sent: Secret) -> Sender | None:
     """The account of this secret. ``None`` if it is not valid. Compares in constant time."""
-    pk, dot, _ = sent.reveal().partition(".")
+    # Without the rest, which a traceback's local variables would show.
+    pk, dot = sent.reveal().partition(".")[:2]
     if not dot or not (pk.isascii() and pk.isdecimal() and len(pk) < 19):
         return None
     fits = [is_from_egnyte(sent.reveal(), _derived(key, int(pk))) for key in _keys()]

@@ -66,13 +66,13 @@ for _alias in connections:
 
 def _take_secret(request: HttpRequest) -> Secret:
     """Take the header's value out of the request, which error reports show."""
-    value = request.META.pop(META_KEY, "")
+    secret = Secret(request.META.pop(META_KEY, ""))
     vars(request).pop("headers", None)
     if isinstance(request, ASGIRequest):
         scope: Any = request.scope
         ours = webhooks.HEADER.lower().encode()
         scope["headers"] = [each for each in scope["headers"] if each[0].lower() != ours]
-    return Secret(value)
+    return secret
 
 
 def _refused(status: int, why: str) -> HttpResponse:

@@ -32,6 +32,7 @@ from django_egnyte.services import (
     rotate,
     sweep,
     validate,
+    webhooks,
 )
 
 from .conftest import HOST, all_due
@@ -227,3 +228,15 @@ def test_keys_that_cannot_be_used_are_not_shown(egnyte_account, settings, assert
     assert_kept(EgnyteAccount.objects.get().open_token)
     with pytest.raises(ImproperlyConfigured):
         EgnyteAccount.objects.get().open_token()
+
+
+@pytest.mark.parametrize("broken", ["_keys", "_derived", "is_from_egnyte"])
+def test_a_webhooks_secret_that_is_compared(egnyte_account, monkeypatch, broken):
+    sent = webhooks.secret_of(egnyte_account)
+    monkeypatch.setattr(webhooks, broken, bug)
+    with pytest.raises(ZeroDivisionError) as caught:
+        webhooks.sender_of(sent)
+    # What bug() was given is a local variable of its own.
+    ours = shown_of(caught.value).partition("in bug")[0]
+    assert "in sender_of" in ours
+    assert sent.reveal().partition(".")[2] not in ours
