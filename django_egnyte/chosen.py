@@ -48,7 +48,8 @@ def chosen_account(user: Any) -> EgnyteAccount | None:
     rows = EgnyteAccount.objects.all()
     connection = connections[rows.db]
     query, sql, values, columns = _written.get(rows.db) or _write(rows.db)
-    key = EgnyteAccount._meta.get_field("user").get_db_prep_value(user.pk, connection)
+    field: Any = EgnyteAccount._meta.get_field("user")
+    key = field.get_db_prep_value(user.pk, connection)
     with connection.cursor() as cursor:
         cursor.execute(sql, [key if each is _USER else each for each in values])
         row = cursor.fetchone()

@@ -139,7 +139,7 @@ class EgnyteAccountAdmin(ActingAdmin):
             return super().get_search_results(request, queryset, search_term)
         return search.found(queryset, search_term), False
 
-    class Media:
+    class Media(ActingAdmin.Media):
         js = ("egnyte/admin.js",)
 
     # Columns and fields

@@ -91,7 +91,7 @@ def actor_name(row: Any) -> str:
     kind, _separator, ref = row.actor.partition(":")
     if kind == "user" and ref == row.user_ref:
         return _("the user")
-    words = {
+    words: dict[str, str] = {
         "user": _("user %(name)s"),
         "admin": _("administrator %(name)s"),
         "task": _("background task"),
@@ -100,7 +100,7 @@ def actor_name(row: Any) -> str:
         "reassign": _("code of this site"),
         "delete": _("deletion"),
     }
-    text: str = words.get(kind, row.actor)
+    text = words.get(kind) or str(row.actor)
     return text % {"name": _names(row).get(ref) or ref} if ref else text
 
 

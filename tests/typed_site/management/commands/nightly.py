@@ -12,8 +12,10 @@ from tests.typed_site.accounts import overdue
 from tests.typed_site.jobs import count_files
 
 STEPS = ["egnyte_sweep", "egnyte_rotate_keys", "egnyte_status"]
-BY_HAND = ["egnyte_link", "egnyte_validate", "egnyte_revoke", "egnyte_files", "egnyte_sandbox"]
-BY_HAND += ["egnyte_events", "egnyte_webhooks"]
+BY_HAND = [
+    *("egnyte_link", "egnyte_validate", "egnyte_revoke", "egnyte_files", "egnyte_sandbox"),
+    *("egnyte_events", "egnyte_webhooks"),
+]
 
 
 class Command(BaseCommand):
