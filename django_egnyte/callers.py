@@ -13,6 +13,10 @@ from .secret import Secret
 HIDDEN_QUERY: Final = "django_egnyte.query"
 """The key in a WSGI environ or an ASGI scope for a ``Secret`` with the query removed from it."""
 
+WEBHOOK_HEADER: Final = "X-Egnyte-Webhook-Secret"
+WEBHOOK_KEY: Final = "HTTP_X_EGNYTE_WEBHOOK_SECRET"
+"""The same in a WSGI environ."""
+
 # The headers that the functions here read.
 VARY: Final = ("Accept", "HX-Request", "Sec-Fetch-Mode")
 

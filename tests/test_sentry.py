@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.signals import request_started
 
-from django_egnyte.callers import HIDDEN_QUERY
+from django_egnyte.callers import HIDDEN_QUERY, WEBHOOK_HEADER, WEBHOOK_KEY
 from django_egnyte.contrib import sentry
 
 CALLBACK = "/egnyte/callback/"
@@ -85,6 +85,13 @@ def test_an_event_without_a_request_or_a_failure_is_left(given: dict[str, Any]) 
     assert sentry.scrub_event(given, {}) is given
 
 
+@pytest.mark.parametrize("url", ["/", "/egnyte/webhook/", CALLBACK])
+@pytest.mark.parametrize("name", [WEBHOOK_HEADER, WEBHOOK_HEADER.lower(), WEBHOOK_HEADER.upper()])
+def test_an_event_loses_a_webhooks_secret_whatever_the_page(url: str, name: str) -> None:
+    found = sentry.scrub_event(event(url, headers={name: "5.mac", "Accept": "*/*"}), {})
+    assert found["request"]["headers"] == {"Accept": "*/*"}
+
+
 class NoUrls:
     urlpatterns: list[Any] = []
 
@@ -121,6 +128,12 @@ def test_nothing_is_asked_of_a_sentry_that_is_not_at_work(
         ({"environ": {}}, False),
         ({"scope": {"query_string": QUERY.encode()}}, True),
         ({"scope": {"query_string": b"page=2"}}, False),
+        ({"environ": {WEBHOOK_KEY: "5.mac"}}, True),
+        (
+            {"scope": {"headers": [(b"accept", b"*/*"), (b"x-egnyte-webhook-secret", b"5.mac")]}},
+            True,
+        ),
+        ({"scope": {"headers": [(b"x-egnyte-secret", b"")]}}, False),
         ({}, False),
     ],
 )
@@ -128,12 +141,12 @@ def test_a_callback_is_guarded_from_its_start(
     sdk: Sdk, given: dict[str, Any], guarded: bool
 ) -> None:
     # Not over the signal, whose other receivers close the connections to the database.
-    sentry._guard_callback(None, **given)
+    sentry._guard_request(None, **given)
     assert bool(sdk.processors) is guarded
 
 
 def test_the_start_of_each_request_is_watched_once_installed() -> None:
     for _ in range(2):
         sentry.install()
-    assert request_started.disconnect(dispatch_uid="django_egnyte.guard_callback")
-    assert not request_started.disconnect(dispatch_uid="django_egnyte.guard_callback")
+    assert request_started.disconnect(dispatch_uid="django_egnyte.guard_request")
+    assert not request_started.disconnect(dispatch_uid="django_egnyte.guard_request")

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from django_egnyte import queue
 from django_egnyte.api.areas.notifications import MAX_BYTES, MAX_EVENTS
+from django_egnyte.callers import WEBHOOK_HEADER
 from django_egnyte.models import EgnyteAccount, ReceivedEvent
 from django_egnyte.services import events, webhooks
 from django_egnyte.services.disconnect import disconnect
@@ -38,7 +39,7 @@ def egnyte(egnyte_account: EgnyteAccount) -> Any:
     secret = webhooks.secret_of(egnyte_account).reveal()
 
     def post(body: bytes, header: str | None = secret, **extra: Any) -> Any:
-        headers = {} if header is None else {webhooks.HEADER: header}
+        headers = {} if header is None else {WEBHOOK_HEADER: header}
         return client.post(URL, body, content_type="application/json", headers=headers, **extra)
 
     return post
@@ -143,7 +144,7 @@ def test_a_body_that_is_too_large_is_refused_unread(
         URL,
         b"",
         "application/json",
-        headers={webhooks.HEADER: webhooks.secret_of(egnyte_account).reveal()},
+        headers={WEBHOOK_HEADER: webhooks.secret_of(egnyte_account).reveal()},
     )
     request.META["CONTENT_LENGTH"] = str(size)
     request._stream = Unread()  # type: ignore[attr-defined]
@@ -224,7 +225,7 @@ def test_a_database_that_fails_has_egnyte_send_again(
 
     monkeypatch.setattr(events, "store", fail)
     client = Client(raise_request_exception=False)
-    headers = {webhooks.HEADER: webhooks.secret_of(egnyte_account).reveal()}
+    headers = {WEBHOOK_HEADER: webhooks.secret_of(egnyte_account).reveal()}
     response = client.post(URL, body_of("a"), "application/json", headers=headers)
     assert response.status_code == 500
 
@@ -240,7 +241,7 @@ def test_no_error_report_shows_the_secret(
     monkeypatch.setattr(events, "receive", fail)
     client = Client(raise_request_exception=False)
     secret = webhooks.secret_of(egnyte_account).reveal()
-    response = client.post(URL, body_of("a"), "application/json", headers={webhooks.HEADER: secret})
+    response = client.post(URL, body_of("a"), "application/json", headers={WEBHOOK_HEADER: secret})
     assert response.status_code == 500
     assert "in the middle of everything" in response.content.decode()
     assert secret not in response.content.decode()
@@ -249,11 +250,11 @@ def test_no_error_report_shows_the_secret(
 def test_under_asgi_the_secret_leaves_the_scope(egnyte_account: EgnyteAccount) -> None:
     secret = webhooks.secret_of(egnyte_account).reveal()
     request: Any = AsyncRequestFactory().post(
-        URL, body_of("a"), "application/json", headers={webhooks.HEADER: secret}
+        URL, body_of("a"), "application/json", headers={WEBHOOK_HEADER: secret}
     )
-    assert request.headers[webhooks.HEADER] == secret
+    assert request.headers[WEBHOOK_HEADER] == secret
     assert webhook(request).status_code == 200
-    assert webhooks.HEADER not in request.headers
+    assert WEBHOOK_HEADER not in request.headers
     assert secret not in repr(request.scope) + repr(request.META)
 
 
@@ -264,7 +265,7 @@ def test_an_asynchronous_server_is_answered(egnyte_account: EgnyteAccount) -> No
 
     async def post() -> Any:
         return await AsyncClient().post(
-            URL, body_of("a"), "application/json", headers={webhooks.HEADER: secret}
+            URL, body_of("a"), "application/json", headers={WEBHOOK_HEADER: secret}
         )
 
     assert async_to_sync(post)().status_code == 200

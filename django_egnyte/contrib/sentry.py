@@ -1,4 +1,4 @@
-"""For Sentry, whose WSGI middleware copies a request's query before Django sees the request."""
+"""For Sentry, whose WSGI middleware copies a request's query and headers before Django sees it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from urllib.parse import urlsplit
 from django.core.signals import request_started
 from django.urls import NoReverseMatch, reverse
 
-from ..callers import HIDDEN_QUERY
+from ..callers import HIDDEN_QUERY, WEBHOOK_HEADER, WEBHOOK_KEY
 from ..state import address
 
 # The pages that receive a code, a token or a password.
 PAGES = ("egnyte:callback", "egnyte:implicit", "egnyte:password")
+# Sentry shows all headers but those whose names it knows.
+SECRET_HEADER = WEBHOOK_HEADER.lower()
 
 
 def install() -> None:
     """Protect the callback from the start of the request: a middleware may fail before the view."""
-    request_started.connect(_guard_callback, dispatch_uid="django_egnyte.guard_callback")
+    request_started.connect(_guard_request, dispatch_uid="django_egnyte.guard_request")
 
 
 def guard() -> None:
-    """Remove the query and the form from Sentry's events of this request, if it is for ``PAGES``.
+    """Remove a webhook's secret from Sentry's events of this request, and for ``PAGES`` the query
+    and the form.
 
     Does nothing if Sentry is not active or does not observe Django's requests.
     """
@@ -42,6 +45,11 @@ def scrub_event(event: Any, hint: Any) -> Any:
     request = event.get("request")
     if not isinstance(request, dict):
         return event
+    headers = request.get("headers")
+    if isinstance(headers, dict):
+        request["headers"] = {
+            name: value for name, value in headers.items() if name.lower() != SECRET_HEADER
+        }
     path = urlsplit(str(request.get("url", ""))).path
     if path not in _paths():
         return event
@@ -69,7 +77,7 @@ def _scrub_texts(found: Any, path: str) -> Any:
     return found
 
 
-def _guard_callback(
+def _guard_request(
     sender: Any,
     environ: Mapping[str, Any] | None = None,
     scope: Mapping[str, Any] | None = None,
@@ -78,7 +86,9 @@ def _guard_callback(
     found: Mapping[str, Any] = environ or scope or {}
     text: str = found.get("QUERY_STRING", "")
     raw: bytes = found.get("query_string", b"")
-    if HIDDEN_QUERY in found or "state=" in text or b"state=" in raw:
+    is_callback = HIDDEN_QUERY in found or "state=" in text or b"state=" in raw
+    names = {name.lower() for name, _ in found.get("headers", ())}
+    if is_callback or WEBHOOK_KEY in found or SECRET_HEADER.encode() in names:
         guard()
 
 

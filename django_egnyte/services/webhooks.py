@@ -17,12 +17,12 @@ from django.urls import reverse
 
 from ..api.areas.notifications import is_from_egnyte
 from ..api.areas.webhooks import Webhook
+from ..callers import WEBHOOK_HEADER
 from ..conf import conf
 from ..exceptions import ConflictError
 from ..models import EgnyteAccount
 from ..secret import Secret
 
-HEADER: Final = "X-Egnyte-Webhook-Secret"
 QUOTA: Final = "QUOTA_EXCEEDED"
 
 
@@ -35,7 +35,7 @@ class Sender:
 
 
 def secret_of(account: EgnyteAccount) -> Secret:
-    """The secret that Egnyte sends in ``HEADER``. ``ImproperlyConfigured`` without a key."""
+    """What Egnyte sends in ``WEBHOOK_HEADER``. ``ImproperlyConfigured`` without a key."""
     keys = _keys()
     if not keys:
         raise ImproperlyConfigured(
@@ -74,7 +74,7 @@ def register(
 ) -> Webhook:
     """Register a webhook that sends this account's events to ``url``. Raises as the call does."""
     return account.client.webhooks.register(
-        url, events=kinds, paths=paths, header=HEADER, value=secret_of(account)
+        url, events=kinds, paths=paths, header=WEBHOOK_HEADER, value=secret_of(account)
     )
 
 

@@ -15,13 +15,12 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
 from ..api.areas.notifications import MAX_BYTES, parse_delivery
+from ..callers import WEBHOOK_HEADER, WEBHOOK_KEY
 from ..exceptions import ResponseError
 from ..secret import Secret
 from ..services import events, webhooks
 
 logger = logging.getLogger("django_egnyte.webhooks")
-
-META_KEY = f"HTTP_{webhooks.HEADER.upper().replace('-', '_')}"
 
 
 @login_not_required
@@ -66,11 +65,11 @@ for _alias in connections:
 
 def _take_secret(request: HttpRequest) -> Secret:
     """Take the header's value out of the request, which error reports show."""
-    secret = Secret(request.META.pop(META_KEY, ""))
+    secret = Secret(request.META.pop(WEBHOOK_KEY, ""))
     vars(request).pop("headers", None)
     if isinstance(request, ASGIRequest):
         scope: Any = request.scope
-        ours = webhooks.HEADER.lower().encode()
+        ours = WEBHOOK_HEADER.lower().encode()
         scope["headers"] = [each for each in scope["headers"] if each[0].lower() != ours]
     return secret
 

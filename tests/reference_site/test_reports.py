@@ -20,9 +20,11 @@ from django.core.wsgi import get_wsgi_application
 from django.test import Client
 from sentry_sdk.transport import Transport
 
+from django_egnyte.callers import WEBHOOK_HEADER
 from django_egnyte.contrib import debug_toolbar
 from django_egnyte.contrib.sentry import install
 from django_egnyte.models import EgnyteAccount
+from django_egnyte.services import webhooks
 from tests import walk
 from tests.flows.steps import fragment_of
 
@@ -77,7 +79,7 @@ def reports() -> Iterator[list[str]]:
     got_request_exception.disconnect(report)
 
 
-def wsgi(client: Client, url: str, data: str | None = None) -> int:
+def wsgi(client: Client, url: str, data: str | None = None, **headers: str) -> int:
     """A request through the WSGI application, as a server makes it."""
     parts = urlsplit(url)
     cookies = "; ".join(f"{name}={each.value}" for name, each in client.cookies.items())
@@ -103,6 +105,7 @@ def wsgi(client: Client, url: str, data: str | None = None) -> int:
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
     }
     statuses: list[str] = []
     response = get_wsgi_application()(
@@ -113,7 +116,7 @@ def wsgi(client: Client, url: str, data: str | None = None) -> int:
     return int(statuses[0].split()[0])
 
 
-def asgi(client: Client, url: str, data: str | None = None) -> int:
+def asgi(client: Client, url: str, data: str | None = None, **headers: str) -> int:
     """The same through the ASGI application."""
     parts = urlsplit(url)
     cookies = "; ".join(f"{name}={each.value}" for name, each in client.cookies.items())
@@ -133,6 +136,7 @@ def asgi(client: Client, url: str, data: str | None = None) -> int:
             (b"x-original-uri", f"{parts.path}?{parts.query}".encode()),
             (b"content-type", b"application/x-www-form-urlencoded"),
             (b"content-length", str(len(data or "")).encode()),
+            *((name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()),
         ],
         "client": ("127.0.0.1", 1234),
         "server": ("testserver", 80),
@@ -274,6 +278,31 @@ def test_a_request_that_goes_well_is_traced_without_its_code(
     assert "/egnyte/callback/" in sentry.text  # the transaction
     for secret in (query["code"], query["state"]):
         assert secret not in sentry.text
+
+
+@pytest.mark.django_db(transaction=True)
+@SERVERS
+@pytest.mark.parametrize(
+    "where",
+    ["", "django.middleware.locale.LocaleMiddleware.process_request",
+     "django_egnyte.services.events.receive"],
+)  # fmt: skip
+def test_a_delivery_is_reported_without_the_secret_of_its_webhook(
+    egnyte_account: EgnyteAccount,
+    sentry: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve,
+    where: str,
+) -> None:
+    install()
+    secret = webhooks.secret_of(egnyte_account).reveal()
+    if where:
+        fails(monkeypatch, where)
+    body = json.dumps([{"eventId": "a", "eventType": "fs:add_file"}])
+    headers = {WEBHOOK_HEADER.lower().replace("-", "_"): secret}
+    assert serve(Client(), "/en/egnyte/webhook/", body, **headers) == (500 if where else 200)
+    assert "/egnyte/webhook/" in sentry.text
+    assert secret.partition(".")[2] not in sentry.text
 
 
 def test_without_sentry_nothing_is_asked_of_it(

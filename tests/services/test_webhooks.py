@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from django_egnyte.callers import WEBHOOK_HEADER
 from django_egnyte.exceptions import ConflictError, ForbiddenError
 from django_egnyte.secret import Secret
 from django_egnyte.services import webhooks
@@ -25,7 +26,7 @@ def admin(link: Any, egnyte_user: Any) -> Any:
 def sent_by(sandbox: Any) -> set[str]:
     """The secrets that Egnyte would send now."""
     sandbox.add_file("acme", "/Shared/x.txt", b"x")
-    return {told["headers"][webhooks.HEADER] for told in sandbox.notifications("acme")}
+    return {told["headers"][WEBHOOK_HEADER] for told in sandbox.notifications("acme")}
 
 
 def test_a_secret_proves_one_account(many):
