@@ -185,7 +185,10 @@ class AccountConnection(_OnDjangosThread, Connection):
             )
 
     def _note_transaction(self) -> bool:
-        """Whether the caller's rollback could undo what is written now. ``failed`` reports it."""
+        """Whether the caller's rollback could undo what is written now.
+
+        ``failed`` adds the answer to the error.
+        """
         self._unsettled = in_callers_transaction()
         return self._unsettled
 
@@ -286,7 +289,7 @@ class RequestClient(LinkedClient):
     def for_account(self, account: EgnyteAccount) -> LinkedClient:
         """The client of another account of the same user. ``NotLinkedError`` for anybody else's.
 
-        In a coroutine, where ``request.user`` may not be asked for, the first call raises that.
+        In a coroutine, where ``request.user`` must not be read, the first call raises it instead.
         """
 
         def find() -> AccountConnection:
@@ -302,7 +305,7 @@ class RequestClient(LinkedClient):
         _ = self.account
 
     async def aresolve(self) -> RequestClient:
-        """As ``resolve()``; returns this client, whose account asks no database any more."""
+        """Like ``resolve()``. Returns this client, whose ``account`` then needs no query."""
         await sync_to_async(self.resolve, thread_sensitive=True)()
         return self
 
@@ -349,7 +352,7 @@ def settle_again(error: EgnyteError) -> None:
 
 
 def tell_ended(request: HttpRequest, account: EgnyteAccount) -> None:
-    """Tell the user on the next page to reconnect the account. Once for each time it ends."""
+    """Tell the user on the next page, once, that the account has ended and must be reconnected."""
     session = getattr(request, "session", None)
     mark = f"{account.pk}:{account.connected_at.timestamp()}"
     if session is None or session.get(TOLD_KEY) == mark:
@@ -385,7 +388,7 @@ def connect_url(
 def to_connect(
     request: HttpRequest, *, domain: str = "", scopes: Sequence[str] = ()
 ) -> HttpResponse:
-    """Send a page's user to connect and back. Tell a script where to send its user.
+    """Redirect the user of a page to connect and back. Tell a script where to send its user.
 
     A script gets a 401 with ``connect_url`` in JSON, and htmx also a header that makes it go there.
     If scopes are needed, an anonymous user logs in first, because scopes are signed for a user.

@@ -206,7 +206,7 @@ def json_of(response: requests.Response) -> dict[str, Any]:
 
 
 def scopes_of(value: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scopes in an answer of `/pubapi/v1/whoami`; a name that is not known as it stands."""
+    """The scopes in an answer of `/pubapi/v1/whoami`. An unknown name is returned unchanged."""
     named = value.get("scopes")
     texts = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
     return tuple(LONG_SCOPES.get(each.lower(), each) for each in texts)

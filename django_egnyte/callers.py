@@ -22,7 +22,7 @@ VARY: Final = ("Accept", "HX-Request", "Sec-Fetch-Mode")
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx makes the request. It would follow a redirect and swap in that page."""
+    """Whether htmx makes the request. It would follow a redirect and insert that page."""
     return request.headers.get("HX-Request") == "true"
 
 

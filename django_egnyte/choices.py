@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Flow(TextChoices):
-    """How a token was obtained: a grant of RFC 6749, or Egnyte's proxy for the first of them."""
+    """How a token was obtained: by a grant of RFC 6749, or by Egnyte's Enhanced service."""
 
     AUTHORIZATION_CODE = "authorization_code", _("Authorization code")
     ENHANCED = "enhanced", _("Enhanced Authentication Service")

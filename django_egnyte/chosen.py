@@ -40,8 +40,8 @@ _written: dict[str, _Written] = {}
 def chosen_account(user: Any) -> EgnyteAccount | None:
     """The user's default account, live or not. If none is marked, the oldest live one.
 
-    A revoked default is not replaced by another account, which could be another company's. The
-    account comes with what calls need of its token, in one query: not the refresh token.
+    A revoked default is not replaced by another account, which could be another company's. One
+    query reads the account and its token, but not the refresh token, which calls do not need.
     """
     if not user.is_authenticated:
         return None

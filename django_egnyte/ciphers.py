@@ -37,7 +37,7 @@ class Cipher(Protocol):
         ...
 
     def open(self, sealed: str, context: str) -> Secret:
-        """Open with the key that fits. ``DecryptionError`` if none does."""
+        """Open with the key that sealed it. ``DecryptionError`` if no key can."""
         ...
 
     def needs_reseal(self, sealed: str) -> bool:
@@ -65,7 +65,10 @@ class FernetCipher:
         return f"{fernet.encrypt(plaintext.reveal().encode()).decode()}.{self._newest}"
 
     def open(self, sealed: str, context: str) -> Secret:
-        """Open with the key that sealed. ``DecryptionError`` if it is gone or does not fit."""
+        """Open with the key that sealed it.
+
+        ``DecryptionError`` if no such key is configured, or if the text was changed or moved.
+        """
         from cryptography.fernet import InvalidToken
 
         token, key_id = _split(sealed)

@@ -149,7 +149,7 @@ class Settings:
 
     @property
     def revoke_inactive_after(self) -> timedelta | None:
-        """How long the unused account of a deactivated user stays linked."""
+        """How long after its last use the account of a deactivated user is revoked."""
         value: timedelta | None = getattr(settings, "EGNYTE_REVOKE_INACTIVE_AFTER", None)
         return value
 

@@ -83,15 +83,17 @@ def _is_async(view: Any) -> bool:
 
 
 def _dispatched(view: Any) -> Any:
-    """The class-based view of this ``dispatch``, which ``method_decorator`` passes as a partial of
-    the bound method."""
+    """The class-based view to which this ``dispatch`` belongs; ``None`` for other functions.
+
+    ``method_decorator`` passes ``dispatch`` as a partial of the bound method.
+    """
     method: Any = getattr(view, "func", None)
     of = getattr(method, "__self__", None)
     return of if isinstance(of, View) and method.__name__ == "dispatch" else None
 
 
 def _is_api(cls: Any) -> bool:
-    """Whether this is a view class of Django REST framework, which need not be installed."""
+    """Whether this is a view class of Django REST framework. False if that is not installed."""
     framework = sys.modules.get("rest_framework.views")
     return framework is not None and isinstance(cls, type) and issubclass(cls, framework.APIView)
 

@@ -273,9 +273,9 @@ class RequestQuotaError(OAuthError):
 
 
 class InactiveKeyError(OAuthError):
-    """INTERNAL_ERROR, 401, "No active developer profile found for api key".
+    """INTERNAL_ERROR, 401, "No active developer profile found for api key": the key is not valid.
 
-    Also "No valid app info found for api key", the newer text, and others that blame the key.
+    Newer answers say "No valid app info found for api key". Any text that blames the key counts.
     """
 
     status = 401

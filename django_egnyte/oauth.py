@@ -1,4 +1,4 @@
-"""Egnyte's OAuth 2.0 endpoints (RFC 6749), and the two calls that prove and end a token.
+"""Egnyte's OAuth 2.0 endpoints (RFC 6749), and the calls that check and revoke a token.
 
 Functions take values and return values or raise an ``EgnyteError``. No call is repeated, because
 the first one may have used up the code or the refresh token.
@@ -163,9 +163,10 @@ class OAuthClient:
     def refresh(self, refresh_token: Secret) -> TokenAnswer:
         """Refresh (RFC 6749 section 6). An answer without a refresh token keeps the old one valid.
 
-        ``InvalidGrantError`` if Egnyte refuses the refresh token. No source shows that answer, so
-        every 4xx counts that is no throttle and does not blame the API key or its secret, and so
-        does a success without a token. Ask ``userinfo`` whether the access token still works.
+        ``InvalidGrantError`` if Egnyte refuses the refresh token. Egnyte does not document that
+        answer. So it counts as refused if the answer is a 4xx, unless this is a throttle or blames
+        the API key or its secret, and if it is a success without a token. Ask ``userinfo`` whether
+        the access token still works.
         """
         form: dict[str, str | Secret] = {
             "grant_type": "refresh_token",
@@ -205,8 +206,8 @@ class OAuthClient:
         ``UnauthorizedError`` if the token is not valid, ``ResponseError`` for a success that cannot
         come from Egnyte.
 
-        Newer keys send ``client_secret`` too (one source only). Without ``bearer`` the secret is
-        the only proof: an expired token cannot authorize its own revocation.
+        With newer keys ``client_secret`` is sent too (one source only). Without ``bearer`` only
+        the secret authorizes the request: an expired token cannot authorize its revocation.
         """
         form: dict[str, str | Secret] = {"token": access_token}
         if self.client_secret:
@@ -307,7 +308,7 @@ def parse_token_answer(
     host: str = "",
     failure: EgnyteError | None = None,
 ) -> TokenAnswer:
-    """Read an answer of the token endpoint. ``failure`` is the error that reading it ended with.
+    """Read an answer of the token endpoint. ``failure`` is the error that cut the reading short.
 
     Raises ``OAuthError`` for a refusal, ``RateLimitedError``, ``UnavailableError`` for a 5xx, and
     ``ResponseError`` for an answer without a token.

@@ -156,8 +156,8 @@ class _Message(NamedTuple):
 class _Publisher:
     """A thread that keeps its connection to the broker from one message to the next.
 
-    To connect costs more than ten times what a message does. After ``IDLE`` seconds without a
-    message the thread closes its connection and ends.
+    Connecting takes more than ten times as long as sending a message. After ``IDLE`` seconds
+    without a message the thread closes its connection and ends.
     """
 
     def __init__(self, first: _Message) -> None:
@@ -227,7 +227,7 @@ class _Publisher:
 
 
 class _Line:
-    """A connection to the broker of this app."""
+    """A connection to the broker of this Celery app."""
 
     def __init__(self, app: Celery) -> None:
         self.app = app
@@ -276,7 +276,7 @@ def _publish(line: _Line, name: str, args: tuple[Any, ...]) -> None:
 
 _publisher: _Publisher | None = None
 _inherited: list[_Publisher] = []
-"""Of the parent process. Its connection stays as it is: to close it would end the parent's."""
+"""Publishers of the parent process. To close a connection here would close the parent's, too."""
 
 
 def _forget_publisher() -> None:

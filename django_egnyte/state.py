@@ -1,10 +1,10 @@
 """The state parameter (RFC 6749 section 10.12) and the data of an attempt to connect.
 
-Each attempt is a signed cookie of its own in the browser that began it. A write of the session
-cannot lose it, and two attempts that begin at the same moment do not disturb each other. The
-browser sends the cookie only to the page that ends its attempt. A second, small cookie lists the
-attempts for the page that begins them, which removes the oldest. ``services.link.spend_state``
-makes sure that a state is used once.
+Each attempt is a signed cookie of its own in the browser that began it. It is not in the session,
+because requests that run at the same time overwrite each other's changes of a session. The browser
+sends the cookie only to the page that ends its attempt. A second, small cookie lists the attempts
+for the page that begins them, which removes the oldest. ``services.link.spend_state`` makes sure
+that a state is used once.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Attempt:
     language: str
 
     def refuse_if_late(self) -> None:
-        """``StateError`` (expired) ten minutes after the attempt began."""
+        """Raise ``StateError`` (expired) if the attempt began more than ten minutes ago."""
         if time.time() - self.started > STATE_LIFETIME:
             raise StateError("The attempt to connect took too long.", reason="expired")
 
@@ -153,7 +153,7 @@ def park(response: HttpResponse, attempt: Attempt, code: Secret) -> str:
 
 
 def take_back(cookies: Mapping[str, str], state: str, *, user: str) -> tuple[Attempt, Secret]:
-    """The attempt and the code kept under this state. Raises ``StateError`` as ``recall`` does."""
+    """The attempt and the code that ``park`` has kept. ``StateError`` as for ``recall``."""
     attempt, values = _recall(cookies, state, user, parked=True)
     attempt.refuse_if_late()
     try:

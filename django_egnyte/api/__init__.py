@@ -1,6 +1,6 @@
-"""Egnyte's API for the holder of a token. Pure: no Django, no database, no settings.
+"""Egnyte's API, called with a user's token. Nothing here uses Django, a database or settings.
 
-The services use a small part of it, so each name is imported when it is used.
+Most processes use a small part of it, so each name is imported when it is used.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def backoff(failures: int) -> float:
 
 
 def _seconds(timeout: Timeout) -> tuple[float, float]:
-    """Check the seconds to connect and of silence: a socket's own error names no parameter."""
+    """Check the timeout here, because the error of a socket would not name the parameter."""
     try:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         pair = float(connect), float(read)

@@ -32,7 +32,7 @@ def sha512(data: bytes) -> str:
 
 
 class Digest:
-    """Computes the checksum of content piece by piece: of the kind of `like`, or else SHA-512."""
+    """Computes a checksum piece by piece: a composite if `like` is one, otherwise a SHA-512."""
 
     def __init__(self, like: str | None = None) -> None:
         found = _COMPOSITE(like or "")

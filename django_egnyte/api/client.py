@@ -123,7 +123,7 @@ class EgnyteClient(Areas):
         return self.request("DELETE", path, **kw)
 
     def userinfo(self) -> dict[str, Any]:
-        """The token's user: id, username, first_name, last_name. Raises for every error."""
+        """The token's user: id, username, first_name, last_name. Any error is raised."""
         return steps.run(self._userinfo())
 
     async def arequest(self, method: str, path: str, **kw: Any) -> requests.Response:
@@ -156,7 +156,7 @@ class EgnyteClient(Areas):
         return self._source.host
 
     async def _arun(self, work: Steps[_T]) -> _T:
-        """Drive an operation from a coroutine. `steps.run` is the twin."""
+        """Run an operation for a coroutine. `steps.run` does the same for other code."""
         return await steps.arun(work, self._source)
 
     def _call(
@@ -171,8 +171,8 @@ class EgnyteClient(Areas):
     ) -> Steps[requests.Response]:
         """One call with the token. Every operation is built on this: see `request`.
 
-        With `checked` it raises for every answer that is not a success. `about` is the path of the
-        file or folder, for the error.
+        With `checked` it raises an exception for every answer that is not a success. `about` is the
+        path of the file or folder, for the error.
         """
         call = Call(method, path, self._headers(headers), **kw)
         connection, opened = yield Step("db", self._open)

@@ -1,4 +1,4 @@
-"""What a client needs: an object that keeps the token and knows where blocking work may run."""
+"""What a client needs: an object that has the token and knows in which thread to block."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Connection(Source, Protocol):
         ...
 
     def accepted(self, used: Credentials) -> None:
-        """Called after a 2xx to this token."""
+        """Called after Egnyte has answered a call with this token with a 2xx."""
         return
 
     def observed(

@@ -255,7 +255,7 @@ def position_of(file: Any) -> int | None:
 
 @contextlib.contextmanager
 def undone_on_failure(to: IO[bytes]) -> Iterator[None]:
-    """After an error cut off the bytes written inside, if the file can seek."""
+    """If the block raises, remove what it has written to the file, if the file can seek."""
     start = position_of(to)
     try:
         yield

@@ -1,8 +1,8 @@
 """Files and folders of an Egnyte domain.
 
-Write paths as people do, "/Shared/50% off.txt", without any encoding. Every method raises for every
-error: APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and
-InvalidPathError before anything is sent.
+Write paths as people do, "/Shared/50% off.txt", without any encoding. Every method raises an
+exception for every error: APIError for a refusal, UnavailableError, RateLimitedError,
+ResponseError, and InvalidPathError before anything is sent.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ class Files(Places):
         await self._client._arun(self._delete(path, entry_id))
 
     def _call(self, method: str, area: str, path: str, **kw: Any) -> Steps[requests.Response]:
-        """Call the API about a path. Raises for every answer that is not a success."""
+        """Call the API about a path. Raises an exception for every answer that is not a success."""
         where = fs_path(path, under=f"/pubapi/v1/{area}")
         return self._send(method, where, about=clean_path(path), **kw)
 

@@ -43,7 +43,7 @@ class Place(Protocol):
     """Where the steps of an operation run, if it is driven from a coroutine."""
 
     host: str
-    """Whose threads "io" steps take. Another text may stand here until the host is known."""
+    """The host, whose own threads run the "io" steps. Any other text until it is known."""
 
     def run(self, function: Callable[..., _T], *args: Any) -> Awaitable[_T]:
         """Run a "db" step: Django has rules about the thread."""
@@ -55,7 +55,7 @@ def sleep(seconds: float) -> Step:
 
 
 def settled(result: Any) -> Steps[Any]:
-    """The result of a function that may return the steps to its result instead."""
+    """The result of a function, which may have returned steps: these are done first."""
     return (yield from result) if isinstance(result, Generator) else result
 
 

@@ -173,7 +173,7 @@ def agree(said: str | None, checksum: str) -> None:
 
 
 def http_date(moment: datetime) -> str:
-    """An aware time as a header. ValueError for a naive one."""
+    """An aware time in the format of HTTP headers. ValueError for a naive time."""
     if moment.tzinfo is None:
         raise ValueError("last_modified must be aware: it has no time zone")
     return format_datetime(moment.astimezone(UTC), usegmt=True)

@@ -97,7 +97,7 @@ def check_site(**kwargs: Any) -> list[CheckMessage]:
 
 @checks.register(TAG, Tags.models)
 def check_databases(**kwargs: Any) -> list[CheckMessage]:
-    """Check that all models are on one database: one transaction writes several tables."""
+    """Check that all models are in one database, because one transaction writes several tables."""
     models = list(apps.get_app_config("django_egnyte").get_models())
     used = {router.db_for_write(model) for model in models}
     used |= {router.db_for_read(model) for model in models}

@@ -40,7 +40,7 @@ def middleware() -> Iterator[CheckMessage]:
 
 
 def _middleware_kind(name: str) -> str:
-    """Which of the two middlewares this is, or is a subclass of; empty for others."""
+    """Which of the two middlewares this is, also as a subclass. Empty for any other."""
     if name in (MIDDLEWARE, AUTHENTICATION):
         return "egnyte" if name == MIDDLEWARE else "authentication"
     try:

@@ -65,7 +65,7 @@ def scrub_event(event: Any, hint: Any) -> Any:
 
 
 def _scrub_texts(found: Any, path: str) -> Any:
-    """The same value without the query in addresses of this page. Sentry limits its depth."""
+    """A copy without the query in addresses of this page. Sentry limits how deep values nest."""
     if isinstance(found, str):
         if f"{path}?" not in found:
             return found

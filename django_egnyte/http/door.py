@@ -4,7 +4,7 @@ The process pools its connections and drops them after a fork. The door follows 
 and sends no cookies, and never reads `.netrc`; it uses the proxies and the CA bundle that the
 environment names. It raises only exceptions of `django_egnyte.exceptions`, and whatever a request
 body of the caller raises while it is read. Neither these errors, nor their tracebacks, nor the
-answer contain a secret. There is no session, because only connections outlast a call.
+answer contain a secret. It uses no `requests.Session`, because it keeps nothing but connections.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ def send(
     """Send one request and return its answer, whatever the status.
 
     `timeout` is (seconds to connect, seconds without a byte sent or received). `deadline` bounds
-    the whole call in seconds, body included, even if the server sends byte by byte. With `large` it
-    begins when the request's body has been sent. With `stream` it ends at the headers, and you read
-    the body with `iter_body`. Without `stream` the body is read here, up to `max_bytes` bytes
-    unpacked. The answer's `request` no longer has its body and its Authorization header.
+    the whole call in seconds, body included, even if the server sends byte by byte. With `large`
+    this time begins when the request's body has been sent. With `stream` it ends when the headers
+    have arrived, and you read the body with `iter_body`. Without `stream` the body is read here, up
+    to `max_bytes` bytes unpacked. The answer's `request` no longer has its body and its
+    Authorization header.
 
     The values of a form in `data`, and of an object in `json`, may be secrets.
 
@@ -126,7 +127,7 @@ def send(
 def read(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
     """The body of a streamed answer, or as much of it as `max_bytes` and `deadline` allow.
 
-    For the answer of a refusal, whose body is not worth an error.
+    For error answers: if the body breaks off, what has arrived is enough.
     """
     body = bytearray()
     with contextlib.suppress(EgnyteError):

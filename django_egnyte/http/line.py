@@ -237,7 +237,7 @@ class _Timed(HTTPConnection):
 
 
 class _Resolved(_Timed):
-    """The same if this machine looks up the name, not the SOCKS proxy."""
+    """The same for connections whose host name this machine looks up, not the SOCKS proxy."""
 
     def _new_conn(self) -> socket.socket:
         call, named = current.get(), self._dns_host

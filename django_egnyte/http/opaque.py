@@ -64,7 +64,7 @@ def _forget_frames(error: BaseException) -> None:
 
 
 def _callers_own(traceback: TracebackType | None) -> TracebackType | None:
-    """The part that begins with the first frame of foreign code, which called the rest."""
+    """The part of a traceback from the first frame whose code is in no package of `_INSIDE`."""
     while traceback is not None:
         name = traceback.tb_frame.f_globals.get("__name__", "")
         if name.partition(".")[0] not in _INSIDE:

@@ -15,14 +15,14 @@ from .pages import egnyte_page, safe_next
 
 @egnyte_page(["GET", "HEAD"])
 def accounts(request: HttpRequest) -> HttpResponse:
-    """``egnyte:accounts``."""
+    """``egnyte:accounts``: lists the user's accounts."""
     linked = EgnyteAccount.objects.for_user(request.user).order_by("-is_default", "domain", "pk")
     return render(request, "egnyte/accounts.html", {"accounts": linked})
 
 
 @egnyte_page(["POST"])
 def disconnect(request: HttpRequest, pk: int) -> HttpResponse:
-    """``egnyte:disconnect``: 404 for another user's account."""
+    """``egnyte:disconnect``: disconnect an account of the user. 404 for anybody else's."""
     actor = f"user:{request.user.pk}"
     account = disconnecting.disconnect(pk, actor=actor, user=request.user)
     if account is None:

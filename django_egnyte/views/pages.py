@@ -59,7 +59,7 @@ _framed_as_the_site_says = decorator_from_middleware(XFrameOptionsMiddleware)
 
 @functools.cache
 def _discreet(path: str) -> SafeExceptionReporterFilter:
-    """The site's own filter, which here hides sensitive variables under ``DEBUG`` too."""
+    """The site's filter for error reports, which here hides variables under ``DEBUG``, too."""
     site_filter: Any = import_string(path)
 
     class DiscreetFilter(site_filter):  # type: ignore[misc]

@@ -52,10 +52,11 @@ class Caller(Protocol):
 
 
 class Area:
-    """A part of the API, such as `client.links`. Each of its methods raises for every error.
+    """A part of the API, such as `client.links`.
 
-    The errors are APIError for a refusal, UnavailableError, RateLimitedError, ResponseError, and,
-    before anything is sent, ValueError (InvalidPathError for a path or an id).
+    Each of its methods raises an exception for every error: APIError for a refusal,
+    UnavailableError, RateLimitedError, ResponseError, and, before anything is sent, ValueError
+    (InvalidPathError for a path or an id).
     """
 
     __slots__ = ("_client",)
@@ -76,7 +77,7 @@ class Area:
         return await self._client._arun(work)
 
     def _send(self, method: str, path: str, **kw: Any) -> Steps[requests.Response]:
-        """Make a call and return its 2xx.
+        """Make a call and return the answer, which is a 2xx.
 
         Keywords are those of `EgnyteClient.request`, and `about`, the path for an error.
         """
@@ -150,7 +151,10 @@ def twin(
 def at(
     where: Callable[[Any], str], steps: Callable[Concatenate[_A, str, _P], Steps[_T]]
 ) -> Callable[Concatenate[_A, _P], _T]:
-    """The operation of steps at an address, for an area that is about one place: `where(area)`."""
+    """The operation that calls `steps` with the address of its area, `where(area)`.
+
+    For an area that is about one file or folder.
+    """
 
     def placed(area: _A, /, *args: _P.args, **kwargs: _P.kwargs) -> Steps[_T]:
         return steps(area, where(area), *args, **kwargs)

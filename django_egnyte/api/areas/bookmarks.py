@@ -50,7 +50,7 @@ class Bookmarks(Paged):
 
     @operation
     def get(self, bookmark_id: str) -> Steps[Bookmark]:
-        """One bookmark."""
+        """The bookmark with this id."""
         return Bookmark.of((yield from self._json("GET", f"{BOOKMARKS}/{segment(bookmark_id)}")))
 
     aget = twin(get)

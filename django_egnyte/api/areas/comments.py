@@ -74,7 +74,7 @@ class Comments(Paged):
 
     @operation
     def get(self, comment_id: str) -> Steps[Comment]:
-        """One comment."""
+        """The comment with this id."""
         return Comment.of((yield from self._json("GET", f"{NOTES}/{segment(comment_id)}")))
 
     aget = twin(get)

@@ -1,4 +1,4 @@
-"""The groups of a domain that administrators made."""
+"""The groups of users that the administrators of a domain have made."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Groups(Paged):
 
     @operation
     def get(self, group_id: str) -> Steps[Group]:
-        """One group, with its members."""
+        """The group with this id, and its members."""
         return Group.of((yield from self._json("GET", f"{GROUPS}/{segment(group_id)}")))
 
     aget = twin(get)

@@ -122,7 +122,7 @@ class Links(Paged):
 
     @operation
     def get(self, link_id: str) -> Steps[Link]:
-        """One link."""
+        """The link with this id."""
         value = yield from self._json("GET", f"{LINKS}/{segment(link_id)}")
         return Link.of({"id": link_id, **value})
 

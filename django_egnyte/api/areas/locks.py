@@ -27,7 +27,7 @@ class LockInfo(Record):
 
 
 class Unlocker(Protocol):
-    """The part of its area that a lock uses."""
+    """The methods of an area that its locks call."""
 
     def _run(self, work: Steps[None]) -> None: ...
     async def _arun(self, work: Steps[None]) -> None: ...

@@ -40,7 +40,7 @@ class Metadata(Area):
 
     @operation
     def namespace(self, name: str) -> Steps[Namespace]:
-        """One namespace."""
+        """The namespace with this name."""
         value = yield from self._json("GET", f"{NAMESPACE}/{segment(name)}")
         return Namespace.of({"name": name, **value})
 

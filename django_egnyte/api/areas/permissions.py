@@ -95,7 +95,10 @@ class Permissions(Area):
 
 
 def _levels(value: Any) -> dict[str, str]:
-    """{name: level}, also from the arrays that one of Egnyte's SDKs expects."""
+    """A dictionary of levels by name, from a JSON object or from an array.
+
+    One of Egnyte's SDKs expects arrays.
+    """
     if isinstance(value, list):
         pairs = [
             (item.get("subject") or item.get("name"), item.get("permission"))

@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII).full
 
 
 class RemoteFile(io.RawIOBase):
-    """One version of a file. Reading uses one answer; after a seek it requests a range.
+    """One version of a file. A read continues the last answer; after a seek it requests a range.
 
     After a broken connection it continues at the same position in the same version. ResponseError
     if that version no longer exists, or another one arrives. The SHA-512 is not checked.
@@ -68,7 +68,7 @@ class RemoteFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move. The next read sends the request."""
+        """Set the position. If it has changed, the next read requests the content from there."""
         self._require_open()
         starts = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}
         if whence not in starts:
@@ -153,7 +153,7 @@ class RemoteFile(io.RawIOBase):
 
 
 class _ReplacedError(ResponseError):
-    """An error that another request would not cure."""
+    """Egnyte sent another version or part than requested. A further request cannot help."""
 
 
 def _entry_id(etag: str | None) -> str | None:

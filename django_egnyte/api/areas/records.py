@@ -51,7 +51,7 @@ class Record:
 
     @classmethod
     def _prepare(cls, members: dict[str, Any]) -> dict[str, Any]:
-        """A subclass moves nested members here. Names are in lower case without `_`."""
+        """Overridden to move nested members to the top. Names are in lower case without `_`."""
         return members
 
 

@@ -97,7 +97,7 @@ class Users(Paged):
 
     @operation
     def get(self, user_id: int) -> Steps[User]:
-        """One user."""
+        """The user with this id."""
         return User.of((yield from self._json("GET", f"{USERS}/{segment(user_id)}")))
 
     aget = twin(get)

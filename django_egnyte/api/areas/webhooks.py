@@ -88,7 +88,7 @@ class Webhooks(Area):
 
     @operation
     def get(self, webhook_id: str) -> Steps[Webhook]:
-        """One registration."""
+        """The registration of the webhook with this id."""
         value = yield from self._json("GET", f"{WEBHOOKS}/{segment(webhook_id)}/details")
         return Webhook.of({"webhookId": webhook_id, **value})
 
