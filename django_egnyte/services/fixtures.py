@@ -1,7 +1,8 @@
 """``loaddata`` into a database in which the users have other primary keys.
 
 ``dumpdata --natural-foreign`` writes usernames in place of the users' primary keys. Tokens are
-encrypted for a primary key, so they are encrypted again for the one in this database.
+encrypted for a primary key, so they are encrypted again for the one in this database. A fixture
+gives nobody the token of another user: a fixture of accounts alone may name any token here.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ def settle_account(account: EgnyteAccount, using: str) -> None:
     tokens = EgnyteToken.objects.using(using)
     token = tokens.filter(pk=account.token_id).first() if account.token_id else None
     old = token.user_ref if token is not None else ""
-    if token is None or old == user_ref or not _seal_for(token, user_ref):
+    if token is None or old == user_ref:
+        return
+    if _is_of_another(token, account, using):
+        _warn_of_another(token)
+        return
+    if not _seal_for(token, user_ref):
         return
     tokens.filter(pk=token.pk).write(
         user_ref=user_ref, access_token=token.access_token, refresh_token=token.refresh_token
@@ -32,10 +38,41 @@ def settle_account(account: EgnyteAccount, using: str) -> None:
 
 
 def settle_token(token: EgnyteToken, using: str) -> None:
-    """The same before a token is saved, if the fixture has its account before the token."""
+    """The same before a token is saved, if the fixture has its account before the token, or if
+    the fixture was loaded before."""
+    known = EgnyteToken.objects.using(using).filter(pk=token.pk).first()
     account = EgnyteAccount.objects.using(using).filter(token_id=token.pk).first()
-    if account is not None and token.user_ref != str(account.user_id):
-        _seal_for(token, str(account.user_id))
+    if known is not None:
+        if known.fingerprint != token.fingerprint:
+            return  # It replaces another token. The accounts that point to that one cannot use it.
+        user_ref = known.user_ref
+    elif account is not None and account.domain == token.domain:
+        user_ref = str(account.user_id)
+    else:
+        return
+    if token.user_ref != user_ref:
+        _seal_for(token, user_ref)
+
+
+def _is_of_another(token: EgnyteToken, account: EgnyteAccount, using: str) -> bool:
+    """Whether the token was here before the account: in use by its own user, or to be revoked."""
+    using_it = EgnyteAccount.objects.using(using).filter(token_id=token.pk)
+    grants = EgnyteGrant.objects.using(using).filter(pk=token.grant_id)
+    return (
+        token.domain != account.domain
+        or any(str(each.user_id) == token.user_ref for each in using_it)
+        or grants.exclude(release_at=None).exists()
+    )
+
+
+def _warn_of_another(token: EgnyteToken) -> None:
+    logger.warning(
+        "An account of a fixture points to the token %s, which belongs to another user of this "
+        "database. The account cannot use it. Load grants, tokens and accounts together, into a "
+        "database without Egnyte accounts, or let the user reconnect.",
+        token,
+        extra={"event": "fixture_token_of_another", "domain": token.domain},
+    )
 
 
 def _seal_for(token: EgnyteToken, user_ref: str) -> bool:

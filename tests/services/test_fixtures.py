@@ -12,6 +12,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
+from django_egnyte.exceptions import DecryptionError
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.pytest_plugin import link_account
 from django_egnyte.services.disconnect import disconnect
@@ -118,3 +119,80 @@ def test_a_fixture_loaded_where_it_came_from_changes_nothing(
     assert list(EgnyteToken.objects.values(*columns)) == before
     assert account.open_token() == egnyte_account.open_token()
     assert EgnyteGrant.objects.count() == 1
+
+
+def change(path: Path, model: str, **fields: Any) -> None:
+    """Give the fixture's rows of this model other fields; ``pk`` is one of them."""
+    rows = json.loads(path.read_text())
+    for row in rows:
+        if row["model"] == f"django_egnyte.{model}":
+            row["pk"] = fields.get("pk", row["pk"])
+            row["fields"] |= {name: value for name, value in fields.items() if name != "pk"}
+    path.write_text(json.dumps(rows))
+
+
+def opens(account: EgnyteAccount) -> bool:
+    try:
+        return bool(EgnyteAccount.objects.with_token().get(pk=account.pk).open_token())
+    except DecryptionError:
+        return False
+
+
+@pytest.mark.parametrize("where", ["beside the owner", "over the owner", "after the owner"])
+def test_an_account_alone_gets_no_token_of_another_user(
+    egnyte_account: EgnyteAccount,
+    make_user: Callable[[str], Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+) -> None:
+    path = tmp_path / "accounts.json"
+    call_command("dumpdata", MODELS[-1], output=str(path), verbosity=0)
+    stranger = make_user("stranger")
+    pk = egnyte_account.pk + (0 if where == "over the owner" else 1)
+    values = {"pk": pk, "user": stranger.pk, "is_default": False}
+    change(path, "egnyteaccount", **values)
+    if where == "after the owner":
+        disconnect(egnyte_account.pk, actor="test")
+    before = list(EgnyteToken.objects.values())
+    load(path)
+    assert not opens(EgnyteAccount.objects.get(pk=pk))
+    assert list(EgnyteToken.objects.values()) == before
+    if where == "beside the owner":
+        assert opens(egnyte_account)
+    events = {getattr(each, "event", "") for each in caplog.records}
+    assert "fixture_token_of_another" in events
+
+
+def test_an_account_of_another_domain_gets_no_token(
+    dumped: tuple[Path, dict[str, str]],
+) -> None:
+    change(dumped[0], "egnyteaccount", domain="elsewhere.egnyte.com")
+    rows = [row["fields"] for row in json.loads(dumped[0].read_text())]
+    sealed = {row["access_token"] for row in rows if "access_token" in row}
+    for order in (1, -1):
+        dumped[0].write_text(json.dumps(json.loads(dumped[0].read_text())[::order]))
+        assert [opens(each) for each in load(dumped[0])] == [False, False]
+        assert set(EgnyteToken.objects.values_list("access_token", flat=True)) == sealed
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_token_that_replaces_another_serves_no_account_of_that_one(
+    egnyte_sandbox: Any, make_user: Callable[[str], Any], tmp_path: Path, order: int
+) -> None:
+    path = tmp_path / "accounts.json"
+    brought = link_account(egnyte_sandbox, make_user("brought"), username="bdoe")
+    assert brought.token is not None
+    call_command("dumpdata", *MODELS, output=str(path), verbosity=0, **NATURAL)
+    for model in reversed(MODELS):
+        rows_of = apps.get_model(model).objects.all()
+        rows_of._raw_delete(rows_of.db)
+    here = link_account(egnyte_sandbox, make_user("here"))
+    # The fixture's rows have the primary keys of rows that are here, but for the account.
+    change(path, "egnytegrant", pk=here.token.grant_id)
+    change(path, "egnytetoken", pk=here.token_id, grant=here.token.grant_id)
+    change(path, "egnyteaccount", pk=here.pk + 1, token=here.token_id, is_default=False)
+    path.write_text(json.dumps(json.loads(path.read_text())[::order]))
+    for _ in range(2):
+        load(path)
+        assert not opens(here)
