@@ -1,8 +1,8 @@
-"""An Egnyte in memory, for development without an account and for tests. Loopback only.
+"""The sandbox: an imitation of Egnyte in memory, for development and tests. Loopback only.
 
-It speaks the parts of Egnyte's protocol that this package uses, from the consent page to
-the throttles, and breaks on demand (`Sandbox.faults`). It imports neither Django nor any
-other part of this package.
+It has the parts of Egnyte's protocol that this package uses, from the consent page to the rate
+limits, and simulates faults (`Sandbox.faults`). It imports neither Django nor any other part of
+this package.
 """
 
 from .sandbox import Sandbox

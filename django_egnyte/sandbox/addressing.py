@@ -1,4 +1,4 @@
-"""Which domain a request is for: `/d/{label}/...`, or a host `{label}.localhost`."""
+"""The domain of a request: in the path `/d/{label}/...`, or in the host `{label}.localhost`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EGNYTE_SUFFIXES = (".egnyte.com", ".egnytegov.com", ".qa-egnyte.com")
 
 
 class Address(NamedTuple):
-    """A label (empty: the sandbox itself), the prefix of its URLs, and the path under it."""
+    """A label (empty for the sandbox's own pages), the prefix of its URLs, and the path below."""
 
     label: str
     prefix: str
@@ -17,7 +17,7 @@ class Address(NamedTuple):
 
 
 def locate(host: str, path: str) -> Address:
-    """Where a request to `path` (not decoded, without query) at `host` (with its port) goes."""
+    """The address of a request: `path` is encoded and has no query, `host` has a port."""
     if path.startswith("/d/"):
         label, slash, rest = path[3:].partition("/")
         label = label.lower()
@@ -30,7 +30,7 @@ def locate(host: str, path: str) -> Address:
 
 
 def locate_url(netloc: str, path: str) -> Address:
-    """As `locate`, and understands real Egnyte hosts too (for `Sandbox.authorize`)."""
+    """As `locate`, but also for real Egnyte hosts (for `Sandbox.authorize`)."""
     name = netloc.lower()
     for suffix in EGNYTE_SUFFIXES:
         if name.endswith(suffix):
@@ -39,7 +39,7 @@ def locate_url(netloc: str, path: str) -> Address:
 
 
 def sibling(address: Address, label: str) -> str:
-    """The URL prefix of another label, addressed the same way."""
+    """The URL prefix of another label, in the same form."""
     if "/d/" in address.prefix:
         return f"{address.prefix.rpartition('/')[0]}/{label}"
     scheme, _, host = address.prefix.partition("://")
@@ -47,7 +47,7 @@ def sibling(address: Address, label: str) -> str:
 
 
 def domain_label(text: str) -> str:
-    """`acme` from what a person or `&domain=` says: a label, a host or a full URL."""
+    """The label, such as `acme`, from a label, a host or a full URL."""
     text = text.strip().lower()
     _, separator, rest = text.partition("://")
     if separator:

@@ -1,4 +1,4 @@
-"""From a request to its answer: addressing, faults, authentication, the table and the log."""
+"""Answer a request: find its address, apply faults, authenticate, call a handler, and log it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _REASONS = {int(status): status.phrase for status in HTTPStatus}
 class App:
     """Answers requests with a sandbox.
 
-    As a WSGI application it cannot break connections: a fault that resets or hangs is an
-    empty 502 then, and one that truncates or trickles does nothing.
+    A WSGI application cannot break connections. Under WSGI, a fault that resets or hangs becomes an
+    empty 502, and one that truncates or trickles has no effect.
     """
 
     def __init__(self, sandbox: World) -> None:
@@ -35,7 +35,7 @@ class App:
         self.connections: Callable[[], dict[str, int]] = dict
 
     def respond(self, request: Request) -> Response:
-        """The answer to a request whose path is as it was sent."""
+        """The answer to a request with its original, encoded path."""
         address = locate(request.host, request.path)
         request.label, request.prefix = address.label, address.prefix
         request.path = resolve(address.path)
@@ -125,14 +125,14 @@ class App:
         route, parts = found
         sandbox, scopes = self.sandbox, token.grant.scopes
         user = self._acting(request, token)
-        # No scope at all means every API.
+        # A token without scopes may use every API.
         if scopes and route.scope and route.scope not in scopes:
             return Response(403)
         if route.admin and not user.admin:
             raise TreeError(403, "You do not have permission to do this")
         if route.streams:
             return route.handler(Call(sandbox, request, user, token, {}, parts))
-        # Read before the lock is taken: a body may be slow.
+        # Read the body before taking the lock, because the client may send it slowly.
         call = Call(sandbox, request, user, token, request.json(), parts)
         with sandbox.lock:
             return route.handler(call)
@@ -142,9 +142,10 @@ class App:
         return key is None or key.suspended
 
     def _acting(self, request: Request, token: Token) -> User:
-        """Whom the call is for. TreeError 403 for one who may not act as others, 400 for no user.
+        """The user on whose behalf the call is made.
 
-        Egnyte's JavaScript SDK asserts the 400; of the two headers the name wins.
+        TreeError 403 for a user who may not act as others, and 400 for an unknown user, which
+        Egnyte's JavaScript SDK asserts. The username header takes precedence over the other.
         """
         users = self.sandbox.domains[request.label].users
         owner = users[token.grant.username]
@@ -163,7 +164,7 @@ class App:
         return user
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """WSGI."""
+        """The WSGI application."""
         response = self.respond(_from_wsgi(environ))
         wire = response.wire
         if wire is not None:
@@ -182,7 +183,7 @@ class App:
 
 
 def resolve(path: str) -> str:
-    """A path decoded, its dot segments followed: a client that lets them pass reaches elsewhere."""
+    """The decoded path, with dot segments resolved: a client that sends them gets another path."""
     if "%" in path:
         path = unquote(path)
     if "/." not in path:
@@ -199,7 +200,7 @@ def resolve(path: str) -> str:
 
 
 def reason(status: int) -> str:
-    """The words beside a status."""
+    """The reason phrase of a status."""
     return _REASONS.get(status, "Unknown")
 
 
@@ -225,7 +226,7 @@ def _from_wsgi(environ: dict[str, Any]) -> Request:
 
 
 class _Counted:
-    """WSGI input does not end by itself."""
+    """The body of a WSGI request. It stops at Content-Length, because WSGI input may not."""
 
     def __init__(self, source: IO[bytes], left: int) -> None:
         self._source, self._left = source, left

@@ -1,4 +1,4 @@
-"""The decision on an authorization request, whether a person or a test takes it."""
+"""Authorization requests: check them, and answer with the decision of a person or a test."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ENHANCED = "/services/oauth/code"
 
 
 class AuthorizationError(Exception):
-    """A request for which Egnyte shows an error, and never redirects to the application.
+    """A request for which Egnyte shows an error and does not redirect to the application.
 
-    The error is a page, or with `raw` JSON as at the token endpoint.
+    The error is a page or, with `raw`, JSON as at the token endpoint.
     """
 
     def __init__(self, status: int, message: str, *, raw: bool = False) -> None:
@@ -32,7 +32,7 @@ class AuthorizationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A request that is in order; `state` of None: none was sent."""
+    """A valid request. `state` is None if none was sent."""
 
     key: Key
     redirect_uri: str
@@ -42,7 +42,7 @@ class AuthorizationRequest:
 
 
 def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
-    """Raise AuthorizationError unless a browser may be shown the consent page for `args`."""
+    """Check the parameters of the consent page. Raises AuthorizationError."""
     key = sandbox.key(args.get("client_id", ""))
     if key is None or key.suspended:
         raise AuthorizationError(401, refusals.unknown_key(sandbox.settings).message)
@@ -54,7 +54,7 @@ def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
     if key.flow == "code" and response_type == "token":
         raise AuthorizationError(400, "This API key is not configured for Implicit Grant flow.")
     if key.flow == "internal":
-        # Four people reported these words, as JSON in their browser.
+        # Four people have reported this message, as JSON in their browser.
         message = "Incorrect request type GET for resource owner flow"
         raise AuthorizationError(400, message, raw=True)
     redirect_uri = args.get("redirect_uri", "")
@@ -69,7 +69,7 @@ def check(sandbox: World, args: Mapping[str, str]) -> AuthorizationRequest:
 
 
 def decide(sandbox: World, asked: AuthorizationRequest, label: str, user: User | None) -> str:
-    """Where the browser goes next: with a code or a token for `user`, refused for None."""
+    """The URL of the last redirect, with a code or a token. `user` of None: access denied."""
     fields: dict[str, object]
     if user is None:
         fields = {"error": "access_denied"}
@@ -96,7 +96,7 @@ def decide(sandbox: World, asked: AuthorizationRequest, label: str, user: User |
 
 
 def enhanced_domain(sandbox: World, text: str) -> str:
-    """The label of a known domain. Raises AuthorizationError for any other text."""
+    """The label of a known domain. Raises AuthorizationError for any other."""
     label = domain_label(text)
     if label not in sandbox.domains:
         raise AuthorizationError(404, "There is no such domain in this sandbox")
@@ -104,9 +104,9 @@ def enhanced_domain(sandbox: World, text: str) -> str:
 
 
 def target(sandbox: World, url: str, domain: str | None) -> tuple[str, str, dict[str, str]]:
-    """The label, its URL prefix, and the parameters that an authorization URL leads to.
+    """The label, its URL prefix, and the parameters of an authorization URL.
 
-    Raises AuthorizationError when it does not lead to a consent page.
+    Raises AuthorizationError if the URL is not that of a consent page.
     """
     parts = urlsplit(url)
     address = locate_url(parts.netloc, parts.path)
@@ -125,9 +125,9 @@ def target(sandbox: World, url: str, domain: str | None) -> tuple[str, str, dict
 def location(
     sandbox: World, url: str, username: str, *, allow: bool = True, domain: str | None = None
 ) -> str:
-    """Where a browser arrives whose user, logged in, allows or denies what `url` asks for.
+    """The redirect URL after the user has logged in and allowed or denied the request of `url`.
 
-    Raises ValueError when an error page is all that it would see, KeyError for no such user.
+    Raises ValueError if Egnyte would show an error page, and KeyError for an unknown user.
     """
     try:
         label, _, args = target(sandbox, url, domain)
@@ -139,7 +139,7 @@ def location(
 
 
 def referer(sandbox: World, url: str, domain: str | None = None) -> str:
-    """The Referer of the last redirect, without its query; empty if browsers send none.
+    """The Referer of the last redirect, without its query. Empty if the setting disables it.
 
     Raises ValueError as `location` does.
     """
@@ -153,7 +153,7 @@ def referer(sandbox: World, url: str, domain: str | None = None) -> str:
 
 
 def _check_redirect(sandbox: World, key: Key, redirect_uri: str) -> None:
-    # It becomes a header: no white space, no control characters.
+    # It is sent in a header, so it may have no white space or control characters.
     clean = redirect_uri.isascii() and all(" " < char < "\x7f" for char in redirect_uri)
     try:
         parts = urlsplit(redirect_uri)

@@ -1,4 +1,4 @@
-"""What `python -m django_egnyte.sandbox` and `manage.py egnyte_sandbox` have in common."""
+"""The common part of `python -m django_egnyte.sandbox` and `manage.py egnyte_sandbox`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_PORT = 8765
 
 
 def introduction(server: SandboxServer) -> str:
-    """How to use a started sandbox: addresses, people and settings."""
+    """Instructions for a running sandbox: URLs, users and settings."""
     people = "\n".join(
         f"  {p.domain:8} {p.username:8} {p.password:22}"
         f"{p.first_name} {p.last_name}{' (administrator)' if p.admin else ''}"
@@ -39,7 +39,8 @@ Ctrl-C ends it."""
 def serve(port: int, host: str, write: Callable[[str], object]) -> None:
     """Serve until interrupted.
 
-    Raises ValueError for a foreign host or for no port, OSError for a taken port.
+    Raises ValueError for a host that is not loopback or an invalid port, and OSError for a port in
+    use.
     """
     with SandboxServer(port=port, host=host) as server:
         try:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: parsing requests, sending answers, and breaking on purpose."""
+"""One HTTP/1.1 connection: parse requests, send answers, and simulate faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ClosedError(Exception):
-    """This connection has ended."""
+    """The connection is closed."""
 
 
 class Connection:
@@ -42,32 +42,32 @@ class Connection:
                     break
 
     def shut(self) -> None:
-        """End the connection under whoever uses it."""
+        """Shut the connection down, even while another thread uses it."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Free the socket."""
+        """Close the socket."""
         self._sock.close()
 
     # Receiving
 
     def receive(self, size: int) -> bytes:
-        """Up to `size` bytes, some of them read before; empty when the peer ended."""
+        """Up to `size` bytes, from the buffer first. Empty if the peer closed the connection."""
         if self._buffer:
             data, self._buffer = self._buffer[:size], self._buffer[size:]
             return data
         return self._sock.recv(size)
 
     def line(self) -> bytes:
-        """A line without its end. Raises ClosedError."""
+        """A line without its line break. Raises ClosedError."""
         while b"\n" not in self._buffer:
             self._more()
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.rstrip(b"\r")
 
     def go_on(self) -> None:
-        """Tell a client that waits for it to send its body."""
+        """Send `100 Continue` to a client that waits for it."""
         self._sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _more(self) -> None:
@@ -101,7 +101,7 @@ class Connection:
         if keep and not body.spent and not body.waiting and body.small:
             while body.read(RECEIVE):
                 pass
-        # An early refusal of a big body: the rest of it stands before the next request.
+        # After an early refusal, the unread rest of the body would come before the next request.
         whole = body.spent
         keep = keep and whole
         if response.wire is not None:
@@ -113,7 +113,7 @@ class Connection:
         return keep
 
     def _linger(self) -> None:
-        """Closing with bytes unread resets the connection, and would lose the answer."""
+        """Read on for a while: closing with unread bytes would reset, and lose the answer."""
         self._sock.shutdown(socket.SHUT_WR)
         self._sock.settimeout(LINGER_SECONDS)
         taken = 0
@@ -157,7 +157,7 @@ class Connection:
             self._sock.sendall(b"0\r\n\r\n")
 
     def _break(self, response: Response, wire: Wire, head_only: bool, keep: bool) -> bool:
-        """Send an answer with its faults; whether the connection may live on."""
+        """Send an answer with its faults. Returns whether the connection stays open."""
         if wire.delay:
             self._app.stopping.wait(wire.delay)
         if wire.hang is not None:
@@ -212,11 +212,11 @@ class _Body:
 
     @property
     def small(self) -> bool:
-        """Whether the rest is known to be short."""
+        """Whether the rest is known to be small."""
         return not self._chunked and self._left <= RECEIVE
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes. Raises BrokenBodyError when the peer stops early."""
+        """Up to `size` bytes. Raises BrokenBodyError if the peer stops early."""
         if self.spent:
             return b""
         if self.waiting:

@@ -1,4 +1,4 @@
-"""What a browser sees: the Enhanced service's domain prompt, then a domain's consent page."""
+"""The pages for browsers: the domain prompt of the Enhanced service, and the consent page."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def decision(sandbox: World, request: Request) -> Response:
 
 
 def enhanced(sandbox: World, request: Request) -> Response:
-    """`GET /services/oauth/code`: asks for the domain unless told, then hands over to it."""
+    """`GET /services/oauth/code`: asks for the domain if it is missing, then redirects to it."""
     args = request.args
     try:
         check(sandbox, args)
@@ -107,9 +107,10 @@ def _page(sandbox: World, request: Request, page: str, status: int) -> Response:
 
 
 def _referrer_policy(sandbox: World, request: Request) -> str:
-    """The application learns the domain from the Referer alone, so a browser must send one.
+    """The policy with which a browser sends a Referer that names the domain.
 
-    A host-form origin names the domain. In the path form only a whole URL does.
+    Only the Referer tells the application the domain. If the domain is in the host, the origin
+    names it; if it is in the path, only the whole URL does.
     """
     if not sandbox.settings.send_referer:
         return "no-referrer"

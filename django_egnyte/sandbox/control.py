@@ -18,7 +18,7 @@ HOST = re.compile(r"(127(\.\d+){3}|\[::1\]|([a-z0-9-]+\.)*localhost|testserver)(
 
 
 class Controlled(Protocol):
-    """What the control API moves: a world, and the server's counts of connections."""
+    """The objects that the control API uses: a world, and the server's connection counts."""
 
     sandbox: World
     connections: Callable[[], dict[str, int]]
@@ -27,8 +27,8 @@ class Controlled(Protocol):
 def respond(app: Controlled, request: Request) -> Response:
     """A JSON answer to a loopback peer.
 
-    A web page of another origin cannot reach it: it must name a loopback host, and what
-    changes something needs a JSON content type, which a form cannot send.
+    Web pages of other origins cannot call it: the Host must be loopback, and a change needs a JSON
+    content type, which a form cannot send.
     """
     request.endpoint = "control"
     if request.path == pages.STYLE_PATH:

@@ -1,4 +1,4 @@
-"""Faults on demand: rules that match a request and say what goes wrong with it."""
+"""Simulated faults: rules that match requests and change their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN_PATH = "/puboauth/token"
 
 @dataclass(slots=True)
 class Rule:
-    """When to interfere and how; see `Faults.add` for the meaning of each field."""
+    """A rule: which requests it matches, and the effect. `Faults.add` describes the fields."""
 
     id: int = 0
     method: str | None = None
@@ -49,18 +49,18 @@ class Rule:
 
     @property
     def needs_egnyte(self) -> bool:
-        """Whether Egnyte does its work before, or without, this fault."""
+        """Whether the request is carried out before this fault, or needed for its answer."""
         replaced = self.reset or self.hang is not None or self.replaces
         return self.acted or not replaced
 
     @property
     def replaces(self) -> bool:
-        """Whether another answer is sent than Egnyte's."""
+        """Whether the fault replaces the sandbox's answer."""
         given = (self.status, self.body, self.redirect, self.huge)
         return self.html or any(value is not None for value in given)
 
     def matches(self, request: Request) -> bool:
-        """Whether it is for this request, leaving counts and chance aside."""
+        """Whether it is for this request, without counts and probability."""
         if self.method is not None and self.method != request.method:
             return False
         if self.domain is not None and self.domain != request.label:
@@ -78,7 +78,7 @@ class Rule:
         return True
 
     def answer(self, real: Response | None) -> Response:
-        """The answer to send, made from Egnyte's if there is one."""
+        """The answer to send, made from `real`, the sandbox's answer, if there is one."""
         if self.redirect is not None:
             made = Response(self.status or 302, b"", [("Location", self.redirect)])
         elif self.replaces or real is None:
@@ -121,7 +121,7 @@ class Rule:
 
 
 class Faults:
-    """The rules in force. The first that matches, in order of adding, is applied."""
+    """The active rules. The first one that matches is applied, in the order of adding."""
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
@@ -132,7 +132,7 @@ class Faults:
 
     @property
     def rules(self) -> list[Rule]:
-        """A copy of the rules in force."""
+        """A copy of the active rules."""
         with self._lock:
             return list(self._rules)
 
@@ -141,16 +141,16 @@ class Faults:
 
         Matching: `method`, `path` (a regular expression, searched in the path after the
         domain), `domain` (label), `token` (its value), `grant_type` (of a token request),
-        `times` (how often, None for ever), `probability`, `skip` (let the first N pass).
+        `times` (how often, None without limit), `probability`, `skip` (not the first N requests).
 
-        Effect: `delay` and `delay_after` in seconds; `acted`: Egnyte does its work before
+        Effect: `delay` and `delay_after` in seconds; `acted`: carry the request out before
         the fault; `status`, `body`, `headers`, `content_type`: another answer; `reset`: RST
-        and no answer; `hang`: seconds without an answer, then a close; `truncate`: body
-        bytes sent of those promised; `malformed`: Egnyte's answer with its JSON broken;
-        `html`: a page said to be JSON; `huge`: bytes of body; `trickle`: a mapping of
-        `bytes`, `interval` in seconds and `part` ("headers", "body" or "both");
+        and no answer; `hang`: seconds without an answer before a close; `truncate`: how many
+        bytes of the body to send; `malformed`: the answer with invalid JSON; `html`: an HTML
+        page with the content type of JSON; `huge`: the size of the body in bytes; `trickle`: a
+        mapping of `bytes`, `interval` in seconds and `part` ("headers", "body" or "both");
         `redirect`: a Location. Raises TypeError for an unknown name, re.error and
-        ValueError for a bad value.
+        ValueError for an invalid value.
         """
         settable = {f.name for f in fields(Rule)} - {"id", "hits"}
         if unknown := set(rule) - settable:
@@ -171,7 +171,7 @@ class Faults:
             return made.id
 
     def remove(self, rule_id: int) -> None:
-        """Remove a rule, if it is still there."""
+        """Remove a rule, if it exists."""
         with self._lock:
             self._rules = [rule for rule in self._rules if rule.id != rule_id]
 
@@ -181,15 +181,15 @@ class Faults:
             self._rules = []
 
     def hits(self, rule_id: int) -> int:
-        """How often a rule was applied, also after it ran out."""
+        """How often a rule was applied, also if it is used up."""
         with self._lock:
             return self._hits.get(rule_id, 0)
 
     def take(self, request: Request) -> Rule | None:
-        """The rule to apply to a request, counted."""
+        """The rule to apply to a request. It is counted."""
         if not self._rules:
             return None
-        # Matching may read the body from the peer: not while others wait for the lock.
+        # Matching may read the body from the peer, so do it without the lock.
         for rule in [rule for rule in self.rules if rule.matches(request)]:
             with self._lock:
                 if rule not in self._rules:

@@ -1,4 +1,4 @@
-"""Grants, tokens and codes. Nothing here locks: `Sandbox` does."""
+"""Grants, tokens and codes. The caller must hold the lock of the sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LAUNCH_WEB_SESSION = "Egnyte.launchwebsession"
 
 
 class GrantBook:
-    """Every grant ever made, dead tokens included: Egnyte tells a dead one from an unknown one."""
+    """All grants, including revoked tokens, which Egnyte distinguishes from unknown ones."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -22,15 +22,15 @@ class GrantBook:
         self._serial = 0
 
     def find(self, value: str) -> Token | None:
-        """A token by its value, dead or alive."""
+        """A token by its value, valid or not."""
         return self._tokens.get(value)
 
     def find_fingerprint(self, name: str) -> Token | None:
-        """A token by the SHA-256 of its value, dead or alive."""
+        """A token by the SHA-256 of its value, valid or not."""
         return self._by_fingerprint.get(name)
 
     def live(self) -> Iterator[Token]:
-        """Every token that is honoured now."""
+        """All tokens that are valid now."""
         now = self._now()
         return (token for token in self._tokens.values() if token.alive(now))
 
@@ -43,7 +43,7 @@ class GrantBook:
         scopes: Iterable[str],
         flow: FlowKind,
     ) -> Issued:
-        """A consent: new tokens, or with `same_token` those of an equal living grant."""
+        """Issue tokens after a consent. With `same_token`, those of an equal valid grant."""
         asked = tuple(dict.fromkeys(scopes))
         if policy.same_token and (old := self._equal(key, domain, username, asked)):
             access, refresh = old
@@ -51,7 +51,7 @@ class GrantBook:
         grant = Grant(len(self._grants) + 1, domain, username, key.client_id, asked, flow)
         self._grants.append(grant)
         access = self._mint(grant, "access", policy)
-        # A browser-only flow has nowhere to keep a refresh token (RFC 6749 4.2.2).
+        # The implicit flow issues no refresh token (RFC 6749 section 4.2.2).
         modern = policy.style == "modern" and flow != "implicit"
         return self._issued(
             policy, access, self._mint(grant, "refresh", policy) if modern else None
@@ -60,7 +60,7 @@ class GrantBook:
     def refresh(
         self, value: str, key: Key, policy: TokenPolicy, domain: str
     ) -> tuple[Issued, bool] | None:
-        """New tokens for a refresh token, and whether the refresh token changed; None: refused."""
+        """Refresh: the new tokens, and whether the refresh token changed. None if it is refused."""
         token = self._tokens.get(value)
         if token is None or token.kind != "refresh" or not token.alive(self._now()):
             return None
@@ -76,14 +76,14 @@ class GrantBook:
         return self._issued(policy, access, token), policy.refresh_rotates
 
     def revoke(self, token: Token, policy: TokenPolicy) -> None:
-        """Kill a token. An access token takes its grant's refresh tokens along."""
+        """Revoke a token. With an access token, also revoke the refresh tokens of its grant."""
         token.revoked = True
         if token.kind == "access":
             siblings = policy.revoke_kills_siblings
             self._kill(t for t in token.grant.tokens if siblings or t.kind == "refresh")
 
     def kill_user(self, domain: str, username: str) -> int:
-        """Kill all of a user's tokens and codes, as a new password does; how many tokens."""
+        """Revoke a user's tokens and codes, as a new password does. Returns how many tokens."""
         for code in self._codes.values():
             if (code.domain, code.username) == (domain, username):
                 code.spent = True
@@ -107,7 +107,7 @@ class GrantBook:
         scopes: Iterable[str],
         lifetime: float,
     ) -> str:
-        """An authorization code, good once, for `lifetime` seconds."""
+        """An authorization code, valid once and for `lifetime` seconds."""
         value = secrets.token_urlsafe(24)
         self._codes[value] = Code(
             value,
@@ -121,7 +121,7 @@ class GrantBook:
         return value
 
     def spend_code(self, value: str, key: Key, domain: str, redirect_uri: str) -> Code | None:
-        """The code, spent now; None when it is unknown, spent, late or not this caller's."""
+        """Use a code. None if it is unknown, used or expired, or was issued for another request."""
         code = self._codes.get(value)
         if code is None or code.spent or self._now() >= code.expires_at:
             return None
@@ -177,8 +177,8 @@ class GrantBook:
 def exchanged_scopes(consented: tuple[str, ...], again: str | None) -> tuple[str, ...]:
     """The scopes of a token for a code, given the `scope` field of the exchange.
 
-    The exchange may narrow, never widen; and a token comes without
-    `Egnyte.launchwebsession` unless the exchange names it again (one source only).
+    The exchange may request fewer scopes, never more. `Egnyte.launchwebsession` is granted only if
+    the exchange requests it again (by one source only).
     """
     asked = set((again or "").split())
     kept = tuple(s for s in consented if s != LAUNCH_WEB_SESSION or s in asked)

@@ -1,4 +1,4 @@
-"""Throttles: calls of a token a second and a day, token requests an hour."""
+"""Rate limits: calls per token, second and day, and token requests per hour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import refusals
 from .messages import Response
 from .state import DAY, HOUR, QPS_ALLOTTED, QUOTA_ALLOTTED, Key, Settings, Token
 
-# Not strftime's, which speaks the language of the process.
+# Not from strftime, whose names depend on the locale of the process.
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
     "January",
@@ -29,11 +29,9 @@ MONTHS = (
 
 
 def count_call(token: Token, settings: Settings, now: float) -> Response | None:
-    """Count one API call of a token; the refusal when it is over a limit in force.
+    """Count one API call of a token. Returns a refusal if it exceeds a limit.
 
-    The day ends at midnight UTC.
-
-    A refused call is not counted: Egnyte did not serve it.
+    The day ends at midnight UTC. A refused call is not counted, because it was not served.
     """
     second = int(now)
     if token.second != second:
@@ -52,7 +50,7 @@ def count_call(token: Token, settings: Settings, now: float) -> Response | None:
 
 
 def rate_headers(token: Token, settings: Settings) -> list[tuple[str, str]]:
-    """The five headers on every API answer; without a limit, Egnyte's are allotted."""
+    """The five headers of every API answer. Without a limit, they show Egnyte's limits."""
     qps = QPS_ALLOTTED if settings.qps_limit is None else settings.qps_limit
     quota = QUOTA_ALLOTTED if settings.daily_limit is None else settings.daily_limit
     return [
@@ -81,7 +79,7 @@ class TokenRequests:
     def count(
         self, key: Key, settings: Settings, now: float, domain: str, username: str
     ) -> Response | None:
-        """Count one token request; the refusal when it is over the limit in force."""
+        """Count one token request. Returns a refusal if it exceeds the limit."""
         internal = key.flow == "internal"
         if internal:
             limit = settings.internal_token_requests_per_hour

@@ -16,7 +16,7 @@ class BodyReader(Protocol):
     """The body of a request, read at most once."""
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; empty at the end."""
+        """Up to `size` bytes. Empty at the end."""
         ...
 
 
@@ -25,16 +25,16 @@ class BodyTooLargeError(Exception):
 
 
 class BrokenBodyError(Exception):
-    """The peer went away, or sent a body that cannot be read."""
+    """The peer closed the connection, or sent an invalid body."""
 
 
 @dataclass(slots=True)
 class Request:
     """A request after addressing.
 
-    `path` is percent-decoded and has no domain prefix, `label` is the domain it was sent
-    to (empty for the sandbox's own pages), `prefix` what to put before a path of this
-    domain to link to it, and header names are in lower case.
+    `path` is percent-decoded and has no domain prefix. `label` is the domain (empty for the
+    sandbox's own pages). `prefix` is the prefix of this domain's URLs. Header names are in lower
+    case.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Request:
 
     @property
     def args(self) -> dict[str, str]:
-        """The query's parameters; the last of equal names wins."""
+        """The parameters of the query. Of equal names, the last one counts."""
         return dict(parse_qsl(self.query, keep_blank_values=True)) if self.query else {}
 
     def content(self, limit: int = FORM_LIMIT) -> bytes:
@@ -68,11 +68,11 @@ class Request:
 
     @property
     def is_form(self) -> bool:
-        """Whether the content type is a form's, which Egnyte's token endpoint insists on."""
+        """Whether the content type is that of a form, which Egnyte's token endpoint requires."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
 
     def form(self) -> dict[str, str]:
-        """The fields of a form-encoded body; empty for another content type."""
+        """The fields of a form-encoded body. Empty for another content type."""
         if self._form is None:
             raw = self.content()
             text = raw.decode("utf-8", "replace") if self.is_form else ""
@@ -80,7 +80,7 @@ class Request:
         return self._form
 
     def json(self) -> dict[str, Any]:
-        """A JSON object from the body; empty for anything else."""
+        """The JSON object in the body. Empty for anything else."""
         try:
             value = json.loads(self.content() or b"{}")
         except ValueError:
@@ -99,7 +99,7 @@ class Trickle:
 
 @dataclass(slots=True)
 class Wire:
-    """What goes wrong below HTTP, after the answer was made."""
+    """The faults of the connection while the answer is sent."""
 
     delay: float = 0.0
     reset: bool = False
@@ -110,7 +110,7 @@ class Wire:
 
 @dataclass(slots=True)
 class Response:
-    """An answer. `body` is bytes, or an iterator of `length` bytes in all."""
+    """An answer. `body` is bytes, or an iterator of `length` bytes in total."""
 
     status: int
     body: bytes | Iterator[bytes] = b""
@@ -120,7 +120,7 @@ class Response:
 
     @property
     def size(self) -> int | None:
-        """Bytes in the body, None when not known before it is sent."""
+        """The size of the body in bytes. None if it is not known before it is sent."""
         return len(self.body) if isinstance(self.body, bytes) else self.length
 
 
@@ -131,7 +131,7 @@ def json_answer(value: Any, status: int = 200, *headers: tuple[str, str]) -> Res
 
 
 def html_answer(text: str, status: int = 200, *headers: tuple[str, str]) -> Response:
-    """An HTML page that no cache keeps."""
+    """An HTML page that must not be cached."""
     fixed = [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")]
     return Response(status, text.encode(), [*fixed, *headers])
 

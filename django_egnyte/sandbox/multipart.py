@@ -1,4 +1,4 @@
-"""The file in a `multipart/form-data` body, passed on as it arrives."""
+"""Read the file in a `multipart/form-data` body as it arrives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = "file"
 
 
 class MultipartError(Exception):
-    """A body that is not what it says, or has no file in it."""
+    """The body is not multipart, or has no file."""
 
 
 def read_file(body: BodyReader, content_type: str, write: Callable[[bytes], object]) -> None:
@@ -39,11 +39,11 @@ class _Reader:
     def __init__(self, body: BodyReader, boundary: bytes) -> None:
         self._body = body
         self._mark = b"\r\n--" + boundary
-        # The first delimiter may stand at the very beginning.
+        # The body may start with the first delimiter.
         self._buffer = b"\r\n"
 
     def pass_part(self, write: Callable[[bytes], object]) -> None:
-        """Pass on what comes before the next delimiter, and the delimiter over."""
+        """Write the bytes before the next delimiter, and skip the delimiter."""
         keep = len(self._mark) - 1
         while (end := self._buffer.find(self._mark)) < 0:
             if len(self._buffer) > keep:
@@ -54,7 +54,7 @@ class _Reader:
         self._buffer = self._buffer[end + len(self._mark) :]
 
     def head(self) -> dict[str, str] | None:
-        """The headers of the part that begins here; None at the end of the body."""
+        """The headers of the next part. None at the end of the body."""
         while len(self._buffer) < 2:
             self._more()
         if self._buffer.startswith(b"--"):

@@ -22,7 +22,7 @@ def token(sandbox: World, request: Request) -> Response:
     settings = sandbox.settings
     shape = settings.error_shape
     if not request.is_form:
-        # Says Egnyte's page: this row is what a missing or invalid Content-Type brings.
+        # Egnyte's page: the error for a missing or invalid Content-Type.
         return refuse(refusals.MISSING_CREDENTIALS, shape)
     if not form.get("client_id"):
         return refuse(refusals.MALFORMED, shape)
@@ -45,7 +45,7 @@ def token(sandbox: World, request: Request) -> Response:
         if key.flow == "internal":
             return _password(sandbox, request, key, form)
         if grant_type == "password":
-            # Not on Egnyte's page: a public key has no resource owner flow.
+            # Not on Egnyte's page: public keys may not use the password flow.
             return json_answer({"error": "unauthorized_client"}, 400)
         if grant_type != "authorization_code":
             return refuse(refusals.MALFORMED, shape)
@@ -67,12 +67,12 @@ def userinfo(call: Call) -> Response:
 
 
 def revoke(call: Call) -> Response:
-    """`POST /pubapi/v1/tokens/revoke`, by a live bearer."""
+    """`POST /pubapi/v1/tokens/revoke`, with a valid bearer token."""
     return _revoke(call.sandbox, call.request, call.token)
 
 
 def revoke_by_secret(sandbox: World, request: Request) -> Response:
-    """The same without a bearer, by the key's secret: in one source only."""
+    """The same without a bearer token, with the key's secret (in one source only)."""
     return _revoke(sandbox, request, None)
 
 

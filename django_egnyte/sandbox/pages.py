@@ -1,4 +1,4 @@
-"""The sandbox's HTML, without scripts. Every text is escaped here."""
+"""The sandbox's HTML pages. They have no scripts. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 STYLE_PATH = "/_sandbox/style.css"
 
 EVERYTHING = "Do everything at Egnyte that you may do yourself"
-# What the pages of django_egnyte call these scopes.
+# The names of these scopes on the pages of django_egnyte.
 WORDS = {
     "Egnyte.filesystem": "Read, write and delete files and folders",
     "Egnyte.user": "Create, update and delete users",
@@ -78,7 +78,7 @@ def consent(
     users: Iterable[str],
     wrong: bool,
 ) -> str:
-    """Log in, see what is asked, allow or deny."""
+    """The consent page: log in, then allow or deny the request."""
     scopes = tuple(scopes)
     wanted = [WORDS.get(scope, scope) for scope in scopes] if scopes else [EVERYTHING]
     items = "".join(f"<li>{escape(text)}</li>" for text in wanted)
@@ -110,7 +110,7 @@ def consent(
 def domain_prompt(
     hidden: Mapping[str, str], domain: str, problem: str, domains: Iterable[str]
 ) -> str:
-    """The Enhanced service's first step: which domain?"""
+    """The domain prompt of the Enhanced service."""
     fields = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in hidden.items()
@@ -132,7 +132,7 @@ def domain_prompt(
 
 
 def error(message: str) -> str:
-    """A refusal that the browser is not redirected from."""
+    """An error page. The browser is not redirected to the application."""
     return _page(
         "Not possible",
         f'<h1>This request cannot be granted</h1><p class="bad">{escape(message)}</p>'

@@ -1,4 +1,4 @@
-"""How Egnyte says no: every error body and header of the protocol, in one place."""
+"""Every error body and header of Egnyte's protocol."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refuse(row: Row, shape: ErrorShape = "errorCode", *headers: tuple[str, str])
     """An error in one of the shapes that Egnyte is known to use."""
     status, code, message = row
     if shape == "html":
-        # Seen in the wild: a page, said to be something else.
+        # Egnyte has sent HTML pages with another content type.
         page = f"<h1>{message}</h1>".encode()
         return Response(status, page, [("Content-Type", "text/xml"), *headers])
     if shape == "text":
@@ -80,12 +80,12 @@ def refuse(row: Row, shape: ErrorShape = "errorCode", *headers: tuple[str, str])
 
 
 def invalid_code() -> Response:
-    """A code that is wrong, spent, expired, or another key's."""
+    """The answer to a code that is wrong, used, expired, or another key's."""
     return json_answer({"error": "invalid_grant"}, 400)
 
 
 def refused_refresh(settings: Settings) -> Response:
-    """A refresh token that is refused. What Egnyte answers then, no source says."""
+    """The answer to a refused refresh token. Egnyte's answer is not documented."""
     kind, status = settings.refused_refresh, settings.refused_refresh_status
     if kind == "no_token":
         return json_answer({"token_type": "bearer"}, 200)
@@ -97,7 +97,7 @@ def refused_refresh(settings: Settings) -> Response:
 
 
 def unauthorized(settings: Settings) -> Response:
-    """401: the token is dead."""
+    """401: the token is not valid."""
     if settings.api_error_shape == "fault":
         row = Row(401, "keymanagement.service.invalid_access_token", "Invalid Access Token")
         return refuse(row, "fault", ("WWW-Authenticate", "Bearer"))
@@ -106,19 +106,19 @@ def unauthorized(settings: Settings) -> Response:
 
 
 def inactive() -> Response:
-    """The gateway's answer to a token it never knew."""
+    """The gateway's answer to an unknown token."""
     return _mashery(403, "DEVELOPER_INACTIVE", "Developer Inactive")
 
 
 def unknown_key(settings: Settings) -> Row:
-    """For a key that is not registered, not approved or suspended: in older or newer words."""
+    """The error for a key that is unknown, not approved or suspended. Older or newer text."""
     if settings.unknown_key_text == "newer":
         return INACTIVE_KEY._replace(message="No valid app info found for api key")
     return INACTIVE_KEY
 
 
 def over_qps(settings: Settings, retry_after: int) -> Response:
-    """Too many calls in a second, in the form of the older (403) or newer (429) gateway."""
+    """Too many calls per second, in the form of the older (403) or newer (429) gateway."""
     wait = _wait(settings, retry_after)
     if settings.throttle_status == 429:
         return _too_many(settings, "Developer Over Qps", "SpikeArrestViolation", wait)
@@ -126,7 +126,7 @@ def over_qps(settings: Settings, retry_after: int) -> Response:
 
 
 def over_rate(settings: Settings, retry_after: int) -> Response:
-    """Too many calls in a day, in the form of the older (403) or newer (429) gateway."""
+    """Too many calls per day, in the form of the older (403) or newer (429) gateway."""
     wait = _wait(settings, retry_after)
     if settings.throttle_status == 429:
         return _too_many(settings, "Developer Over Rate", "QuotaViolation", wait)
@@ -134,18 +134,18 @@ def over_rate(settings: Settings, retry_after: int) -> Response:
 
 
 def over_token_requests(retry_after: int) -> Response:
-    """409 with Retry-After, from the token endpoint only."""
+    """409 with Retry-After. Only the token endpoint sends it."""
     body = {"errorCode": "TOO_MANY_TOKEN_REQUESTS", "message": "Too many token requests"}
     return json_answer(body, 409, ("Retry-After", str(retry_after)))
 
 
 def lacking(method: str, path: str) -> str:
-    """What is said, with 501, where Egnyte may have something and the sandbox has not."""
+    """The message of a 501: the sandbox lacks something that Egnyte may have."""
     return f"{method} {path} is not in the sandbox"
 
 
 def failure(status: int, message: str, shape: ErrorShape = "errorMessage") -> Response:
-    """An error of the API, as the official SDKs expect it or in another shape."""
+    """An error of the API, in the form that the official SDKs expect or in another form."""
     return refuse(Row(status, CODES.get(status, "ERROR"), message), shape)
 
 

@@ -1,4 +1,4 @@
-"""How an API of the sandbox is written: rows of a table, and a function for each."""
+"""The building blocks of the sandbox's API: routes, the calls that they handle, and helpers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .world import World
 
 @dataclass(slots=True)
 class Call:
-    """An API request: who asks, with what token, its JSON `body`, and what `*` and `**` matched."""
+    """An API request: its user, token and JSON `body`, and what `*` and `**` matched in its path."""
 
     sandbox: World
     request: Request
@@ -28,37 +28,37 @@ class Call:
 
     @property
     def args(self) -> dict[str, str]:
-        """The query's parameters."""
+        """The parameters of the query."""
         return self.request.args
 
     @property
     def label(self) -> str:
-        """The domain."""
+        """The label of the domain."""
         return self.request.label
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """The token's; none means every API."""
+        """The scopes of the token. Empty means every API."""
         return self.token.grant.scopes
 
     @property
     def client_id(self) -> str:
-        """The key that the token belongs to."""
+        """The API key of the token."""
         return self.token.grant.client_id
 
     @property
     def settings(self) -> Settings:
-        """The sandbox's, of this moment."""
+        """The current settings of the sandbox."""
         return self.sandbox.settings
 
     @property
     def tree(self) -> Tree:
-        """The domain's files; hold the sandbox's lock while using it."""
+        """The files of the domain. Hold the sandbox's lock while you use it."""
         return self.sandbox.tree(self.request.label)
 
     @property
     def users(self) -> dict[str, User]:
-        """The domain's users by name."""
+        """The users of the domain, by name."""
         return self.sandbox.domains[self.request.label].users
 
     @property
@@ -67,7 +67,7 @@ class Call:
         return self.sandbox.now()
 
     def shelf(self, name: str) -> Shelf:
-        """What an area keeps for this domain."""
+        """The stored objects of an area for this domain."""
         return self.sandbox.shelf(self.request.label, name)
 
 
@@ -77,10 +77,10 @@ Handler = Callable[[Call], Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A row of the API: `pattern` matches a whole path below the host.
+    """A route of the API. `pattern` matches a whole path below the host.
 
-    The sandbox is locked while `handler` runs, and the JSON body has been read before. A handler
-    that `streams` reads the body and takes the lock by itself.
+    `handler` is called with the sandbox's lock held and the JSON body read. If `streams` is set,
+    the handler itself reads the body and takes the lock.
     """
 
     method: str
@@ -95,7 +95,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A row of what needs no bearer. A `path` that ends with a slash matches what is below it."""
+    """A route without a bearer token. A `path` with a slash at its end matches paths below it."""
 
     method: str
     path: str
@@ -103,7 +103,7 @@ class Door:
     handler: Callable[[World, Request], Response]
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it answers such a request."""
+        """Whether the route matches a request."""
         if method != self.method:
             return False
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
@@ -115,10 +115,10 @@ def routes(
     admin: bool = False,
     streams: bool = False,
 ) -> list[Route]:
-    """Rows that need the same scope ("": none).
+    """Routes that need the same scope ("": none).
 
-    A row is a method, a path below /pubapi with `*` for one segment and `**` for what is left, the
-    endpoint's name in `Sandbox.counts`, and a handler.
+    A row has a method, a path below /pubapi with `*` for one segment and `**` for the rest, the
+    name of the endpoint in `Sandbox.counts`, and a handler.
     """
     return [
         Route(method, path, _pattern(path), endpoint, scope, handler, admin, streams)
@@ -132,17 +132,17 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def new_id() -> str:
-    """An id as Egnyte makes them."""
+    """A new id in the form of Egnyte's."""
     return str(uuid.uuid4())
 
 
 def iso(moment: float) -> str:
-    """A time as most of Egnyte's newer services write it."""
+    """A time in the format of most of Egnyte's newer services."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 def number(args: Mapping[str, str], name: str, default: int, largest: int) -> int:
-    """A number in a query. Raises TreeError 400 for text, and for one over the limit."""
+    """A number in a query. Raises TreeError 400 if it is not a number or over the limit."""
     text = args.get(name, "")
     if not text:
         return default
@@ -154,7 +154,7 @@ def number(args: Mapping[str, str], name: str, default: int, largest: int) -> in
 def page_of(
     args: Mapping[str, str], settings: Settings, default: int, largest: int
 ) -> tuple[int, int]:
-    """`offset` and `count` of a query; `count_over_limit` says what becomes of a count too large.
+    """`offset` and `count` of a query. `count_over_limit` decides about a count over the limit.
 
     Raises TreeError 400.
     """
@@ -164,21 +164,21 @@ def page_of(
 
 
 def found(shelf: Shelf, key: str, what: str) -> dict[str, Any]:
-    """Something that was kept. Raises TreeError 404."""
+    """A stored object. Raises TreeError 404 if there is none."""
     if key not in shelf:
         raise TreeError(404, f"{what} not found")
     return shelf[key]
 
 
 def required(body: Mapping[str, Any], *names: str) -> None:
-    """Raise TreeError 400 unless all are in a body."""
+    """Raise TreeError 400 if one of these fields is missing in a body."""
     for name in names:
         if body.get(name) in (None, ""):
             raise TreeError(400, f"Missing required field: {name}")
 
 
 def entries(tree: Tree, user: User | None) -> Iterator[tuple[str, Node]]:
-    """All files and folders that a user may see, with their paths; a folder before its own."""
+    """All files and folders that a user may see, with their paths, folders before their content."""
     root = tree.find("/")
     assert root is not None
     waiting = [("", root)]
@@ -191,7 +191,7 @@ def entries(tree: Tree, user: User | None) -> Iterator[tuple[str, Node]]:
 
 
 def by_id(call: Call, its_id: str, *, folder: bool | None = None) -> tuple[str, Node]:
-    """The path and the node of an id: a folder's, a file's, or a version's. TreeError 404."""
+    """The path and the node of the id of a folder, a file or a version. TreeError 404."""
     for path, node in entries(call.tree, call.user):
         ids = {node.id, *(version.entry_id for version in node.versions)}
         if its_id in ids and folder in (None, node.is_folder):

@@ -1,4 +1,4 @@
-"""`Sandbox`: an Egnyte in memory, and the handle with which tests move it."""
+"""`Sandbox`: an imitation of Egnyte in memory, with methods for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .world import World
 
 
 class Sandbox(World):
-    """A world, and what a person at a browser does in it. Every method is thread-safe."""
+    """A `World`, plus the actions of a person at a browser. Every method is thread-safe."""
 
     def __init__(
         self,
@@ -31,25 +31,25 @@ class Sandbox(World):
         allow: bool = True,
         domain: str | None = None,
     ) -> str:
-        """The URL at which a browser arrives whose user logged in and allowed, or denied.
+        """The redirect URL after the user has logged in and allowed, or denied, access.
 
-        Takes this sandbox's URLs and real Egnyte ones; for the Enhanced service `domain` is
-        what the user types. Raises ValueError with Egnyte's message when an error page is all
-        the browser would see.
+        `url` may be one of this sandbox or of Egnyte. For the Enhanced service, `domain` is the
+        one that the user types. Raises ValueError with Egnyte's message if Egnyte would show an
+        error page.
         """
         return authorization.location(self, authorization_url, username, allow=allow, domain=domain)
 
     def referer(self, authorization_url: str, domain: str | None = None) -> str:
-        """The Referer a browser sends with the last redirect, without its query.
+        """The Referer that a browser sends with the last redirect, without its query.
 
         Empty when `settings.send_referer` is off. Raises ValueError as `authorize` does.
         """
         return authorization.referer(self, authorization_url, domain)
 
     def notifications(self, domain: str) -> list[dict[str, Any]]:
-        """What Egnyte would send to webhooks: url, headers and event of each, taken by this call.
+        """Remove and return the pending notifications for webhooks: url, headers and event of each.
 
-        The sandbox sends nothing by itself. Egnyte sends an array of such events.
+        The sandbox does not send them. Egnyte sends an array of such events.
         """
         with self.lock:
             waiting = self.shelf(domain, "notifications")
@@ -58,12 +58,12 @@ class Sandbox(World):
             return taken
 
     def forget_events(self, domain: str, before: int) -> None:
-        """Let events with smaller ids be too old, as they are after 30 days."""
+        """Expire the events with smaller ids. At Egnyte they expire after 30 days."""
         with self.lock:
             areas.forget(self, domain, before)
 
     def map_salesforce(self, domain: str, record_id: str, path: str) -> None:
-        """Give a Salesforce record a folder."""
+        """Assign a folder to a Salesforce record."""
         with self.lock:
             self.tree(domain).get(path, None)
             self.shelf(domain, "salesforce")[record_id] = {"path": path}

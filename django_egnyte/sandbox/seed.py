@@ -1,4 +1,4 @@
-"""The people, keys and files that every sandbox starts with. All of it is invented."""
+"""The initial users, keys and files of every sandbox. All of them are invented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Person(NamedTuple):
     admin: bool
 
 
-# Two people share an id: ids are unique within a domain only.
+# Two users have the same id, because ids are unique only within a domain.
 PEOPLE = (
     Person("acme", "jsmith", "demo-password-1", "Jane", "Smith", 121, admin=False),
     Person("acme", "bdoe", "demo-password-2", "Bob", "Doe", 122, admin=False),
@@ -33,7 +33,7 @@ IMPLICIT_KEY = "sandbox-implicit-key"
 LEGACY_KEY = "sandbox-legacy-key"
 
 
-# Name, secret and flow of each key.
+# The name, secret and flow of each key.
 KEYS: tuple[tuple[str, str | None, FlowKind], ...] = (
     (CODE_KEY, CODE_SECRET, "code"),
     (INTERNAL_KEY, INTERNAL_SECRET, "internal"),
@@ -41,7 +41,7 @@ KEYS: tuple[tuple[str, str | None, FlowKind], ...] = (
     (LEGACY_KEY, None, "code"),
 )
 FOLDERS = (("acme", "/Shared/Documents"),)
-# Domain, owner, path and bytes of each file.
+# The domain, owner, path and content of each file.
 FILES = (
     ("acme", "jsmith", "/Shared/Documents/welcome.txt", b"Welcome to the Egnyte sandbox.\n"),
     ("acme", "jsmith", "/Shared/report 2024.txt", b"Quarterly figures: all good.\n"),

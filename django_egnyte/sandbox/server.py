@@ -1,4 +1,4 @@
-"""A loopback HTTP/1.1 server: a thread for each connection, and full control of its socket."""
+"""A loopback HTTP/1.1 server with one thread per connection, which can break connections."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ LAST_PORT = 65_535
 class SandboxServer:
     """Serves a sandbox on a loopback address, from `start` to `stop`, or in a with block.
 
-    `port` 0 picks a free one, which later starts use again. Raises ValueError for what is no
-    port, and for a host that is not loopback: whoever reaches a sandbox can make it do anything.
+    `port` 0 chooses a free port, and later starts use the same one. Raises ValueError for an
+    invalid port, and for a host that is not loopback, because anybody who reaches a sandbox
+    controls it.
     """
 
     def __init__(
@@ -53,26 +54,26 @@ class SandboxServer:
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:8765/d/{domain}`, braces and all: a value for EGNYTE_BASE_URL."""
+        """`http://127.0.0.1:8765/d/{domain}`, with the braces: a value for EGNYTE_BASE_URL."""
         return f"{self.url}/d/{{domain}}"
 
     @property
     def host_base_url(self) -> str:
-        """`http://{domain}.localhost:8765`: the other value for it.
+        """`http://{domain}.localhost:8765`: another value for EGNYTE_BASE_URL.
 
-        Browsers and this package know such names for this machine's; for others the system must.
+        Browsers and this package resolve such names to this machine. Other programs need a system
+        that does.
         """
         return f"http://{{domain}}.localhost:{self.port}"
 
     @property
     def connections_open(self) -> int:
-        """Connections that are open now."""
+        """The number of open connections."""
         with self._lock:
             return len(self._live)
 
     def start(self) -> SandboxServer:
-        """Listen. Raises RuntimeError when already started, and OSError, which names the port, when
-        that is taken."""
+        """Listen. RuntimeError if already started, OSError with the port if it is in use."""
         if self._listener is not None:
             raise RuntimeError("the sandbox server is running")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -94,12 +95,12 @@ class SandboxServer:
         return self
 
     def stop(self) -> None:
-        """Close the port and every connection, and wait for their threads. May be repeated."""
+        """Close the port and all connections, and wait for their threads. May be called twice."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
         self.app.stopping.set()
-        # Wakes the accepting thread on every platform; a plain close does not.
+        # On some platforms, close() alone does not wake the accepting thread.
         with contextlib.suppress(OSError):
             socket.create_connection((self.host, self.port), timeout=1).close()
         if self._acceptor is not None:
@@ -109,7 +110,7 @@ class SandboxServer:
             thread.join(timeout=5)
 
     def drop_connections(self) -> list[threading.Thread]:
-        """Shut every open connection, as a restart would; the threads that serve them."""
+        """Close every open connection, as a restart would. Returns their threads."""
         with self._lock:
             live = dict(self._live)
         for connection in live:
@@ -156,7 +157,7 @@ class SandboxServer:
 
 
 def require_loopback(host: str) -> str:
-    """An address of the loopback interface, from `localhost` or an address. Raises ValueError."""
+    """A loopback address, from `localhost` or an address. Raises ValueError for others."""
     if host == "localhost":
         return "127.0.0.1"
     try:

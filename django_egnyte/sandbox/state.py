@@ -1,4 +1,4 @@
-"""What the sandbox holds: plain records, no behaviour. `Sandbox` guards them with one lock."""
+"""The records of the sandbox. They have no behaviour; the lock of `World` protects them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KeyText = Literal["older", "newer"]
 Statuses = Literal["live", "mocks"]
 OverLimit = Literal["refused", "cut"]
 
-# Fields that take one of a few values, whichever record they are in.
+# The allowed values of fields, in any record.
 CHOICES: dict[str, tuple[object, ...]] = {
     "api_error_shape": get_args(ErrorShape),
     "count_over_limit": get_args(OverLimit),
@@ -56,7 +56,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
 }
 
 Shelf = dict[str, dict[str, Any]]
-"""What an area keeps for a domain: JSON by id, in the order in which it was made."""
+"""The stored objects of an area for a domain: JSON by id, in the order of creation."""
 
 DAY = 86_400
 HOUR = 3_600
@@ -66,16 +66,16 @@ QUOTA_ALLOTTED = 1_000
 
 
 def fingerprint(token: str) -> str:
-    """SHA-256 of a token in hexadecimal: how the control endpoints name it."""
+    """The SHA-256 of a token in hexadecimal, which identifies it in the control API."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Choosing:
-    """A record whose fields of `CHOICES` raise ValueError for any other value."""
+    """A record that raises ValueError for a value that `CHOICES` does not allow."""
 
     __slots__ = ()
 
-    # Out of type checkers' sight: they would take any name for one that may be set.
+    # Hidden from type checkers, which would otherwise allow any attribute to be set.
     if not TYPE_CHECKING:
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -87,12 +87,12 @@ class Choosing:
 
 @dataclass(slots=True)
 class TokenPolicy(Choosing):
-    """How tokens behave; for the whole sandbox, or for one key.
+    """How tokens behave, for the whole sandbox or for one key.
 
-    `lifetime` is in seconds and counts for the modern style only: legacy tokens say
-    `expires_in: -1`, never expire, and come without a refresh token. Whether Egnyte rotates
-    refresh tokens is not known. A refresh brings a new one if it rotates, else the same one again
-    if it `refresh_repeats`, else none.
+    `lifetime` is in seconds, and applies only to the modern style. Legacy tokens have
+    `expires_in: -1`, never expire, and have no refresh token. It is not known whether Egnyte
+    rotates refresh tokens. With `refresh_rotates`, a refresh returns a new one; otherwise, with
+    `refresh_repeats`, the same one; otherwise none.
     """
 
     style: Style = "modern"
@@ -108,11 +108,11 @@ class TokenPolicy(Choosing):
 
 @dataclass(slots=True)
 class Settings(Choosing):
-    """How Egnyte behaves otherwise. Limits of None are not enforced, but calls are counted.
+    """Other behaviour of the sandbox. Limits of None are not enforced, but calls are counted.
 
-    `token_throttle` chooses between the documented 409 with Retry-After and the
-    INTERNAL_ERROR row about a quota, which Egnyte's page documents too. The last group holds what
-    Egnyte's own sources contradict each other about, or do not say.
+    `token_throttle` chooses between two documented answers: the 409 with Retry-After, and the
+    INTERNAL_ERROR row about a quota. The last group has behaviour about which Egnyte's own sources
+    disagree, or which they do not document.
     """
 
     qps_limit: int | None = None
@@ -155,7 +155,7 @@ class Settings(Choosing):
 
 @dataclass(slots=True)
 class User:
-    """A person at one domain."""
+    """A user of one domain."""
 
     id: int
     username: str
@@ -177,7 +177,7 @@ class Domain:
 
 @dataclass(slots=True)
 class Key(Choosing):
-    """An API key. A key without a secret is one from before 2015."""
+    """An API key. Keys from before 2015 have no secret."""
 
     client_id: str
     client_secret: str | None = field(repr=False)
@@ -190,7 +190,7 @@ class Key(Choosing):
 
 @dataclass(slots=True)
 class Token:
-    """An access or a refresh token. `expires_at` of None: never."""
+    """An access or a refresh token. It never expires if `expires_at` is None."""
 
     id: int
     value: str = field(repr=False)
@@ -204,13 +204,13 @@ class Token:
     in_day: int = 0
 
     def alive(self, now: float) -> bool:
-        """Whether Egnyte still honours it, at this time."""
+        """Whether the token is valid at this time."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(slots=True)
 class Grant(Choosing):
-    """One consent of one user to one key; tokens belong to it."""
+    """One consent of one user to one key, with its tokens."""
 
     id: int
     domain: str
@@ -223,7 +223,7 @@ class Grant(Choosing):
 
 @dataclass(slots=True)
 class Code:
-    """An authorization code, bound to what it was asked for with."""
+    """An authorization code with the parameters of its request."""
 
     value: str = field(repr=False)
     domain: str
@@ -237,7 +237,7 @@ class Code:
 
 @dataclass(slots=True)
 class ChunkedUpload:
-    """An upload in chunks, on its way. Chunks may be sent again, and in any order."""
+    """An unfinished upload in chunks. Chunks may be repeated, and sent in any order."""
 
     domain: str
     path: str
@@ -248,7 +248,7 @@ class ChunkedUpload:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token answer, as tests want it. `expires_in` is in seconds, -1 for never."""
+    """A token answer for tests. `expires_in` is in seconds; -1 means never."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
@@ -260,7 +260,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class LiveToken:
-    """A token that Egnyte honours now."""
+    """A token that is valid now."""
 
     value: str = field(repr=False)
     kind: TokenKind
@@ -273,7 +273,7 @@ class LiveToken:
 
 @dataclass(frozen=True, slots=True)
 class LiveGrant:
-    """A grant with at least one live token."""
+    """A grant with at least one valid token."""
 
     id: int
     domain: str
@@ -284,10 +284,10 @@ class LiveGrant:
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request as it was answered: no query, no secret; tokens by their `Token.id`.
+    """One answered request, without query and secrets. Tokens are named by `Token.id`.
 
-    `status` is 0 when no answer left (a reset or a hang); `fault` is the id of the
-    rule that interfered.
+    `status` is 0 if no answer was sent (a reset or a hang). `fault` is the id of the rule that was
+    applied.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Every address of the sandbox: one table of what needs no bearer, and one of the API."""
+"""All routes of the sandbox: those without a bearer token, and those of the API."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ DOORS = (
     Door("POST", oauth.REVOKE, "revoke", oauth.revoke_by_secret),
     Door("GET", session.ADDRESS, "web_session", session.arrive),
 )
-# The first row that matches counts: files/folders come last, for their paths may be anything.
+# The first match counts. Files and folders come last, because their paths match anything.
 ROUTES: tuple[Route, ...] = (*oauth.ROUTES, *areas.ROUTES, *files.ROUTES)
 
 
 class Found(NamedTuple):
-    """A row of the API, and what its `*` and `**` matched."""
+    """A route of the API, and the parts that its `*` and `**` matched."""
 
     route: Route
     parts: tuple[str, ...]
 
 
 def door_of(method: str, path: str) -> Door | None:
-    """The row for a request without a bearer."""
+    """The route for a request without a bearer token."""
     return next((door for door in DOORS if door.matches(method, path)), None)
 
 
 def route_of(method: str, path: str) -> Found | None:
-    """The row for a request to the API."""
+    """The route for a request to the API."""
     for route in _BY_AREA.get((method, _area(path.removeprefix("/pubapi"))), ()):
         if match := route.pattern.fullmatch(path):
             return Found(route, match.groups())
@@ -45,7 +45,7 @@ def route_of(method: str, path: str) -> Found | None:
 
 
 def endpoint_of(method: str, path: str) -> str:
-    """What a request is for, as far as its path tells; the handler may refine it."""
+    """The name of the endpoint by method and path. The handler may set a more exact one."""
     if found := route_of(method, path):
         return found.route.endpoint
     door = door_of(method, path)

@@ -1,4 +1,4 @@
-"""The files of one domain. Names keep their case, and are found without regard to it."""
+"""The files of one domain. Names keep their case, but are compared without case."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .content import Content
 from .state import User
 
 TOP = ("Shared", "Private")
-# The live tests of Egnyte's JavaScript SDK name most of these, its command-line tool the rest.
+# Most are in the live tests of Egnyte's JavaScript SDK, the rest in its command-line tool.
 FORBIDDEN = re.compile(r'[\\:*?"<>|]')
 FORBIDDEN_NAMES = frozenset({"thumbs.db", ".ds_store"})
 LONGEST_NAME = 245
@@ -28,7 +28,7 @@ class TreeError(Exception):
 
 @dataclass(slots=True)
 class Version:
-    """One version of a file; `modified`, which the uploader may say, and `uploaded` in seconds."""
+    """One version of a file. Times are in seconds; the client may set `modified`."""
 
     content: Content
     entry_id: str
@@ -51,7 +51,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to a node: create, delete, move, copy or restore. `source` is the old path."""
+    """A change of a node: create, delete, move, copy or restore. `source` is the old path."""
 
     action: str
     path: str
@@ -65,17 +65,17 @@ def _new_id() -> str:
 
 
 class Tree:
-    """Folders and files under `/Shared` and `/Private`; a private folder is its owner's only."""
+    """Files and folders below `/Shared` and `/Private`. Only its owner sees a private folder."""
 
     def __init__(self, now: float, watch: Callable[[Change], None] = lambda change: None) -> None:
-        """`watch` is told of each change after it was made."""
+        """`watch` is called after each change."""
         self._watch = watch
         self._root = Node("", _new_id(), now, is_folder=True)
         for name in TOP:
             self._root.children[name.casefold()] = Node(name, _new_id(), now, is_folder=True)
 
     def find(self, path: str) -> Node | None:
-        """The node at a path, None when there is none."""
+        """The node at a path. None if there is none."""
         node = self._root
         for name in segments(path):
             child = node.children.get(name.casefold())
@@ -93,7 +93,7 @@ class Tree:
         return node
 
     def add_folder(self, path: str, user: User | None, now: float) -> Node:
-        """Make a folder, with those above it. Raises TreeError."""
+        """Create a folder and its parents. Raises TreeError."""
         permit(path, user, write=True)
         if self.find(path) is not None:
             raise TreeError(403, "Folder already exists at this location")
@@ -104,7 +104,7 @@ class Tree:
     def put(
         self, path: str, content: Content, user: User, now: float, modified: float | None = None
     ) -> tuple[Node, Version]:
-        """Store a version of a file, making folders above it. Raises TreeError."""
+        """Store a version of a file, and create its parents. Raises TreeError."""
         permit(path, user, write=True)
         *above, name = segments(path)
         parent = self._folder(above, now)
@@ -139,14 +139,14 @@ class Tree:
         self._watch(Change("delete", plain(path), node, user))
 
     def put_back(self, path: str, node: Node, user: User, now: float) -> None:
-        """Restore a deleted node at its path. Raises TreeError 409 when that is taken."""
+        """Restore a deleted node at its path. Raises TreeError 409 if the path exists."""
         if self.find(path) is not None:
             raise TreeError(409, "File or folder already exists at this location")
         self._attach(path, node, now)
         self._watch(Change("restore", path, node, user))
 
     def move(self, path: str, destination: str, user: User, now: float) -> Node:
-        """Move a node to another path; a folder onto a folder is poured into it.
+        """Move a node to another path. If both are folders, they are merged.
 
         Raises TreeError.
         """
@@ -159,7 +159,7 @@ class Tree:
         return made
 
     def copy(self, path: str, destination: str, user: User, now: float) -> Node:
-        """Copy a node to another path; a folder onto a folder is poured into it.
+        """Copy a node to another path. If both are folders, they are merged.
 
         Raises TreeError.
         """
@@ -222,7 +222,7 @@ def segments(path: str) -> list[str]:
 
 
 def may(path: str, user: User | None) -> bool:
-    """Whether a user may read there; None is the sandbox itself and may everything."""
+    """Whether a user may read there. None is the sandbox itself, which may do everything."""
     names = [name.casefold() for name in segments(path)]
     if user is None or user.admin or len(names) < 2 or names[0] != "private":
         return True
@@ -230,13 +230,13 @@ def may(path: str, user: User | None) -> bool:
 
 
 def permit(path: str, user: User | None, *, write: bool = False) -> None:
-    """Raise TreeError 403 unless `may`; what is written must be below a top folder."""
+    """Raise TreeError 403 unless `may`. Writes must be below a top folder."""
     if not may(path, user) or (write and not _below_top(path)):
         raise TreeError(403, "You do not have permission to do this")
 
 
 def require_place(path: str) -> None:
-    """Raise ValueError for a path at which Egnyte lets nobody store anything."""
+    """Raise ValueError for a path at which Egnyte does not store anything."""
     if not _below_top(path):
         places = " or ".join(f"/{name}" for name in TOP)
         raise ValueError(f"{path!r} is not below {places}, where all files and folders are")
@@ -263,7 +263,7 @@ def require_names(path: str) -> None:
 
 
 def _pour(source: Node, target: Node) -> None:
-    """Put what is in a folder into another; a file that both have gets more versions."""
+    """Merge one folder into another. A file in both gets more versions."""
     for key, child in source.children.items():
         there = target.children.get(key)
         if there is None:

@@ -1,4 +1,4 @@
-"""`World`: what Egnyte holds, below everything that answers requests."""
+"""`World`: the state of the sandbox, without the handling of requests."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ Watcher = Callable[["World", str, Change], None]
 
 
 class World:
-    """Domains, users, keys, grants and files, guarded by one lock. Every method is thread-safe.
+    """Domains, users, keys, grants and files, with one lock. Every method is thread-safe.
 
-    `settings`, `policy` and `clock_offset` (seconds added to the real time) may be changed
-    at any time. Methods that name a domain, user, key or token raise KeyError when there
-    is none.
+    `settings`, `policy` and `clock_offset` (seconds added to the real time) may be changed at any
+    time. Methods raise KeyError for an unknown domain, user, key or token.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class World:
         seeded: bool = True,
         watchers: Sequence[Watcher] = (),
     ) -> None:
-        """`watchers` are told of each change of a domain's files."""
+        """`watchers` are called for each change of a domain's files."""
         self.lock = threading.RLock()
         self._watchers = tuple(watchers)
         self._seeded = seeded
@@ -63,7 +62,7 @@ class World:
         self.policy = policy or TokenPolicy()
 
     def reset(self) -> None:
-        """The world as it was at first: settings, faults, log, clock and tokens too."""
+        """Restore the initial state, including settings, faults, log, clock and tokens."""
         with self.lock:
             self.faults.clear()
             self._clear()
@@ -154,22 +153,22 @@ class World:
         name: str = "Sandbox application",
         policy: TokenPolicy | None = None,
     ) -> Key:
-        """Register an API key. `redirect_uri` of None: any; `policy` of None: the sandbox's."""
+        """Register an API key. `redirect_uri` None allows any. `policy` None is the sandbox's."""
         with self.lock:
             key = Key(client_id, client_secret, flow, redirect_uri, name, policy)
             self._keys[client_id] = key
             return key
 
     def key(self, client_id: str) -> Key | None:
-        """A registered key, suspended ones too; None when unknown."""
+        """A registered key, even if suspended. None if unknown."""
         return self._keys.get(client_id)
 
     def policy_of(self, client_id: str) -> TokenPolicy:
-        """The policy in force for a key."""
+        """The policy for a key."""
         return self._key(client_id).policy or self.policy
 
     def suspend_key(self, client_id: str) -> None:
-        """Disable a key: each of its tokens answers 401, as if dead, until `resume_key`."""
+        """Suspend a key. Until `resume_key`, its tokens get a 401, as revoked tokens do."""
         with self.lock:
             self._key(client_id).suspended = True
 
@@ -183,19 +182,19 @@ class World:
         return _found("user", username, self._domain(domain).users)
 
     def check_password(self, domain: str, username: str, password: str) -> User | None:
-        """The user, if the password is right."""
+        """The user if the password is right, else None."""
         with self.lock:
             user = self._domain(domain).users.get(username)
             return user if user is not None and user.password == password else None
 
     def set_password(self, domain: str, username: str, password: str) -> int:
-        """Change a password, which kills all of that user's tokens; how many died."""
+        """Change a password, which revokes all tokens of the user. Returns how many."""
         with self.lock:
             self.user(domain, username).password = password
             return self.grants.kill_user(domain, username)
 
     def remove_user(self, domain: str, username: str) -> int:
-        """Delete a user, who loses all tokens; how many died."""
+        """Delete a user and revoke all their tokens. Returns how many."""
         with self.lock:
             self.user(domain, username)
             del self.domains[domain].users[username]
@@ -204,11 +203,11 @@ class World:
     # Files
 
     def tree(self, domain: str) -> Tree:
-        """The files of a domain; hold `lock` while using it."""
+        """The files of a domain. Hold `lock` while you use it."""
         return _found("domain", domain, self._trees)
 
     def add_folder(self, domain: str, path: str) -> None:
-        """Make a folder and those above it. Raises TreeError when it exists.
+        """Create a folder and its parents. Raises TreeError if it exists.
 
         ValueError for a path that is not below `/Shared` or `/Private`.
         """
@@ -217,21 +216,21 @@ class World:
             self.tree(domain).add_folder(path, None, self.now())
 
     def add_file(self, domain: str, path: str, content: bytes, *, username: str = "jsmith") -> None:
-        """Store a version of a file, making folders above it.
+        """Store a version of a file, and create its parents.
 
-        Raises TreeError where `username` may not write, ValueError for a path that is not below
-        `/Shared` or `/Private`.
+        Raises TreeError if `username` may not write there, and ValueError for a path that is not
+        below `/Shared` or `/Private`.
         """
         self._store(domain, path, Content.of(content), username)
 
     def add_synthetic_file(
         self, domain: str, path: str, size: int, *, username: str = "jsmith"
     ) -> None:
-        """Store a file of `size` made-up bytes that take no memory."""
+        """Store a file of `size` generated bytes, which take no memory."""
         self._store(domain, path, Content.synthetic(size), username)
 
     def read_file(self, domain: str, path: str) -> bytes:
-        """The newest version of a file. Raises TreeError 404 when there is none."""
+        """The newest version of a file. Raises TreeError 404 if there is none."""
         with self.lock:
             content = self.tree(domain).get(path, None).versions[-1].content
         return b"".join(content.read())
@@ -243,7 +242,7 @@ class World:
             self.tree(domain).put(path, content, owner, self.now())
 
     def shelf(self, domain: str, name: str) -> Shelf:
-        """What an area keeps for a domain; hold `lock` while using it."""
+        """The stored objects of an area for a domain. Hold `lock` while you use it."""
         return self._shelves[domain, name]
 
     # Time
@@ -253,7 +252,7 @@ class World:
         return time.time() + self.clock_offset
 
     def advance(self, seconds: float) -> None:
-        """Move the clock."""
+        """Move the clock forward."""
         with self.lock:
             self.clock_offset += seconds
 
@@ -268,14 +267,14 @@ class World:
         client_id: str = "sandbox-code-key",
         flow: FlowKind = "code",
     ) -> Issued:
-        """A new grant's tokens, without a flow. No scopes: all of them."""
+        """Issue the tokens of a new grant, without a flow. No scopes means every API."""
         with self.lock:
             self.user(domain, username)
             key, policy = self._key(client_id), self.policy_of(client_id)
             return self.grants.grant(key, policy, domain, username, scopes, flow)
 
     def revoke(self, token: str) -> None:
-        """Revoke a token as its user could on Egnyte's own pages."""
+        """Revoke a token, as its user can on Egnyte's own pages."""
         with self.lock:
             found = self.grants.find(token)
             if found is None:
@@ -283,7 +282,7 @@ class World:
             self.grants.revoke(found, self.policy_of(found.grant.client_id))
 
     def expire_token(self, token: str) -> None:
-        """Let a token reach its end now; its grant's other tokens live on."""
+        """Expire a token now. The other tokens of its grant stay valid."""
         with self.lock:
             found = self.grants.find(token)
             if found is None:
@@ -291,13 +290,13 @@ class World:
             found.expires_at = self.now()
 
     def is_alive(self, token: str) -> bool:
-        """Whether a token, access or refresh, is honoured now; suspended keys do not count."""
+        """Whether an access or refresh token is valid now. Ignores whether its key is suspended."""
         with self.lock:
             found = self.grants.find(token)
             return found is not None and found.alive(self.now())
 
     def live_tokens(self, domain: str | None = None) -> list[LiveToken]:
-        """Every token honoured now, of one domain or of all."""
+        """All valid tokens of one domain, or of all domains."""
         with self.lock:
             return [
                 LiveToken(
@@ -314,7 +313,7 @@ class World:
             ]
 
     def live_grants(self, domain: str | None = None) -> list[LiveGrant]:
-        """Every grant with a live token, of one domain or of all."""
+        """All grants with a valid token, of one domain or of all domains."""
         with self.lock:
             grants = {token.grant.id: token.grant for token in self.grants.live()}
             return [
@@ -323,22 +322,22 @@ class World:
                 if domain in (None, g.domain)
             ]
 
-    # What happened
+    # The log
 
     @property
     def requests_log(self) -> list[LoggedRequest]:
-        """The last requests, oldest first, at most `LOG_LENGTH`."""
+        """The last requests, oldest first. At most `LOG_LENGTH`."""
         with self.lock:
             return list(self._log)
 
     @property
     def counts(self) -> Counter[str]:
-        """Requests by endpoint name; token requests also under their grant type."""
+        """The number of requests by endpoint. Token requests are also counted by grant type."""
         with self.lock:
             return Counter(self._counts)
 
     def record(self, entry: LoggedRequest) -> None:
-        """Note an answered request (the app does)."""
+        """Log an answered request. Called by the app."""
         with self.lock:
             self._log.append(entry)
             self._counts[entry.endpoint] += 1
@@ -353,7 +352,7 @@ class World:
 
 
 def _found(kind: str, name: str, known: Mapping[str, _T]) -> _T:
-    """What has this name. The KeyError of a slip in somebody's test says what there is instead."""
+    """The object with this name. The KeyError of an unknown name lists the known ones."""
     if name not in known:
         raise KeyError(f"no {kind} {name!r}, there are: {', '.join(known) or 'none'}")
     return known[name]

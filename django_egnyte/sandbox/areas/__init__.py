@@ -1,4 +1,4 @@
-"""The areas of the API beside files and folders: a table of routes, and what answers them."""
+"""The areas of the API other than files and folders: their routes and handlers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROUTES: list[Route] = [
 
 
 def watch(sandbox: World, label: str, change: Change) -> None:
-    """What follows from a change of a domain's files."""
+    """React to a change of a domain's files: record events, fill the trash."""
     trash.watch(sandbox, label, change)
     events.watch(sandbox, label, change)
 

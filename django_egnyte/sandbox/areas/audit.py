@@ -1,4 +1,4 @@
-"""`/pubapi/v1/audit` and `/pubapi/v2/audit/stream`: reports of what the events say."""
+"""`/pubapi/v1/audit` and `/pubapi/v2/audit/stream`: reports made from the events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..tree import TreeError
 
 KINDS = ("logins", "files", "permissions", "users", "groups", "workgroup-settings", "workflows")
 TAKES = 60.0
-"""Seconds until a report is ready."""
+"""The seconds until a report is ready."""
 WEEK = 7 * 86_400
 PART = 5_000
 

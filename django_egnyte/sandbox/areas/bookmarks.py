@@ -1,4 +1,4 @@
-"""`/pubapi/v1/bookmarks`: each user's own."""
+"""`/pubapi/v1/bookmarks`: each user has their own."""
 
 from __future__ import annotations
 

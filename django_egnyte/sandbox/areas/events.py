@@ -1,4 +1,4 @@
-"""`/pubapi/v1/events`, and what writes them: each change of a tree, each comment."""
+"""`/pubapi/v1/events`. Each change of files and each comment writes an event."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST = 1_000
 def note(
     sandbox: World, label: str, user: User | None, kind: str, action: str, data: dict[str, Any]
 ) -> None:
-    """Write an event, and tell the webhooks."""
+    """Write an event, and notify the webhooks."""
     shelf = sandbox.shelf(label, "events")
     number = FIRST + 1 + sandbox.shelf(label, "last").setdefault("event", {"n": 0})["n"]
     sandbox.shelf(label, "last")["event"]["n"] += 1
@@ -35,7 +35,7 @@ def note(
 
 
 def watch(sandbox: World, label: str, change: Change) -> None:
-    """Write the event of a change of the files."""
+    """Write the event for a change of the files."""
     node = change.node
     data: dict[str, Any] = {
         "target_path": change.path,
@@ -82,7 +82,7 @@ def listed(call: Call) -> Response:
 
 
 def forget(sandbox: World, label: str, before: int) -> None:
-    """Let the events before this id be too old, as 30 days do."""
+    """Expire the events before this id. At Egnyte they expire after 30 days."""
     shelf = sandbox.shelf(label, "events")
     for key in [key for key in shelf if int(key) < before]:
         del shelf[key]

@@ -43,7 +43,7 @@ def create(call: Call) -> Response:
 
 
 def _refusal(body: dict[str, Any]) -> Response | None:
-    """What Egnyte says to a link that cannot be."""
+    """Egnyte's message about an invalid link, or None."""
     if missing := [name for name in ("path", "type", "accessibility") if not body.get(name)]:
         errors = {name: [{"code": "MISSING_REQUIRED_FIELD", "msg": "Required"}] for name in missing}
         return json_answer({"inputErrors": errors}, 400)

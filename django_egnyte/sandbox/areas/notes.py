@@ -65,7 +65,7 @@ def delete(call: Call) -> Response:
 
 
 def _all(call: Call) -> list[dict[str, Any]]:
-    """The comments on files that are there and may be seen, wherever the files are now."""
+    """The comments on files that exist and that the user may see, with their current paths."""
     places = {node.id: path for path, node in entries(call.tree, call.user)}
     return [
         note

@@ -1,4 +1,4 @@
-"""`/pubapi/v2/perms` and `/pubapi/v1/perms`: levels are kept and shown, and not enforced."""
+"""`/pubapi/v2/perms` and `/pubapi/v1/perms`: stores and shows levels, but does not enforce them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def change(call: Call) -> Response:
 
 
 def get_v1(call: Call) -> Response:
-    """The older form: lists of subjects, of those asked for."""
+    """The older form: lists of the requested subjects."""
     kept = _kept(call, _folder(call, call.parts[0]))
     answer = {}
     for name, levels in (("users", kept["userPerms"]), ("groups", kept["groupPerms"])):
@@ -52,7 +52,7 @@ def get_v1(call: Call) -> Response:
 
 
 def change_v1(call: Call) -> Response:
-    """The older form: one level for many. Unknown names are no error."""
+    """The older form: one level for several subjects. Unknown names are ignored."""
     level = call.body.get("permission")
     names = {"userPerms": call.body.get("users"), "groupPerms": call.body.get("groups")}
     call.body = {name: dict.fromkeys(whom or [], level) for name, whom in names.items()}
@@ -77,7 +77,7 @@ def effective(call: Call) -> Response:
             return json_answer({"permission": kept["userPerms"][name]})
         if kept.get("inheritsPermissions") is False:
             return json_answer({"permission": "None"})
-    # What every user of the sandbox may do below /Shared.
+    # The level that every user of the sandbox has below /Shared.
     return json_answer({"permission": "Full"})
 
 

@@ -1,4 +1,4 @@
-"""`/pubapi/v1/properties/namespace`, and the values at files and folders."""
+"""`/pubapi/v1/properties/namespace`, and the values on files and folders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`/pubapi/v1/search` and `/pubapi/v2/search`: by name and by metadata; a file's text is not read.
+"""`/pubapi/v1/search` and `/pubapi/v2/search`: by name and metadata, not by content.
 
-Unlike Egnyte, which needs a minute or more, it finds a new file at once.
+It finds a new file at once. Egnyte needs a minute or more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def by_metadata(call: Call) -> Response:
 
 
 def _page(call: Call, asked: Mapping[str, str]) -> tuple[int, int]:
-    """Most sources say 1 to 20; one says 25 by default and 100 at most."""
+    """Most sources document at most 20 results; one documents 25 by default and at most 100."""
     limit = call.settings.search_limit
     return page_of(asked, call.settings, 20 if limit == 20 else 25, limit)
 
@@ -56,7 +56,7 @@ def _hits(call: Call, asked: Mapping[str, Any], query: str | None, time: Any) ->
         (path, node)
         for path, node in entries(call.tree, call.user)
         if words in node.name.casefold()
-        # As Egnyte: with a slash at its end, nothing is below a folder.
+        # As at Egnyte, a folder with a slash at its end matches nothing.
         and (not folder or path.casefold().startswith(f"{folder.casefold()}/"))
         and kind in (None, "FOLDER" if node.is_folder else "FILE")
         and node.modified >= (time(asked["modified_after"]) if asked.get("modified_after") else 0)

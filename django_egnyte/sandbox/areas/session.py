@@ -1,4 +1,4 @@
-"""`/pubapi/v1/whoami`, `/pubapi/v2/navigate` and the address of a web session."""
+"""`/pubapi/v1/whoami`, `/pubapi/v2/navigate` and the URL of a web session."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIFETIME = 60.0
 
 
 def whoami(call: Call) -> Response:
-    # A token of no scopes has them all.
+    # A token without scopes has all of them.
     names = call.scopes or ("Egnyte.filesystem", *OTHERS)
     answer = {
         "clientId": call.client_id,
@@ -35,7 +35,7 @@ def navigate(call: Call) -> Response:
 
 
 def arrive(sandbox: World, request: Request) -> Response:
-    """The page that a browser sees at the address of a web session, once."""
+    """The page at the URL of a web session, which works once."""
     key = request.path.removeprefix(ADDRESS)
     with sandbox.lock:
         kept = sandbox.shelf(request.label, "web_sessions").pop(key, None)

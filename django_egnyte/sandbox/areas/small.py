@@ -1,4 +1,4 @@
-"""Areas of one call: `/pubapi/v1/insights/files` and `/pubapi/v1/sfdc/foldermap`."""
+"""Areas with one call each: `/pubapi/v1/insights/files` and `/pubapi/v1/sfdc/foldermap`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/pubapi/v2/fs/trash`: what was deleted, for administrators."""
+"""`/pubapi/v2/fs/trash`: deleted files and folders, for administrators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORDERS = {
 
 
 def watch(sandbox: World, label: str, change: Change) -> None:
-    """Keep what is deleted."""
+    """Move deleted files and folders to the trash."""
     if change.action != "delete":
         return
     node, now = change.node, int(sandbox.now() * 1000)

@@ -105,7 +105,7 @@ def patch_group(call: Call) -> Response:
         ids = {member["value"] for member in named}
         kept = [] if op == "replace" else [m for m in changed["members"] if m["value"] not in ids]
         changed["members"] = kept if op == "remove" else kept + named
-    # The plain form, which live servers take too.
+    # The plain form, which Egnyte's servers also accept.
     changed["displayName"] = body.get("displayName", changed["displayName"])
     if "members" in body:
         changed["members"] = _members(call, body)
@@ -203,7 +203,7 @@ ROUTES = [
     *routes(
         "Egnyte.user",
         ("GET", "/v2/users", "users:list", users),
-        # Egnyte's JavaScript SDK asks here for a user by name.
+        # Egnyte's JavaScript SDK finds a user by name here.
         ("GET", "/v2/users/", "users:list", users),
         ("POST", "/v2/users", "users:create", create_user),
         ("GET", "/v2/users/*", "users:get", user),

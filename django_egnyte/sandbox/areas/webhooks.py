@@ -1,4 +1,4 @@
-"""`/pubapi/v1/webhooks`, and the notifications that wait to be sent."""
+"""`/pubapi/v1/webhooks`, and the notifications to send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..state import User
 from ..world import World
 
 MOST = 10
-"""Webhooks of one key at a domain; Egnyte's number is not known."""
+"""The most webhooks of a key at a domain. Egnyte's limit is not known."""
 LIFETIME = 30 * 86_400
 TYPES = {
     ("file_system", "create", False): "fs:add_file",
@@ -87,7 +87,7 @@ def delete(call: Call) -> Response:
 def notify(
     sandbox: World, label: str, user: User | None, kind: str, action: str, data: dict[str, Any]
 ) -> None:
-    """Put a notification where `Sandbox.notifications` finds it, for each webhook that wants it."""
+    """Store a notification for `Sandbox.notifications`, for each webhook that subscribes to it."""
     event_type = TYPES.get((kind, action, bool(data.get("is_folder"))))
     if event_type is None:
         return

@@ -1,11 +1,11 @@
-"""Files and folders: what is below `/pubapi/v1/fs`, `fs-content` and `fs-content-chunked`."""
+"""Files and folders: the routes below `/pubapi/v1/fs`, `fs-content` and `fs-content-chunked`."""
 
 from __future__ import annotations
 
 from ..routing import Route
 from . import changes, chunks, downloads, listing, locks, options, uploads
 
-# Ids come before paths, for a path may be anything.
+# Ids come before paths, because a path can match anything.
 ROUTES: list[Route] = [
     *listing.BY_ID,
     *changes.BY_ID,

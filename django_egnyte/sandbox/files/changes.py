@@ -1,4 +1,4 @@
-"""Making folders, moving, copying and deleting."""
+"""Create folders, and move, copy and delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERMISSIONS = ("keep_original", "inherit_from_parent")
 
 
 def act(call: Call, path: str) -> Response:
-    """`POST` of an `action`. A field that Egnyte does not know is refused, as at live servers."""
+    """`POST` of an `action`. Unknown fields are refused, as Egnyte's servers do."""
     action = call.body.get("action")
     if not isinstance(action, str) or action not in ACTIONS:
         raise TreeError(400, "Unknown action")
@@ -26,17 +26,16 @@ def act(call: Call, path: str) -> Response:
 
 
 def add_folder(call: Call, path: str) -> Response:
-    """Make a folder, with those above it.
+    """Create a folder and its parent folders.
 
-    Directly below the root it is a 409, whether the folder is there or not: the live tests of
-    Egnyte's JavaScript SDK say so. An existing one elsewhere is a 403 in Python's, a 409 in
-    newer pages.
+    Directly below the root, the answer is always a 409, as the live tests of Egnyte's JavaScript
+    SDK assert. Elsewhere, an existing folder is a 403 in the Python SDK and a 409 in newer pages.
     """
     if len(segments(path)) < 2:
         raise TreeError(409, "A folder cannot be added at this location")
     require_writable(call, path)
     if call.tree.find(path) is not None:
-        # The words are those that the Python SDK looks for when it ignores this error.
+        # The Python SDK recognises this error by its message.
         raise TreeError(
             call.settings.existing_folder_status, "Folder already exists at this location"
         )
@@ -45,13 +44,13 @@ def add_folder(call: Call, path: str) -> Response:
 
 
 def move(call: Call, path: str) -> Response:
-    """Move, or rename. The lock of another user is in the way."""
+    """Move or rename. Another user's lock prevents that."""
     locks.require_unlocked(call, path)
     return _transfer(call, path, call.tree.move)
 
 
 def copy(call: Call, path: str) -> Response:
-    """Copy a file or a folder with all that is in it."""
+    """Copy a file, or a folder with its content."""
     return _transfer(call, path, call.tree.copy)
 
 

@@ -14,9 +14,9 @@ from .uploads import require_checksum, store
 
 
 def chunked(call: Call, path: str) -> Response:
-    """One chunk of an upload; the one marked last makes the file.
+    """One chunk of an upload. The one that is marked as the last stores the file.
 
-    Chunks are equal, from `chunk_minimum` to `chunk_limit` bytes, and the last may be smaller.
+    Chunks have equal sizes from `chunk_minimum` to `chunk_limit` bytes. The last may be smaller.
     """
     with call.sandbox.lock:
         require_writable(call, path)
@@ -48,7 +48,7 @@ def chunked(call: Call, path: str) -> Response:
 
 
 def _upload(call: Call, path: str) -> tuple[str, ChunkedUpload | None]:
-    """The upload that a chunk is for; a new id and None for a first chunk."""
+    """The id and the upload of a chunk. For a first chunk: a new id and None."""
     upload_id = call.request.headers.get("x-egnyte-upload-id")
     if upload_id is None:
         return secrets.token_hex(12), None
@@ -63,7 +63,7 @@ def _upload(call: Call, path: str) -> tuple[str, ChunkedUpload | None]:
 
 
 def _number(call: Call, *, first: bool) -> int:
-    # Two of Egnyte's clients leave the number of the first chunk out.
+    # Two of Egnyte's clients omit the number of the first chunk.
     text = call.request.headers.get("x-egnyte-chunk-num", "1" if first else "")
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise TreeError(400, "Bad X-Egnyte-Chunk-Num")

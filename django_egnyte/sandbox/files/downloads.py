@@ -1,4 +1,4 @@
-"""Downloads, whole and in part."""
+"""Downloads of files and of byte ranges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 def download(call: Call, path: str) -> Response:
-    """The bytes of a version, the newest if none is named, or a range of them."""
+    """The bytes of a version, by default the newest, or a range of them."""
     made = (version := _version(call, path)).content
     headers = [*identity(version), ("Content-Type", "application/octet-stream")]
     span = _range(call.request.headers.get("range", ""), made.size)
@@ -43,7 +43,7 @@ def _version(call: Call, path: str) -> Version:
 
 
 def _range(text: str, size: int) -> tuple[int, int] | None:
-    """From where to before where; None when the whole file is asked for."""
+    """Start and stop (exclusive) of the requested range. None for the whole file."""
     asked = RANGE.match(text)
     if asked is None or not any(asked.groups()):
         return None

@@ -1,4 +1,4 @@
-"""Describing files and folders, listing what is in a folder, and what only ids can be asked."""
+"""Metadata of files and folders, lists of folders, and calls that need an id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .places import by_file_id, by_folder_id, by_path, parent_of
 from .records import file_record, folder_record, record_answer, version_record
 
 COUNT = 100
-# Egnyte's Go SDK and its pages name different sets.
+# Egnyte's Go SDK and its pages document different sets.
 ORDERS: dict[str, Callable[[Node], Any]] = {
     "name": lambda node: node.name.casefold(),
     "path": lambda node: node.name.casefold(),
@@ -25,13 +25,13 @@ ORDERS: dict[str, Callable[[Node], Any]] = {
 
 
 def describe(call: Call, path: str) -> Response:
-    """A file with its older versions, or a folder with a page of what is in it."""
+    """A file with its older versions, or a folder with a page of its content."""
     node, parent = call.tree.get(path, call.user), parent_of(call, path)
     if not node.is_folder:
         version = _version(call, node)
         answer = file_record(call, path, node, parent, version)
         if version is node.versions[-1] and len(node.versions) > 1:
-            # The newest is not among them, and there is no list of one.
+            # The list excludes the newest version, and is missing if there is no other.
             answer["versions"] = [version_record(each) for each in reversed(node.versions[:-1])]
         return record_answer(call, answer)
     answer = folder_record(call, path, node, parent)
@@ -41,7 +41,7 @@ def describe(call: Call, path: str) -> Response:
 
 
 def stats(call: Call, path: str) -> Response:
-    """Numbers and sizes of all that is below a folder."""
+    """The number and size of all files and folders below a folder."""
     inside = list(_below(call.tree.get(path, call.user)))
     kept = [each for each in inside if not each.is_folder]
     newest = sum(each.versions[-1].content.size for each in kept)
@@ -59,7 +59,7 @@ def stats(call: Call, path: str) -> Response:
 
 
 def parents(call: Call, path: str) -> Response:
-    """A folder and those above it, nearest first: undocumented, but in the JavaScript SDK."""
+    """A folder and its parents, nearest first. Undocumented, but in the JavaScript SDK."""
     names, above = segments(path), []
     for depth in range(len(names) - 1, 0, -1):
         where = "/" + "/".join(names[:depth])
@@ -86,7 +86,7 @@ def _content(call: Call, path: str, node: Node) -> dict[str, Any]:
     span = children[offset : offset + count]
     page = [pair for pair in span if may(pair[0], call.user)]
     return {
-        # What the page stands for: with `filters_pages` less is in it.
+        # The position in the unfiltered list: with `filters_pages`, a page has fewer entries.
         "count": len(span),
         "offset": offset,
         "total_count": len(children),

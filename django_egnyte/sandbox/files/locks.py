@@ -16,7 +16,7 @@ TAKEN = "The file is locked by another user"
 
 
 def lock(call: Call, path: str) -> Response:
-    """Lock a file, or lock it anew."""
+    """Lock a file, or renew a lock."""
     node = _file(call, path)
     before = held(call, node)
     if before is not None and before["username"] != call.user.username:
@@ -29,12 +29,12 @@ def lock(call: Call, path: str) -> Response:
     until = call.now + seconds
     kept = {"token": token, "until": until, "username": call.user.username}
     call.shelf(SHELF)[node.id] = kept
-    # Egnyte tells what is left, which is less than what was asked for.
+    # Egnyte answers with the remaining time, which is less than requested.
     return json_answer({"lock_token": token, "timeout": seconds - 1, "path": path})
 
 
 def unlock(call: Call, path: str) -> Response:
-    """End a lock, by its token or without one for its owner; anybody who has the token may."""
+    """Unlock a file. The owner needs no token; with the token, any user may do it."""
     node = _file(call, path)
     kept, token = held(call, node), call.body.get("lock_token")
     owner = kept is not None and kept["username"] == call.user.username
@@ -45,13 +45,13 @@ def unlock(call: Call, path: str) -> Response:
 
 
 def held(call: Call, node: Node) -> dict[str, Any] | None:
-    """The lock on a file, None if there is none or it has ended."""
+    """The lock on a file. None without one, or if it has expired."""
     kept = call.shelf(SHELF).get(node.id)
     return kept if kept is not None and call.now < kept["until"] else None
 
 
 def info(call: Call, node: Node) -> dict[str, Any] | None:
-    """Who holds the lock on a file, as `include_locks` shows it."""
+    """The owner of the lock on a file, in the form of `include_locks`."""
     kept = held(call, node)
     owner = call.users.get(kept["username"]) if kept is not None else None
     if owner is None:
@@ -65,9 +65,9 @@ def info(call: Call, node: Node) -> dict[str, Any] | None:
 
 
 def require_unlocked(call: Call, path: str) -> None:
-    """Raise TreeError for a file that another user has locked.
+    """Raise TreeError if another user has locked the file.
 
-    Which status Egnyte answers is not known: `locked_status` is 403, 409 or 423.
+    Egnyte's status is not known: `locked_status` is 403, 409 or 423.
     """
     node = call.tree.find(path)
     kept = held(call, node) if node is not None else None

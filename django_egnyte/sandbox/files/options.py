@@ -10,7 +10,7 @@ from .records import folder_record, record_answer
 
 LONGEST_DESCRIPTION = 200
 ANY: tuple[object, ...] = ()
-# Each option with the values that Egnyte documents; none: anything.
+# Each option with its documented values. Empty: any value.
 OPTIONS: dict[str, tuple[object, ...]] = {
     "folder_description": ANY,
     "public_links": ("files_folders", "folders", "files", "disabled"),
@@ -28,7 +28,7 @@ OPTIONS: dict[str, tuple[object, ...]] = {
 
 
 def change(call: Call, path: str) -> Response:
-    """`PATCH` of a folder; its description with the new options."""
+    """`PATCH` of a folder. Answers with its new options."""
     node = call.tree.get(path, call.user)
     if not node.is_folder:
         raise TreeError(400, "Only folders have options")

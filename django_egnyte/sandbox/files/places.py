@@ -1,4 +1,4 @@
-"""What a request is about: a path, or the path of an id."""
+"""The file or folder of a request, by path or by id."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Endpoint = Callable[[Call, str], Response]
 
 
 def by_path(endpoint: Endpoint) -> Handler:
-    """A handler for rows that end with a path, `/**`."""
+    """A handler for routes that end with a path, `/**`."""
 
     def handle(call: Call) -> Response:
         return endpoint(call, plain(call.parts[-1]))
@@ -22,12 +22,12 @@ def by_path(endpoint: Endpoint) -> Handler:
 
 
 def by_file_id(endpoint: Endpoint) -> Handler:
-    """A handler for rows with the id of a file."""
+    """A handler for routes with the id of a file."""
     return _by_id(endpoint, folder=False)
 
 
 def by_folder_id(endpoint: Endpoint) -> Handler:
-    """A handler for rows with the id of a folder."""
+    """A handler for routes with the id of a folder."""
     return _by_id(endpoint, folder=True)
 
 
@@ -41,7 +41,7 @@ def _by_id(endpoint: Endpoint, *, folder: bool) -> Handler:
 
 
 def path_of(call: Call, its_id: str, *, folder: bool) -> str:
-    """Where a file or folder is now. TreeError 404 for an id that this user does not see."""
+    """The current path of an id. TreeError 404 if this user may not see it."""
     for path, node in entries(call.tree, call.user):
         if node.id == its_id and node.is_folder == folder:
             return path
@@ -49,13 +49,13 @@ def path_of(call: Call, its_id: str, *, folder: bool) -> str:
 
 
 def parent_of(call: Call, path: str) -> Node | None:
-    """The folder that something is in; None for the root."""
+    """The parent folder. None for the root."""
     names = segments(path)
     return call.tree.find("/".join(names[:-1])) if names else None
 
 
 def require_writable(call: Call, path: str) -> None:
-    """Raise TreeError unless this user may put something at a path, by name, place and locks."""
+    """Raise TreeError if the name, the place or a lock does not let the user write there."""
     permit(path, call.user, write=True)
     require_names(path)
     if parent_of(call, path) is None and not call.settings.makes_parents:

@@ -1,4 +1,4 @@
-"""How files and folders are written in JSON and in headers."""
+"""Files and folders as JSON and as headers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..tree import Node, Version
 from . import locks
 
 METADATA = "properties"
-"""The shelf on which the metadata of files and folders are."""
+"""The name of the shelf with the metadata of files and folders."""
 
 
 def identity(version: Version) -> list[tuple[str, str]]:
-    """The headers that tell a version. The ETag has no quotes, as in recordings of Egnyte."""
+    """The headers of a version. The ETag has no quotes, as in recordings of Egnyte."""
     return [
         ("ETag", version.entry_id),
         ("X-Sha512-Checksum", version.content.checksum),
@@ -24,7 +24,7 @@ def identity(version: Version) -> list[tuple[str, str]]:
 
 
 def folder_record(call: Call, path: str, node: Node, parent: Node | None) -> dict[str, Any]:
-    """A folder, without what is in it."""
+    """A folder without its content."""
     record: dict[str, Any] = {
         "name": node.name,
         "path": path,
@@ -41,7 +41,7 @@ def folder_record(call: Call, path: str, node: Node, parent: Node | None) -> dic
 def file_record(
     call: Call, path: str, node: Node, parent: Node | None, version: Version
 ) -> dict[str, Any]:
-    """A file as it is, or was, in a version."""
+    """A file in one of its versions."""
     record = version_record(version) | {
         "name": node.name,
         "path": path,
@@ -57,7 +57,7 @@ def file_record(
 
 
 def version_record(version: Version) -> dict[str, Any]:
-    """A version by itself."""
+    """A version without its file."""
     return {
         "checksum": version.content.checksum,
         "size": version.content.size,
@@ -71,7 +71,7 @@ def version_record(version: Version) -> dict[str, Any]:
 
 
 def record_answer(call: Call, record: dict[str, Any]) -> Response:
-    """A record in JSON; with `values_as_text`, its numbers and booleans are strings."""
+    """A record as JSON. With `values_as_text`, numbers and booleans become strings."""
     return json_answer(_texts(record) if call.settings.values_as_text else record)
 
 

@@ -17,7 +17,7 @@ TOO_LARGE = "File is too large: use fs-content-chunked"
 
 
 def upload(call: Call, path: str) -> Response:
-    """A new file or a new version of one, as a raw body or as the part `file` of a form."""
+    """Upload a file or a new version, as a raw body or as the part `file` of a form."""
     with call.sandbox.lock:
         require_writable(call, path)
     headers, limit = call.request.headers, call.settings.upload_limit
@@ -41,7 +41,7 @@ def upload(call: Call, path: str) -> Response:
 
 
 def store(call: Call, path: str, made: Content) -> Response:
-    """Put content at a path; the answer to who sent it."""
+    """Store content at a path, and return the answer for the client."""
     if made.size == 0 and not call.settings.stores_empty_files:
         raise TreeError(400, "Empty files cannot be stored")
     modified = _modified(call)
@@ -59,7 +59,7 @@ def store(call: Call, path: str, made: Content) -> Response:
 
 
 def require_checksum(claimed: str | None, made: Content) -> None:
-    """Raise TreeError for a checksum that was sent and is wrong."""
+    """Raise TreeError if the client sent a wrong checksum."""
     if claimed is None:
         return
     if not hmac.compare_digest(claimed.lower().encode(), made.checksum.encode()):
