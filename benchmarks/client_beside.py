@@ -1,12 +1,12 @@
-"""The client beside other HTTP clients: calls with a linked account, and large transfers.
+"""Compare the client with other HTTP clients: calls with a linked account, and transfers.
 
     python benchmarks/client_beside.py [CALLS] [MEGABYTES]
 
-Calls go to a small server in another process, plain and over TLS: ``account.client.get`` beside a
-reused ``requests.Session``, with one thread and with eight, and ``aget`` with 200 calls in flight
-beside ``httpx.AsyncClient``. Downloads and uploads go to the sandbox in another process, beside
-``requests`` that streams the same bytes through the same checksum. Prints the CPU seconds of this
-process and the ratios of speeds, medians of rounds in turn. Needs httpx and the openssl command.
+Calls go to a small server in another process, with and without TLS. ``account.client.get`` is
+compared with a reused ``requests.Session``, in one thread and in eight; ``aget`` with
+``httpx.AsyncClient``, each with 200 parallel calls. Downloads and uploads go to the sandbox in
+another process, and are compared with ``requests`` and the same checksum. Prints the CPU seconds of
+this process and the ratios of speeds, as medians of alternating rounds. Needs httpx and openssl.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from transfer_memory import SERVER, Line, SeekableZeros, Zeros, peak
 
 ROUNDS, THREADS, IN_FLIGHT = 9, 8, 200
 CHUNK = 10 * 1024 * 1024
-"""The bytes of an upload's chunk."""
+"""The size of a chunk of an upload, in bytes."""
 PATH = "/pubapi/v1/userinfo"
 TOKEN = "t" * 24
 CALLED = """
@@ -80,7 +80,7 @@ def main(calls: int, megabytes: int) -> None:
 
 
 class server:
-    """A process, and the words of its first line."""
+    """Start a process. Returns it and the words of its first line."""
 
     def __init__(self, script: str, *arguments: str) -> None:
         self.command = [sys.executable, "-c", script, *arguments]
@@ -221,7 +221,7 @@ def transferred(base_url: str, token: str, megabytes: int) -> None:
                 checksum.update(piece)
 
     def raw_upload() -> None:
-        """As many requests of a chunk's size, each after its checksum."""
+        """Send the same number of requests with a chunk each, after computing its checksum."""
         for _ in range(max(1, size // CHUNK)):
             checksum, source = hashlib.sha512(), Zeros(CHUNK)
             while piece := source.read(64 * 1024):

@@ -2,9 +2,9 @@
 
     tox -e figures
 
-builds the wheel into a temporary folder and measures what it brings. The mutation score is read
-from the file that ``tox -e mutation`` leaves, the coverage from what ``python3 tests/run.py``
-leaves; that is run first if it has left nothing.
+builds the wheel in a temporary folder and measures it. The mutation score is read from the file of
+``tox -e mutation``, and the coverage from the file of ``python3 tests/run.py``, which runs first if
+its file does not exist.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def figures() -> Iterator[tuple[str, str]]:
-    """The lines of the table. Nothing else goes to standard output meanwhile."""
+    """The lines of the table. Only they go to standard output."""
     yield "Mutation score", mutation(ROOT / "tests" / "mutation" / "score.json")
     yield "Test coverage", covered(ROOT / ".coverage")
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def figures() -> Iterator[tuple[str, str]]:
 
 
 def mutation(path: Path) -> str:
-    """The share of the mutants that the tests killed."""
+    """The share of the mutants that the tests detected."""
     if not path.exists():
         return "never measured"
     score = json.loads(path.read_text())
@@ -97,7 +97,7 @@ def mutation(path: Path) -> str:
 
 
 def covered(data: Path) -> str:
-    """The coverage of statements and branches, as a whole run of the tests left it."""
+    """The coverage of statements and branches by a whole run of the tests."""
     if not data.exists():
         subprocess.run([sys.executable, ROOT / "tests" / "run.py"], stdout=sys.stderr)
         if not data.exists():
@@ -122,10 +122,10 @@ def built(folder: Path) -> Path:
 
 
 def import_times(site: Path) -> tuple[float, float, float]:
-    """Medians in milliseconds over fresh interpreters, which take turns."""
+    """Medians in milliseconds over new interpreters, in alternation."""
     programs = ([IMPORT], [SETUP], [SETUP, "django_egnyte"])
     for program in programs:
-        seconds(program, site)  # compiles, and warms the disk's cache
+        seconds(program, site)  # compiles the modules and fills the disk cache
     rounds = [[seconds(program, site) for program in programs] for _ in range(ROUNDS)]
     alone, without, with_app = (
         1000 * statistics.median(each) for each in zip(*rounds, strict=True)
@@ -148,7 +148,7 @@ def seconds(program: list[str], site: Path) -> float:
 
 
 def requirements(metadata: str) -> list[Requirement]:
-    """What a METADATA file requires without any of its extras, for this Python."""
+    """The requirements of a METADATA file without extras, for this Python."""
     lines = message_from_string(metadata).get_all("Requires-Dist") or []
     return list(applying(lines))
 
@@ -161,7 +161,7 @@ def applying(lines: Iterable[str], extras: Iterable[str] = ()) -> Iterator[Requi
 
 
 def brought(direct: Iterable[Requirement]) -> set[str]:
-    """The names of all distributions that these need, and those need in turn. All are installed."""
+    """The names of all direct and indirect requirements. All must be installed."""
     wanted = [(canonical(each.name), frozenset(each.extras)) for each in direct]
     seen: set[tuple[str, frozenset[str]]] = set()
     while wanted:

@@ -1,11 +1,11 @@
-"""Rotation of many tokens, and a list of many accounts, each beside the least that would do.
+"""Rotation of many tokens, and a list of many accounts, each compared with a minimum.
 
     python benchmarks/tokens_at_scale.py [TOKENS] [ACCOUNTS]
 
-Rotation is compared with a loop that opens and seals the same values with one Fernet key each and
-writes them with ``bulk_update``; a list of accounts with one of the same model without tokens.
-Prints seconds, CPU seconds of this process, and the ratios. ``DATABASE_URL`` names a database that
-holds nothing else; the default is a temporary SQLite file.
+Rotation is compared with a loop that decrypts and encrypts the same values with one Fernet key each
+and writes them with ``bulk_update``. The list of accounts is compared with one without tokens.
+Prints seconds, CPU seconds of this process, and the ratios. ``DATABASE_URL`` names an empty
+database. The default is a temporary SQLite file.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def rotation(tokens: int) -> None:
     def ours() -> None:
         (*_, done) = rotate()
         if done.resealed != 2 * tokens:
-            raise SystemExit(f"not all was sealed anew: {done}")
+            raise SystemExit(f"not all values were re-encrypted: {done}")
 
     ours_took = took(ours)
     bare_took = took(lambda: bare(tokens))
@@ -85,7 +85,7 @@ def rotation(tokens: int) -> None:
 
 
 def bare(tokens: int) -> None:
-    """What somebody writes who has one Fernet key: open, seal, ``bulk_update``."""
+    """The same with one Fernet key: decrypt, encrypt, ``bulk_update``."""
     from django.db.models import QuerySet
 
     from django_egnyte.fields import Sealed
@@ -104,7 +104,7 @@ def bare(tokens: int) -> None:
 
 
 def lists(accounts: int) -> None:
-    """Medians of rounds in turn."""
+    """Medians of alternating rounds."""
     from django.contrib.auth.models import User
     from django.db import connection, models
 
@@ -163,7 +163,7 @@ def report(
     name: str, ours: tuple[float, ...], bare: tuple[float, ...], *, per_second: bool = False
 ) -> None:
     for unit, mine, theirs in zip(("seconds", "CPU seconds"), ours, bare, strict=True):
-        # Of speeds, more is better; of times, less.
+        # For speeds, higher is better. For times, lower is better.
         ratio, what = (theirs / mine, "speed") if per_second else (mine / theirs, "time")
         print(f"{name}, {unit}: {mine:.3f}, beside {theirs:.3f}: {ratio:.2f} of its {what}")
 

@@ -1,9 +1,9 @@
-"""Peak memory of large uploads and downloads, of the client and of EgnyteStorage, against the
-sandbox in another process.
+"""Peak memory of large uploads and downloads with the client and with EgnyteStorage.
 
     python benchmarks/transfer_memory.py [MEGABYTES]
 
-Prints, for each transfer, by how much the peak of this process (VmHWM, Linux) rose.
+Transfers go to the sandbox in another process. Prints for each how much the peak memory of this
+process (VmHWM, on Linux) rose.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Line(Connection):
 
 
 class Zeros:
-    """A binary file of a given length that is not there, and takes what is written to it."""
+    """A binary file of a given length. It generates its bytes, and discards what is written."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -78,7 +78,7 @@ class SeekableZeros(Zeros):
 
 
 def peak() -> float:
-    """The most memory this process has had so far, in megabytes."""
+    """The peak memory of this process, in megabytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
@@ -96,7 +96,7 @@ def pieces(size: int) -> Iterator[bytes]:
 
 
 def through_storage(base_url: str, token: str, megabytes: int) -> None:
-    """Save a file with Django's storage, and read it back."""
+    """Save a file with Django's storage, and read it."""
     import django
     from django.conf import settings
     from django.core.files.base import File
@@ -109,7 +109,7 @@ def through_storage(base_url: str, token: str, megabytes: int) -> None:
     from django_egnyte.contrib.storage import EgnyteStorage
 
     class Storage(EgnyteStorage):
-        """The storage of a client instead of an account, so that there need be no database."""
+        """The storage with a client instead of an account, so that it needs no database."""
 
         @property
         def client(self) -> Any:

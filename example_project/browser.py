@@ -1,4 +1,4 @@
-"""A browser of a few lines: cookies, redirects, forms. Standard library only."""
+"""A minimal browser: cookies, redirects, forms. Uses only the standard library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Form:
 
 @dataclass
 class Page:
-    """An answer, after redirects. ``url`` is where they ended."""
+    """An answer, after redirects. ``url`` is the last URL."""
 
     status: int
     url: str
@@ -31,11 +31,11 @@ class Page:
 
     @property
     def text(self) -> str:
-        """What a person reads: no markup, no runs of blanks."""
+        """The visible text, without markup and repeated spaces."""
         return " ".join(" ".join(_parsed(self.body).words).split())
 
     def form(self, action: str) -> Form:
-        """The first form whose action contains ``action``; ``LookupError`` if there is none."""
+        """The first form with ``action`` in its action; ``LookupError`` if there is none."""
         for form in _parsed(self.body).forms:
             if action in form.action:
                 return form
@@ -44,7 +44,7 @@ class Page:
         )
 
     def link(self, part: str) -> str:
-        """The first link whose address contains ``part``; ``LookupError`` if there is none."""
+        """The first link with ``part`` in its URL; ``LookupError`` if there is none."""
         for link in _parsed(self.body).links:
             if part in urllib.parse.unquote(link):
                 return urllib.parse.urljoin(self.url, link)
@@ -63,7 +63,7 @@ class Browser:
     def submit(
         self, page: Page, action: str, *, file: tuple[str, bytes] | None = None, **values: str
     ) -> Page:
-        """Fill the form of ``page`` in and send it, as a browser would."""
+        """Fill in the form of ``page`` and submit it, as a browser does."""
         form = page.form(action)
         fields = {**form.fields, **values}
         origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(page.url))
@@ -99,7 +99,7 @@ def _multipart(fields: Mapping[str, str], file: tuple[str, bytes] | None) -> tup
 
 
 class _Reader(HTMLParser):
-    """Collects forms, links and words."""
+    """Collects forms, links and text."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A virtual environment under the checkout, made when needed. Used by both run.py files.
+"""Create a virtual environment below the checkout if needed. Both run.py files use this.
 
-Standard library only: it runs before anything is installed.
+It uses only the standard library, because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ STAMP = "django-egnyte.stamp"
 
 
 class NotPrepared(Exception):
-    """The environment could not be made; the message says why."""
+    """The environment could not be created. The message says why."""
 
 
 def prepared(name: str, requirements: Sequence[str]) -> Path:
     """The interpreter of an environment ``NAME/cpython311`` of the checkout.
 
-    ``requirements`` are arguments of ``pip install``, run in the checkout. Made anew when they,
-    this Python, ``pyproject.toml`` or the checkout's place have changed. Raises ``NotPrepared``.
+    ``requirements`` are arguments of ``pip install``, which runs in the checkout. The environment
+    is created again if they, this Python, ``pyproject.toml`` or the checkout's path have changed.
+    Raises ``NotPrepared``.
     """
     folder = ROOT / name / f"{sys.implementation.name}{sys.version_info[0]}{sys.version_info[1]}"
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    # An editable install remembers where the checkout is, so a moved one starts afresh.
+    # An editable install has the path of the checkout, so create it again after a move.
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     made_for = "\n".join([sys.version, str(ROOT), *requirements, project])
     wanted = hashlib.sha256(made_for.encode()).hexdigest()
@@ -45,7 +46,7 @@ def prepared(name: str, requirements: Sequence[str]) -> Path:
 
 @contextlib.contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """Hold others off who want the same environment at the same time."""
+    """Let only one process at a time create the environment."""
     if sys.platform == "win32":
         yield
         return

@@ -1,4 +1,4 @@
-"""The demo's processes: started with a log file each, ended by their ids. Standard library only."""
+"""Start and stop the demo's processes, with one log file each. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from types import TracebackType
 
 PATIENCE = 30.0
 
-# Nothing that the environment says of proxies concerns this machine's own addresses.
+# Ignore proxies of the environment for the addresses of this machine.
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Ended(Exception):
-    """A process that should run has ended, or did not become ready; the message names it."""
+    """A process has exited, or did not become ready. The message names it."""
 
 
 class Processes:
-    """Starts processes, and ends them, the last one first, when its block is left."""
+    """Starts processes. At the end of the ``with`` block, it stops them in reverse order."""
 
     def __init__(self, logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A session of its own: Ctrl-C reaches run.py alone, which ends the others.
+                # In its own session: only run.py receives Ctrl-C, and it stops the others.
                 start_new_session=True,
             )
 
@@ -61,7 +61,7 @@ class Processes:
         return (self.logs / f"{name}.log").read_text("utf-8", errors="replace")
 
     def tails(self, lines: int = 15) -> str:
-        """The ends of all logs."""
+        """The last lines of all logs."""
         parts = []
         for name in self.running:
             end = self.log(name).splitlines()[-lines:]
@@ -69,13 +69,13 @@ class Processes:
         return "\n".join(parts)
 
     def ensure_running(self) -> None:
-        """Raises ``Ended`` if a process has ended by itself."""
+        """Raises ``Ended`` if a process has exited."""
         for name, process in self.running.items():
             if process.poll() is not None:
                 raise Ended(f"{name} has ended with status {process.returncode}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-        """Returns when ``ready`` says so; ``Ended`` when a process ends or the time is over."""
+        """Wait until ``ready`` returns true. ``Ended`` if a process exits or the time is over."""
         ends = time.monotonic() + seconds
         while not ready():
             self.ensure_running()
@@ -99,12 +99,12 @@ class Processes:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if os.name == "nt":
         process.kill()
-    else:  # its session is its own, so this takes its children along and nobody else
+    else:  # each process has its own session, so this stops only it and its children
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def answers(url: str) -> bool:
-    """Whether a server there says anything."""
+    """Whether a server answers at this URL."""
     try:
         with direct.open(url, timeout=5):
             return True
@@ -116,9 +116,9 @@ def answers(url: str) -> bool:
 
 
 def port_near(wanted: int) -> int:
-    """``wanted`` if it is free on the loopback address, else another that is; 0: any."""
+    """``wanted`` if it is free on the loopback address, else another free port. 0: any port."""
     with socket.socket() as probe:
-        if os.name != "nt":  # as servers do: a port that was just left is free
+        if os.name != "nt":  # as servers do, so that a port that was just closed counts as free
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted))

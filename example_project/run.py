@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""The example site, with nothing prepared but Python 3.11 or newer.
+"""Run the example site. It needs only Python 3.11 or newer.
 
-``python3 example_project/run.py`` makes a virtual environment in ``.venv-example`` beside this
-folder, starts an Egnyte sandbox, a Celery worker, Celery beat and the site, and says where to
-look. ``--check`` starts the same in a temporary folder, walks through the whole story over HTTP
-and says each step as it holds. ``demo/settings.py`` tells how to use Egnyte itself, another
-database or another broker.
+``python3 example_project/run.py`` creates a virtual environment in ``.venv-example`` beside this
+folder, starts an Egnyte sandbox, a Celery worker, Celery beat and the site, and prints the URL.
+``--check`` starts the same in a temporary folder, tests the site over HTTP and prints each step.
+``demo/settings.py`` describes how to use Egnyte, another database or another broker.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:  # imported for real where this Python is known to be new enough
+if TYPE_CHECKING:  # imported later, when this Python is known to be new enough
     from processes import Processes
 
 HERE = Path(__file__).resolve().parent
@@ -71,7 +70,7 @@ def demo(python: str, environ: dict[str, str], var: Path, port: int | None) -> i
 
     sandbox_port = None if environ.get("EGNYTE_CLIENT_ID") else port_near(SANDBOX_PORT)
     site = f"http://127.0.0.1:{port or port_near(SITE_PORT)}"
-    # Whoever may reach real files needs a password that nobody can guess.
+    # With access to real files, the user needs a password that cannot be guessed.
     words = "demo admin"
     if sandbox_port is None:
         words = f"{secrets.token_urlsafe(12)} {secrets.token_urlsafe(12)}"
@@ -92,7 +91,7 @@ def demo(python: str, environ: dict[str, str], var: Path, port: int | None) -> i
 
 
 def check(python: str, environ: dict[str, str], var: Path) -> int:
-    """Walk through the story; 0 only if all of it holds."""
+    """Walk through the story. Returns 0 only if every step succeeds."""
     from processes import Processes, port_near
     from story import Broken, tell
 
@@ -146,7 +145,7 @@ def start(
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     worker = [*celery, "worker", "--loglevel", "INFO", *pool, *quiet]
     processes.start("worker", worker, cwd=HERE, env=env)
-    # No pid file: one that a crash left behind would stop the next start.
+    # No pid file: after a crash, the old one would prevent the next start.
     beat = [*celery, "beat", "--loglevel", "INFO", "--pidfile", ""]
     processes.start("beat", beat, cwd=HERE, env=env)
     served = [python, "manage.py", "runserver", "--noreload", site.removeprefix("http://")]
@@ -181,7 +180,7 @@ Logs are in {var / "logs"}. Ctrl-C ends everything."""
 
 
 def requirements(environ: dict[str, str]) -> list[str]:
-    """What pip is to install, by what the environment asks for."""
+    """The arguments for pip, depending on the environment variables."""
     wanted = ["-e", ".", "dj-database-url>=2.2"]
     drivers = {
         "postgres": "psycopg[binary]>=3.2",
@@ -193,13 +192,13 @@ def requirements(environ: dict[str, str]) -> list[str]:
     for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
         driver = drivers.get(environ.get(name, "").partition(":")[0])
         wanted += [driver] if driver else []
-    if os.name == "nt":  # the folder that is the broker needs locks
+    if os.name == "nt":  # the broker in a folder needs file locks
         wanted.append("pywin32")
     return wanted
 
 
 def clean_environ() -> dict[str, str]:
-    """The environment without what points at real things."""
+    """The environment without the variables that select real services."""
     ours = ("EGNYTE_", "EXAMPLE_", "CELERY_", "DATABASE_URL", "DJANGO_", "SECRET_KEY")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 

@@ -1,4 +1,4 @@
-"""The story that ``run.py --check`` walks through, each step said as it holds."""
+"""The steps of ``run.py --check``. Each step is printed when it has succeeded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT = b"Written by the example's check.\n"
 
 
 class Broken(Exception):
-    """A step does not hold; the message says which and why."""
+    """A step has failed. The message says which and why."""
 
 
 def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: str) -> None:
@@ -33,8 +33,8 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
         expect("Connect Egnyte", page)
 
     with step("connects, and consents at Egnyte"):
-        # A token of the older kind, without a refresh token: where there is one, the request
-        # itself can tell that both are dead, and nothing is left for the worker to find out.
+        # A legacy token, without a refresh token. With one, the request itself would find out
+        # that both are revoked, and the worker would have nothing to do.
         control(sandbox, "policy", style="legacy")
         page = browser.submit(browser.get(f"{site}/egnyte/connect/"), "/connect/", domain="acme")
         expect("Let Sandbox application use your Egnyte account?", page)
@@ -122,7 +122,7 @@ def tell(processes: Processes, start: Callable[[], None], site: str, sandbox: st
 
 @contextlib.contextmanager
 def step(words: str) -> Iterator[None]:
-    """Say the step when it held; ``Broken`` if not."""
+    """Print the step if ``holds``, else raise ``Broken``."""
     started = time.monotonic()
     try:
         yield
@@ -154,7 +154,7 @@ def did(processes: Processes, task: str) -> bool:
 
 
 def only_grant(sandbox: str) -> set[str]:
-    """The fingerprints of the tokens that live at Egnyte, which must be of one grant."""
+    """The fingerprints of the tokens that are valid at Egnyte. They must be of one grant."""
     tokens = control(sandbox, "tokens")
     same(tokens["grants"], 1, "the number of live grants")
     return set(tokens["fingerprints"])
@@ -166,7 +166,7 @@ def alive(sandbox: str, fingerprint: str) -> bool:
 
 
 def control(sandbox: str, endpoint: str, **body: str) -> dict[str, Any]:
-    """The sandbox's control API: a POST if there is something to say, else a GET."""
+    """Call the sandbox's control API: a POST with a body, or else a GET."""
     request = urllib.request.Request(
         f"{sandbox}/_sandbox/{endpoint}",
         json.dumps(body).encode() if body else None,

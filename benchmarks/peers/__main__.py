@@ -1,4 +1,4 @@
-"""Run the contenders in turn and print the table: see the package's docstring."""
+"""Run the contenders in alternation and print the table. See the docstring of the package."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .contenders import CONTENDERS
 
 ROUNDS = int(os.environ.get("EGNYTE_BENCHMARK_ROUNDS", "30"))
 MINUTES = float(os.environ.get("EGNYTE_BENCHMARK_MINUTES", "60"))
-"""After so many no other round begins."""
+"""The seconds after which no further round begins."""
 FLOWS, VIEWS = 3, 20
-"""Of each contender in each round."""
+"""The number of repetitions of each contender in each round."""
 OURS, AGAINST = "egnyte", "allauth"
 PACKAGES = ("Django", "django-allauth", "social-auth-app-django", "Authlib")
 
@@ -53,9 +53,9 @@ django.setup()
 print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 Figures = dict[str, dict[str, list[float]]]
-"""By row and contender, one number for each round."""
+"""One number per round, by row and contender."""
 
-# Row, unit, by how much to multiply, digits.
+# Row, unit, factor, digits.
 ROWS = (
     ("start", "ms", 1e3, 2),
     ("callback", "ms", 1e3, 2),
@@ -117,7 +117,7 @@ def one_round(sites: dict[str, Any], figures: Figures) -> None:
 
 
 def setup(apps: Sequence[str] = (), middleware: Sequence[str] = ()) -> tuple[float, float]:
-    """The CPU seconds of ``django.setup()`` in a process of its own, and its peak memory."""
+    """The CPU seconds of ``django.setup()`` in a new process, and its peak memory."""
     done = subprocess.run(
         [sys.executable, "-c", SETUP, json.dumps([apps, middleware])],
         env=environment(),
@@ -140,7 +140,7 @@ def environment(database: str = "") -> dict[str, str]:
 
 
 def database_url(url: str, name: str) -> str:
-    """Each contender has a database of its own, named after the one that is given."""
+    """The database of a contender, named after the given one."""
     return f"{url}_{name}"
 
 
@@ -158,7 +158,7 @@ def create_database(url: str, name: str) -> None:
 
 @contextlib.contextmanager
 def process(*command: str, database: str = "") -> Iterator[tuple[Any, str]]:
-    """A process that stays up, and the first line that it prints."""
+    """A long-running process, and the first line that it prints."""
     with subprocess.Popen(
         [sys.executable, *command],
         env=environment(database),
@@ -216,7 +216,7 @@ def table(figures: Figures, queries: dict[str, Any]) -> str:
 
 
 def ratios(values: dict[str, list[float]]) -> str:
-    """The median of ours by theirs, pair by pair; nothing where theirs is next to nothing."""
+    """The median ratio of ours to theirs by round. Empty if theirs is almost zero."""
     pairs = list(zip(values[OURS], values[AGAINST], strict=True))
     if any(theirs <= 0 for _, theirs in pairs):
         return ""

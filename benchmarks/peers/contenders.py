@@ -1,4 +1,4 @@
-"""The contenders: what each adds to the site, and where its pages are."""
+"""The contenders: the settings and URLs of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SCOPE = "Egnyte.filesystem"
 
 @dataclass(frozen=True)
 class Contender:
-    """``start`` and ``disconnect`` are posted to; ``token`` reads a token for a request's user."""
+    """``start`` and ``disconnect`` take POST requests. ``token`` reads the token of a user."""
 
     title: str
     apps: tuple[str, ...]
@@ -40,7 +40,7 @@ def _egnyte_settings(provider: str) -> dict[str, Any]:
         "EGNYTE_CLIENT_SECRET": KEY[1],
         "EGNYTE_BASE_URL": provider.replace("/d/acme", "/d/{domain}"),
         "EGNYTE_SCOPES": [SCOPE],
-        # The rounds are more than an hour of any site's.
+        # The rounds make more requests than a site in an hour.
         "EGNYTE_TOKEN_REQUESTS_PER_HOUR": 1_000_000,
     }
 
@@ -56,7 +56,7 @@ def _egnyte_token(request: Any) -> str:
 
 
 def _egnyte_after_round() -> None:
-    """The worker's part, and an hour's ledger no longer than Egnyte's own limit lets it be."""
+    """Do the worker's part, and keep the ledger as short as Egnyte's limit keeps it."""
     from django_egnyte.models import TokenRequest
     from django_egnyte.services.revoke import process_revocations
 
@@ -81,7 +81,7 @@ def _allauth_settings(provider: str) -> dict[str, Any]:
             "allauth.account.auth_backends.AuthenticationBackend",
         ],
         "ACCOUNT_EMAIL_VERIFICATION": "none",
-        # Told of a new link, allauth writes an e-mail.
+        # For a new link, allauth sends an e-mail.
         "ACCOUNT_EMAIL_NOTIFICATIONS": False,
     }
 

@@ -1,10 +1,9 @@
-"""The site of one contender: a process that stays up and takes commands, one a line.
+"""The site of one contender: a long-running process that reads one command per line.
 
     python -m benchmarks.peers.site CONTENDER PROVIDER
 
-``flow N`` and ``view N`` answer with a line of JSON: CPU seconds of this process for one of each
-kind of request, means of N. ``queries`` answers with the statements of each, and ``memory`` with
-the bytes that this process holds.
+``flow N`` and ``view N`` print a line of JSON: the mean CPU seconds of N requests of each kind.
+``queries`` prints the statements of each kind, and ``memory`` the memory of the process in bytes.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ CONTEXT = (
 )
 CSRF = "c" * 32
 CALLS = 20_000
-"""Of the middleware, for one figure."""
+"""The repetitions for one figure of the middleware."""
 
 
 def configure(contender: Contender, provider: str, folder: Path) -> None:
@@ -87,7 +86,7 @@ def _database(url: str) -> dict[str, Any]:
 
 
 def _urls(contender: Contender) -> Any:
-    """Made late: the contenders' views need the settings."""
+    """The URLconf. It is built late, because the views need the settings."""
     module: Any = types.ModuleType("site_urls")
 
     def patterns() -> list[Any]:
@@ -122,7 +121,7 @@ def _urls(contender: Contender) -> Any:
 
 
 class Browser:
-    """One user's browser, which speaks WSGI to the site and knows what each answer cost."""
+    """A browser of one user. It calls the site by WSGI and measures each answer."""
 
     def __init__(self, application: Callable[..., Any], user: Any) -> None:
         from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -138,7 +137,7 @@ class Browser:
         self.seconds = 0.0
 
     def ask(self, method: str, url: str, data: dict[str, Any] | None = None) -> str:
-        """The answer's Location, or its body where it leads nowhere else."""
+        """The Location of the answer, or its body if it is not a redirect."""
         environ = self._environ(method, url, urlencode(data or {}).encode())
         answer: dict[str, Any] = {}
 
@@ -193,7 +192,7 @@ class Site:
         self.users = 0
 
     def flow(self, times: int) -> dict[str, float]:
-        """Each of ``times`` new users links, disconnects, links again and is deleted."""
+        """``times`` new users link, disconnect and link again. Then each user is deleted."""
         spent: dict[str, float] = defaultdict(float)
 
         def note(name: str, work: Callable[[], Any]) -> None:
@@ -240,7 +239,7 @@ class Site:
         note("delete", delete)
 
     def view(self, times: int) -> dict[str, float]:
-        """A token in a view, over a view that asks for the user alone; and the middleware."""
+        """The cost of a token in a view, compared with a view that only reads the user."""
         user, browser = self._newcomer()
         location = browser.ask("POST", self.contender.start, dict(self.contender.start_data))
         browser.ask("GET", self._consented(location))
@@ -254,7 +253,7 @@ class Site:
         return spent
 
     def queries(self) -> dict[str, int]:
-        """The statements of each step, but for those that begin and end transactions."""
+        """The statements of each step, without those that begin and end transactions."""
         from django.db import connection
 
         made: dict[str, int] = {}
@@ -299,7 +298,7 @@ class Site:
         return {"memory": 0}
 
     def _middleware(self) -> float:
-        """What the contender's middleware adds to a request that ignores it, in seconds."""
+        """The seconds that the contender's middleware adds to a request that does not use it."""
         from django.http import HttpRequest, HttpResponse
         from django.utils.module_loading import import_string
 
@@ -324,13 +323,13 @@ class Site:
         from django.contrib.auth import get_user_model
 
         self.users += 1
-        # With a password, without which the others keep the last link.
+        # With a password, because the others do not remove the last link of a user without one.
         user = get_user_model()(username=f"user-{time.time_ns()}", password="md5$x$y")
         user.save()
         return user, Browser(self.application, user)
 
     def _consented(self, location: str) -> str:
-        """The user says yes at the provider; where the browser is sent then."""
+        """The user allows access at the provider. Returns the redirect URL."""
         body = json.dumps({"url": location, "username": "jsmith"}).encode()
         url = self.provider.partition("/d/")[0] + "/_sandbox/authorize"
         request = Request(url, body, {"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""The backend that social-auth lacks, as short as its own are."""
+"""An Egnyte backend for social-auth, which has none. It is as short as social-auth's own."""
 
 from django.conf import settings
 from social_core.backends.oauth import BaseOAuth2

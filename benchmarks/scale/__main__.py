@@ -2,9 +2,9 @@
 
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python -m benchmarks.scale
 
-makes a database of its own on that PostgreSQL server for each of the ``--sizes``, and drops it
-afterwards. What the sweep claims goes to ``--broker``, a Redis. Names of measures as arguments run
-only those. The limits that the project promises are asserted.
+creates a database on that PostgreSQL server for each of the ``--sizes``, and drops it afterwards.
+The sweeps send their tasks to ``--broker``, a Redis. To run only some measures, give their names as
+arguments. The limits that the project promises are asserted.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 def in_a_process_of_its_own(
     measures: list[str], size: int, options: argparse.Namespace, **environ: str
 ) -> dict[str, str]:
-    """The lines of one size. A process for each, so that none has the memory of another."""
+    """The lines of one size. Each has a new process, so that memory is measured separately."""
     from tests.conservation.database import Database
 
     with Database(os.environ["DATABASE_URL"], f"scale_{size}_{os.getpid()}") as url:
@@ -87,7 +87,7 @@ def in_a_process_of_its_own(
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Fill the database, measure, and print the lines as JSON; progress goes to stderr."""
+    """Fill the database, measure, and print the lines as JSON. Progress goes to stderr."""
     import django
     from django.conf import settings
     from django.core.management import call_command
@@ -116,7 +116,7 @@ def measured(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     from tests.celeryapp import app
     from tests.conservation.processes import forget_queue
 
-    app.conf.task_default_queue = QUEUE  # deletions hurry the revoker
+    app.conf.task_default_queue = QUEUE  # deletions send a task for the revoker
     try:
         for name in options.measures:
             if name == "validate":
@@ -130,7 +130,7 @@ def measured(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def print_table(tables: dict[int, dict[str, str]]) -> None:
-    """For each measure a line for each size."""
+    """One line per measure and size."""
     for title in dict.fromkeys(title for lines in tables.values() for title in lines):
         print(title)
         for size, lines in tables.items():

@@ -1,4 +1,4 @@
-"""What is measured at each size. Each measure returns lines of the table: name and value."""
+"""The measures. Each returns lines of the table: name and value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROUNDS = 5
 
 
 def memory(name: str) -> int:
-    """Bytes of this process: ``VmRSS`` now, or ``VmHWM`` at the most."""
+    """The memory of this process in bytes: ``VmRSS`` is the current, ``VmHWM`` the peak value."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
@@ -44,10 +44,10 @@ def memory(name: str) -> int:
 
 
 class Meter:
-    """Counts queries and takes time and memory of what is done within."""
+    """Measures the queries, time and memory of the ``with`` block."""
 
     def __enter__(self) -> Meter:
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         self.queries, self.before = 0, memory("VmRSS")
         self._wrapper = connection.execute_wrapper(self._count)
         self._wrapper.__enter__()
@@ -75,7 +75,7 @@ class Meter:
 
 
 def claim(queue: str) -> Lines:
-    """A sweep claims all accounts for a validation, and sends them to the broker."""
+    """A sweep claims all accounts for validation, and sends tasks to the broker."""
     with Meter() as meter:
         claimed = 0
         while found := _claimed_in_a_slice(queue):
@@ -93,7 +93,7 @@ def _claimed_in_a_slice(queue: str) -> int:
 
 
 def refreshes() -> Lines:
-    """A sweep lists what is due for a refresh. A refresh itself claims it, by its lease."""
+    """A sweep lists the due refreshes. Each refresh claims its grant by a lease."""
     due = EgnyteAccount.objects.count() // 10
     this: Pass[EgnyteAccount] = Pass("benchmark", seconds=600, put_off=lambda row, error: None)
     with Meter() as meter:
@@ -112,7 +112,7 @@ def refreshes() -> Lines:
 
 
 def forgotten() -> Lines:
-    """A hundredth of the accounts is deleted by SQL; the slow sweep goes through all grants."""
+    """SQL deletes 1 % of the accounts. The slow sweep then goes through all grants."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_egnyte_egnyteaccount WHERE egnyte_user_id % 100 = 7")
         deleted = cursor.rowcount
@@ -125,7 +125,7 @@ def forgotten() -> Lines:
 
 @contextmanager
 def door() -> Iterator[Counter[str]]:
-    """Answers in Egnyte's place, after ``ANSWERS_AFTER`` seconds; hosts in ``HANGING`` hang."""
+    """Imitates Egnyte's answers after ``ANSWERS_AFTER`` seconds. Hosts in ``HANGING`` hang."""
     asked: Counter[str] = Counter()
     lock = threading.Lock()
     real = http.send
@@ -149,7 +149,7 @@ def door() -> Iterator[Counter[str]]:
 
 
 def _answer(number: str) -> requests.Response:
-    """A token that was never issued before; a revocation reads nothing of it."""
+    """A new random token. A revocation reads nothing else of it."""
     body = {"access_token": f"access-{number}", "refresh_token": f"refresh-{number}"}
     text = json.dumps({**body, "expires_in": 30 * 24 * 3600, "token_type": "bearer"}).encode()
     answer = requests.Response()
@@ -159,7 +159,7 @@ def _answer(number: str) -> requests.Response:
 
 
 def revocations() -> Lines:
-    """One pass over the grants that are due, of whose hosts ten hang."""
+    """One pass over the due grants. Ten of their hosts hang."""
     due = EgnyteGrant.objects.exclude(release_at=None).count()
     with door() as asked, Meter() as meter:
         outcomes = revoke.process_revocations(actor="benchmark")
@@ -213,7 +213,7 @@ def pages() -> Lines:
 
 
 def best_of(get: Callable[[], Any]) -> tuple[int, float]:
-    """The queries, and the best of some rounds in milliseconds."""
+    """The number of queries, and the fastest of some rounds in milliseconds."""
     times = []
     for _ in range(ROUNDS):
         with Meter() as meter:

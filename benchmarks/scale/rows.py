@@ -1,4 +1,4 @@
-"""A million accounts in seconds: PostgreSQL makes the rows itself."""
+"""Create a million accounts in seconds: PostgreSQL generates the rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django_egnyte.secret import Secret
 HOSTS = 1000
 HANGING = frozenset(f"h{number}.egnyte.com" for number in range(0, HOSTS, 100))
 
-# Every account is due for a validation, a tenth of the grants for a refresh. As many grants again
-# as that tenth have no account and are to be revoked. There are two lines of history an account.
+# Every account is due for validation, and a tenth of the grants for a refresh. As many further
+# grants have no account and are due for revocation. Each account has two rows of history.
 STATEMENTS = (
     """
 INSERT INTO auth_user (password, is_superuser, username, first_name, last_name, email, is_staff,
@@ -75,7 +75,7 @@ TABLES = ("egnytegrant", "egnytetoken", "egnyteaccount", "accountevent")
 
 
 class PlainCipher:
-    """Seals nothing. SQL cannot seal tokens; what is measured here is the database."""
+    """Does not encrypt: SQL cannot, and only the database is measured here."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         pass
@@ -94,7 +94,7 @@ class PlainCipher:
 
 
 def fill(accounts: int) -> float:
-    """Make so many accounts with their users, grants, tokens and history; the seconds it took."""
+    """Create accounts with users, grants, tokens and history. Returns the seconds it took."""
     from django.db import connection
 
     from django_egnyte.gateway import key_digest
@@ -104,7 +104,7 @@ def fill(accounts: int) -> float:
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
         cursor.execute("SET maintenance_work_mem = '256MB'")
-        # Foreign keys are not checked for each row, and indexes are built at the end.
+        # Without checks of foreign keys. Indexes are created at the end.
         cursor.execute("SET session_replication_role = replica")
         with _without_indexes(cursor):
             for statement in STATEMENTS:

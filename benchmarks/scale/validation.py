@@ -1,4 +1,4 @@
-"""Validations a second and worker, beside a bare loop that makes the same calls."""
+"""Validations per second and worker, compared with a plain loop of the same calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = "acme.egnyte.com"
 
 @contextmanager
 def sandbox() -> Iterator[str]:
-    """A sandbox in a process of its own; its base URL."""
+    """Start a sandbox in another process. Yields its base URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -43,7 +43,7 @@ def sandbox() -> Iterator[str]:
 
 
 def measure(accounts: int, rounds: int) -> Iterator[tuple[str, str]]:
-    """Link accounts at the sandbox, and validate them in rounds of both contenders in turn."""
+    """Link accounts at the sandbox, and validate them in alternating rounds of both."""
     from django_egnyte.models import EgnyteAccount
     from django_egnyte.services import sweep
 
@@ -63,9 +63,9 @@ def measure(accounts: int, rounds: int) -> Iterator[tuple[str, str]]:
     for number in range(-1, rounds):
         for name, run in sorted(contenders.items(), reverse=bool(number % 2)):
             rate = run()
-            if number >= 0:  # the first warms both up
+            if number >= 0:  # the first round is a warm-up for both
                 rates[name].append(rate)
-    # Of neighbours, so that a machine that is busy with something else disturbs both alike.
+    # Of adjacent rounds, so that other load on the machine affects both alike.
     ratio = statistics.median(
         ours / bare for ours, bare in zip(rates["ours"], rates["bare"], strict=True)
     )

@@ -9,7 +9,7 @@ from .commandline import DEFAULT_PORT, serve
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m django_egnyte.sandbox", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 picks a free one")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 chooses a free port")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address")
     options = parser.parse_args()
     try:

@@ -28,12 +28,12 @@ Settings for your project:
   EGNYTE_CLIENT_ID = "{seed.CODE_KEY}"
   EGNYTE_CLIENT_SECRET = "{seed.CODE_SECRET}"
   EGNYTE_BASE_URL = "{server.base_url}"
-or, to have a host for each domain, if your browser finds such names:
+or, for a host per domain, if your browser resolves such names:
   EGNYTE_BASE_URL = "{server.host_base_url}"
 Other keys, for EGNYTE_FLOW = "implicit": {seed.IMPLICIT_KEY} (without a secret),
 and for EGNYTE_FLOW = "password": {seed.INTERNAL_KEY}, secret {seed.INTERNAL_SECRET}
 
-Ctrl-C ends it."""
+Press Ctrl-C to stop it."""
 
 
 def serve(port: int, host: str, write: Callable[[str], object]) -> None:
@@ -47,4 +47,4 @@ def serve(port: int, host: str, write: Callable[[str], object]) -> None:
             write(introduction(server))
             threading.Event().wait()
         except KeyboardInterrupt:
-            write("\nThe sandbox has ended.")
+            write("\nThe sandbox has stopped.")

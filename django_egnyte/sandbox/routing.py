@@ -17,7 +17,7 @@ from .world import World
 
 @dataclass(slots=True)
 class Call:
-    """An API request: its user, token and JSON `body`, and what `*` and `**` matched in its path."""
+    """An API request: its user, token and JSON `body`, and what `*` and `**` matched."""
 
     sandbox: World
     request: Request

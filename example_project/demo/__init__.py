@@ -1,4 +1,4 @@
-"""The example site. Importing its Celery app here lets every process of it send messages."""
+"""The example site. It imports the Celery app, so that every process can send tasks."""
 
 from .celery import app as celery_app
 

@@ -1,4 +1,4 @@
-"""Kombu's broker in a folder, made safe for a worker that looks often."""
+"""Kombu's broker in a folder, but safe for a worker that polls often."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kombu.utils.json import dumps
 
 
 class Channel(filesystem.Channel):
-    """Gives a message the name that readers look for when it is complete, not before.
+    """Writes a message under a temporary name, and renames it when it is complete.
 
-    Kombu's own writes it under that name, and a worker that finds it empty ends.
+    Kombu's own class writes it under the final name. A worker that then reads an empty file exits.
     """
 
     def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:
@@ -26,6 +26,6 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """What ``filesystem://`` means here: see ``demo.celery``."""
+    """The transport for ``filesystem://`` URLs: see ``demo.celery``."""
 
     Channel = Channel

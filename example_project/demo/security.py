@@ -1,4 +1,4 @@
-"""What the example adds to Django's own precautions."""
+"""Security headers and a log filter, in addition to Django's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 
 class ContentSecurityPolicyMiddleware:
-    """A strict policy, to show that the pages of django-egnyte need no more.
+    """Sets a strict policy, to show that the pages of django-egnyte work with it.
 
     Django 6.0 has a middleware for this; the example runs on 5.2 as well.
     """
@@ -27,9 +27,9 @@ class ContentSecurityPolicyMiddleware:
 
 
 class WithoutCodes(logging.Filter):
-    """Keeps what Egnyte appends to the callback's address out of the access log.
+    """Removes the callback's query, which has the code, from the access log.
 
-    A server in production needs the like: a code is worth little once used, but it is a secret.
+    Configure the same for your server in production. A used code is of little use, but is a secret.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

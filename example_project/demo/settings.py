@@ -1,18 +1,18 @@
-"""Settings of the example site. With nothing set it is a demo on SQLite, with a sandbox.
+"""Settings of the example site. By default, it uses SQLite and a sandbox.
 
-The environment switches it to the real things:
+These environment variables select other services:
 
 ``EGNYTE_CLIENT_ID``, ``EGNYTE_CLIENT_SECRET``
-    the API key, of Egnyte itself instead of the sandbox. The other ``EGNYTE_*`` settings that are
-    texts are read as well; ``EGNYTE_SCOPES`` and ``EGNYTE_ALLOWED_DOMAINS`` are separated by
-    spaces.
+    an API key of Egnyte, to use Egnyte instead of the sandbox. The other ``EGNYTE_*`` settings
+    that are strings are read, too. Separate the values of ``EGNYTE_SCOPES`` and
+    ``EGNYTE_ALLOWED_DOMAINS`` by spaces.
 ``EGNYTE_REDIRECT_URI``
-    ``https://HOST/egnyte/callback/``. Egnyte takes https only, so a proxy that ends TLS must
-    stand at HOST; the site trusts its ``X-Forwarded-Proto``.
+    ``https://HOST/egnyte/callback/``. Egnyte accepts only https, so HOST must be a proxy that
+    terminates TLS. The site trusts its ``X-Forwarded-Proto``.
 ``DATABASE_URL``, ``CELERY_BROKER_URL``
     ``postgres://...``, ``redis://...`` and the like.
 ``SECRET_KEY``
-    instead of one that is made once and kept in ``EXAMPLE_VAR``.
+    the secret key. By default, one is generated and stored in ``EXAMPLE_VAR``.
 ``EXAMPLE_VAR``
     the folder of the database, the messages and the logs; ``example_project/var`` by default.
 """
@@ -94,7 +94,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "files:home"
-# Cookies are not kept apart by port: another site on this machine must not log this one out.
+# Browsers do not separate cookies by port. Another site on this machine must not log users out.
 SESSION_COOKIE_NAME = "example_session"
 CSRF_COOKIE_NAME = "example_csrf"
 USE_TZ = True
@@ -108,8 +108,8 @@ else:
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": VAR / "db.sqlite3",
-            # The site, the worker and the beat write at once: readers must not block them, and
-            # a transaction that will write must wait at its beginning.
+            # The site, the worker and the beat write in parallel: readers must not block
+            # writers, and a writing transaction must wait for the lock when it begins.
             "OPTIONS": {
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
                 "timeout": 20,
@@ -119,7 +119,7 @@ else:
     }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {**BEAT_SCHEDULE}
-if "EXAMPLE_SWEEP_EVERY" in os.environ:  # seconds; run.py --check has no minute to wait
+if "EXAMPLE_SWEEP_EVERY" in os.environ:  # seconds; a short interval for run.py --check
     _every = {"schedule": float(os.environ["EXAMPLE_SWEEP_EVERY"])}
     CELERY_BEAT_SCHEDULE = {name: {**entry, **_every} for name, entry in BEAT_SCHEDULE.items()}
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "beat")
@@ -139,8 +139,8 @@ else:
         "control_folder": str(VAR / "exchanges"),
         "polling_interval": 0.1,
     }
-    # It deletes a message when a worker takes it, whatever becomes of the task. What a lost
-    # message would have done is in the database, and the next sweep does it.
+    # It deletes a message when a worker receives it, even if the task then fails. The work is
+    # also in the database, and the next sweep does it.
     CELERY_TASK_ANNOTATIONS = {"*": {"acks_late": False}}
 
 for _name in ("CLIENT_ID", "CLIENT_SECRET", "FLOW", "DOMAIN", "REGION", "REDIRECT_URI", "BASE_URL"):
@@ -150,12 +150,12 @@ for _name in ("SCOPES", "ALLOWED_DOMAINS"):
     if os.environ.get(f"EGNYTE_{_name}"):
         globals()[f"EGNYTE_{_name}"] = os.environ[f"EGNYTE_{_name}"].split()
 if "EGNYTE_CLIENT_ID" not in os.environ:
-    # `python -m django_egnyte.sandbox` says these, too.
+    # `python -m django_egnyte.sandbox` prints the same keys.
     EGNYTE_CLIENT_ID = "sandbox-code-key"
     EGNYTE_CLIENT_SECRET = "sandbox-code-secret"
     EGNYTE_BASE_URL = os.environ.get("EGNYTE_BASE_URL", "http://127.0.0.1:8765/d/{domain}")
 
-# Browsers apply form-action to the redirect that answers a form, so Egnyte must be in it.
+# Browsers also apply form-action to redirects after a form, so it must include Egnyte.
 _EGNYTE = "https://*.egnyte.com https://*.egnytegov.com"
 if "EGNYTE_BASE_URL" in globals():
     _sandbox = urlsplit(globals()["EGNYTE_BASE_URL"])

@@ -6,7 +6,7 @@ from django_egnyte.models import EgnyteAccount
 
 
 class Change(models.Model):
-    """What a polled event told, kept for the page of live changes. One row for each event."""
+    """A polled event, for the page of live changes. One row per event."""
 
     account = models.ForeignKey(EgnyteAccount, on_delete=models.CASCADE, related_name="changes")
     event_id = models.BigIntegerField()

@@ -65,7 +65,7 @@ def file(request: Any) -> HttpResponse:
 @require_POST
 @files_view
 def lock(request: Any) -> HttpResponse:
-    """Lock a file for an hour, or unlock it. Who locked it needs no token to unlock it."""
+    """Lock a file for an hour, or unlock it. The owner of a lock needs no token to unlock."""
     path = request.POST.get("path", "")
     if "unlock" in request.POST:
         request.egnyte.files.unlock(path)
@@ -80,8 +80,7 @@ def lock(request: Any) -> HttpResponse:
 @egnyte_required(scopes=["Egnyte.link"])
 @files_view
 def share(request: Any) -> HttpResponse:
-    """Make a link that ends. Its scope is asked for when somebody wants to share for the first
-    time."""
+    """Create a link that expires. The app requests the scope when a user first shares a file."""
     given = request.POST if request.method == "POST" else request.GET
     path, days = given.get("path", ""), given.get("days", "")
     context: dict[str, Any] = {"path": path, "name": path.rpartition("/")[2], "days": DAYS}
@@ -94,14 +93,14 @@ def share(request: Any) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @files_view
 def changes(request: Any) -> HttpResponse:
-    """What the receiver kept of the account's events. The page's script asks for it again and
-    again; Egnyte is asked by the worker, every five minutes."""
+    """The stored events of the account. The page's script reloads them; the worker polls Egnyte
+    every five minutes."""
     account = request.egnyte.account
     if request.method == "POST":
         if "stop" in request.POST:
             unfollow(account)
         else:
-            # From an event of a while ago, so that there is something to see at once.
+            # Begin with an earlier event, so that the page is not empty at first.
             cursor = request.egnyte.events.cursor()
             recent = cursor.latest_event_id - SHOWN
             follow(account, after=max(recent, cursor.oldest_event_id - 1))

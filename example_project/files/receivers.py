@@ -13,7 +13,7 @@ from .models import Change
 
 @receiver(egnyte_event)
 def keep_change(sender: Any, account: EgnyteAccount, event: Any, **kwargs: Any) -> None:
-    """Keep what the page of changes shows. It may be called twice for an event."""
+    """Store an event for the page of changes. It may be called twice for an event."""
     if isinstance(event, Event) and event.target_path:
         kept = {
             "action": (event.action or "")[:32],

@@ -1,4 +1,4 @@
-"""The file browser. Paths are in the query, so that no name of a file is special."""
+"""The file browser. Paths are in the query, because file names may have any characters."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ WORDS: Final = (
 
 
 def files_view(view: View) -> View:
-    """A view for users with a linked account, whose errors are told in words."""
+    """Decorator for views that need a linked account. Errors of Egnyte become a page."""
 
     @login_required
     @egnyte_required
@@ -62,7 +62,7 @@ def files_view(view: View) -> View:
         try:
             return view(request)
         except (NotLinkedError, UnauthorizedError):
-            raise  # EgnyteMiddleware sends the user to connect again
+            raise  # EgnyteMiddleware redirects the user to the connect page
         except EgnyteError as error:
             status, words = next(row[1:] for row in WORDS if isinstance(error, row[0]))
         if request.method == "POST":
@@ -74,7 +74,7 @@ def files_view(view: View) -> View:
 
 
 def home(request: Any) -> HttpResponse:
-    """What the site is, for whoever has not linked an account; the files for all others."""
+    """The files of users with a linked account. For others, a description of the site."""
     if request.egnyte:
         return redirect("files:folder")
     return render(request, "files/home.html")
@@ -99,7 +99,7 @@ def folder(request: Any) -> HttpResponse:
 @files_view
 def download(request: Any) -> HttpResponseBase:
     found = request.egnyte.files.open(request.GET.get("path", ""))
-    # As a file to save, whatever it is: it must not be shown as a page of this site.
+    # Always as an attachment: browsers must not show a user's file as a page of this site.
     response = StreamingHttpResponse(found, content_type="application/octet-stream")
     response["Content-Disposition"] = content_disposition_header(True, found.file.name)
     if found.file.size is not None:
@@ -142,7 +142,7 @@ def delete(request: Any) -> HttpResponse:
 
 
 def trail(path: str) -> list[tuple[str, str]]:
-    """Name and path of every folder on the way down, the top first."""
+    """The name and path of each parent folder, beginning at the top."""
     names = [name for name in path.split("/") if name]
     below = [(name, "/" + "/".join(names[: depth + 1])) for depth, name in enumerate(names)]
     return [("Egnyte", "/"), *below]

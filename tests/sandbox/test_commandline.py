@@ -47,7 +47,7 @@ def test_it_serves_until_interrupted(program: list[str]) -> None:
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert "has ended" in rest
+    assert "has stopped" in rest
     assert errors == ""
     assert f'EGNYTE_BASE_URL = "{found[0]}/d/{{domain}}"' in said
     assert 'EGNYTE_CLIENT_ID = "sandbox-code-key"' in said

@@ -1,4 +1,4 @@
-"""The provider that allauth lacks, as short as its own are."""
+"""An Egnyte provider for allauth, which has none. It is as short as allauth's own."""
 
 from allauth.socialaccount.providers.base import ProviderAccount
 from allauth.socialaccount.providers.oauth2.provider import OAuth2Provider

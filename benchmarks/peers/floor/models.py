@@ -3,7 +3,7 @@ from django.db import models
 
 
 class Link(models.Model):
-    """The least that links a user: the provider's answer, in clear."""
+    """The minimum for a linked user: the provider's answer, unencrypted."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     uid = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""What a developer writes who uses Authlib alone: nothing is encrypted, refreshed or revoked."""
+"""Views as with Authlib alone. They encrypt, refresh and revoke nothing."""
 
 from authlib.integrations.django_client import OAuth
 from django.conf import settings

@@ -18,7 +18,7 @@ def create(call: Call) -> Response:
     else:
         raise TreeError(400, "path or folder_id is required")
     if not node.is_folder:
-        raise TreeError(400, "Bookmarks are of folders")
+        raise TreeError(400, "Bookmarks are for folders")
     bookmark = {
         "id": new_id(),
         "path": path,

@@ -20,7 +20,7 @@ def create(call: Call) -> Response:
         return refusal
     node = call.tree.get(body["path"], call.user)
     if node.is_folder == (body["type"] == "file"):
-        return _invalid("type does not fit what is at the path")
+        return _invalid("type does not match the file or folder at the path")
     shared: dict[str, Any] = {
         "path": body["path"],
         "type": body["type"],

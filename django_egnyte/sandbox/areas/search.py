@@ -91,7 +91,7 @@ def _meets(call: Call, node: Node, condition: Mapping[str, Any]) -> bool:
         "BETWEEN": lambda: span["start"] <= has <= span["end"],
     }
     if operator not in tests:
-        raise TreeError(501, f"The operator {operator} is not in the sandbox")
+        raise TreeError(501, f"The operator {operator} is not supported by the sandbox")
     return bool(tests[operator]())
 
 

@@ -20,7 +20,7 @@ class Command(BaseCommand):
         for username, password in (("demo", demo_password), ("admin", admin_password)):
             user, _ = User.objects.get_or_create(username=username)
             user.is_staff = user.is_superuser = username == "admin"
-            # Unchanged, it leaves whoever is logged in logged in.
+            # Do not set the same password again: that would log the user out.
             if not user.check_password(password):
                 user.set_password(password)
             user.save()
