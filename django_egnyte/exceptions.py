@@ -199,7 +199,7 @@ class PartialFailureError(APIError):
 
 
 class ConflictError(APIError):
-    """409: something of that name exists, or the resource is in another state.
+    """409: something of that name exists, or the state of the resource does not permit this.
 
     Egnyte answers 403 for a folder that exists already. That is a ConflictError too.
     """

@@ -53,7 +53,7 @@ class UploadState:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> UploadState:
-        """Read the text that `as_json` returned. ValueError for anything else."""
+        """The state from what `as_json` returned. ValueError for anything else."""
         match value:
             case {"upload_id": str(upload_id), "chunk": int(chunk), "digests": list(digests)} if (
                 0 <= chunk <= LARGEST_CHUNK and all(isinstance(each, str) for each in digests)
