@@ -1,4 +1,4 @@
-"""What the tests do with a real browser: follow links, measure pages, and ask axe about them."""
+"""Use a real browser: follow links, measure pages, and check them with axe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLAGS: Final = (
     "disable-sync",
 )
 SCHEMES: Final = ("light", "dark")
-# One language that is written from left to right, and one that is written from right to left.
+# One language that is written from left to right, and one from right to left.
 LANGUAGES: Final = ("en", "ar")
 # Widths in CSS pixels, and how large the text is, in percent.
 SCREENS: Final = ((320, 200), (390, 100), (1280, 100))
@@ -44,7 +44,7 @@ AXE: Final = """
 
 
 def start(program: str, driver: str, profile: str) -> webdriver.Chrome:
-    """A Chromium without a window. The programs are named, so that selenium downloads none."""
+    """A headless Chromium. The paths of the programs are given, so selenium downloads none."""
     options = webdriver.ChromeOptions()
     for flag in (*FLAGS, f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
@@ -55,7 +55,7 @@ def start(program: str, driver: str, profile: str) -> webdriver.Chrome:
 
 
 def clear(browser: webdriver.Chrome) -> None:
-    """Open a tab with a history of its own, without cookies and without an emulated device."""
+    """Open a new tab, without cookies and without an emulated device."""
     before = browser.current_window_handle
     browser.switch_to.new_window("tab")
     new = browser.current_window_handle
@@ -75,10 +75,10 @@ def log_in(browser: webdriver.Chrome, url: str, client: Any) -> None:
 
 
 def follow(browser: webdriver.Chrome, selector: str) -> None:
-    """Press what leads to another page, and wait for that page."""
+    """Click an element that opens another page, and wait for that page."""
     page = browser.find_element(By.TAG_NAME, "html")
     browser.find_element(By.CSS_SELECTOR, selector).click()
-    # Asked about an element of a page that is just being left, the driver may know no answer yet.
+    # While the browser leaves a page, the driver may not find the elements of it.
     waiting = WebDriverWait(browser, 20, ignored_exceptions=[WebDriverException])
     waiting.until(expected_conditions.staleness_of(page))
     waiting.until(lambda _: browser.execute_script("return document.readyState") == "complete")
@@ -89,20 +89,20 @@ def words(browser: webdriver.Chrome) -> str:
 
 
 def consent(browser: webdriver.Chrome, username: str, password: str) -> None:
-    """Log in at the sandbox and allow what is asked for."""
+    """Log in at the sandbox and allow access."""
     browser.find_element(By.NAME, "username").send_keys(username)
     browser.find_element(By.NAME, "password").send_keys(password)
     follow(browser, "button[value=allow]")
 
 
 def refused(browser: webdriver.Chrome) -> list[str]:
-    """What the browser's console says of the policy."""
+    """The messages about the policy in the browser's console."""
     entries = [entry["message"] for entry in browser.get_log("browser")]
     return [entry for entry in entries if "Content Security Policy" in entry]
 
 
 def speak(browser: webdriver.Chrome, url: str, language: str) -> None:
-    """Show the pages of the site that ``url`` is a page of in this language from now on."""
+    """Show the pages of the site of ``url`` in this language from now on."""
     cookie = {"name": settings.LANGUAGE_COOKIE_NAME, "value": language, "url": url}
     browser.execute_cdp_cmd("Network.setCookie", cookie)
 
@@ -113,7 +113,7 @@ def window(
 ) -> Iterator[None]:
     """Make the window this wide and high in CSS pixels, and the text this large in percent.
 
-    ``scale`` is for pictures: how many pixels of theirs are one CSS pixel.
+    ``scale`` is the number of pixels of a screenshot per CSS pixel.
     """
     metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 800}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -140,22 +140,22 @@ def scheme(browser: webdriver.Chrome, name: str) -> Iterator[None]:
 
 
 def overflow(browser: webdriver.Chrome, width: int, text: int = 100) -> int:
-    """How many CSS pixels the page is wider than a window of this width."""
+    """By how many CSS pixels the page is wider than a window of this width."""
     with window(browser, width, text=text):
         needed: int = browser.execute_script("return document.documentElement.scrollWidth")
         return needed - width
 
 
 class Axe:
-    """Deque's axe-core, asked about the page that a browser shows."""
+    """Deque's axe-core, which checks the current page of a browser."""
 
     def __init__(self, browser: webdriver.Chrome, source: str) -> None:
         self.browser = browser
         self.source = source
 
     def here(self) -> list[str]:
-        """What is wrong with the page as it is now: rule, elements and what to do about them."""
-        # A colour on its way from one scheme to the other has no contrast to measure.
+        """The violations on the current page: rule, elements and advice."""
+        # During a transition between colour schemes, the contrast cannot be measured.
         self.browser.execute_script("document.getAnimations().forEach((each) => each.finish())")
         # The driver's own scripts are not subject to the page's Content-Security-Policy.
         self.browser.execute_script(self.source)
@@ -168,7 +168,7 @@ class Axe:
         ]
 
     def everywhere(self, url: str, languages: Iterable[str] = LANGUAGES) -> list[str]:
-        """What is wrong with this page in light and in dark, from left to right and back."""
+        """The faults of this page, in light and dark, and in both text directions."""
         told = []
         for language in languages:
             speak(self.browser, url, language)
@@ -179,9 +179,9 @@ class Axe:
         return told
 
     def examine(self, name: str) -> list[str]:
-        """What is wrong with the page as it is now: what axe says, and what is cut off.
+        """The faults of the current page: violations by axe, and overflow.
 
-        If ``EGNYTE_TEST_SCREENSHOTS`` names a folder, pictures of the page are put there.
+        If ``EGNYTE_TEST_SCREENSHOTS`` names a folder, screenshots are saved there.
         """
         told = []
         for direction in ("rtl", "ltr"):
@@ -199,7 +199,7 @@ class Axe:
         return told
 
     def cut_off(self) -> list[str]:
-        """The screens that the page is too wide for."""
+        """The screen widths at which the page overflows."""
         over = {screen: overflow(self.browser, *screen) for screen in SCREENS}
         return [
             f"{pixels} px too wide for {width} px at {text} %"
@@ -209,7 +209,7 @@ class Axe:
 
 
 def shoot(browser: webdriver.Chrome, path: Path, width: int, height: int, scale: float = 1) -> None:
-    """Save a picture of the whole page, at least as large as given in CSS pixels, as PNG."""
+    """Save a screenshot of the whole page as PNG, at least of this size in CSS pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with window(browser, width, height, scale=scale):
         needed = browser.execute_script("return document.documentElement.scrollHeight")

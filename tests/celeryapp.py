@@ -1,4 +1,4 @@
-"""The test site's Celery app; importing it makes it the current one of this process."""
+"""The test site's Celery app. Importing this makes it the current app of the process."""
 
 from __future__ import annotations
 

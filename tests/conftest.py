@@ -32,14 +32,14 @@ SERVICES = {
 }
 AXE_CORE = "axe-core@4.14.1"
 PROGRAMS = {"browser": ("chromium", "chromedriver"), "node": ("node", "npm")}
-# What browsers send when they go to a page.
+# The headers that browsers send when they navigate.
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-# Where a service in this list is missing, a test that needs it fails instead of being skipped.
+# If one of these services is missing, tests that need it fail and are not skipped.
 REQUIRED = {name for name in os.environ.get("EGNYTE_TEST_REQUIRE", "").split(",") if name}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # tox tests the wheel: a checkout that shadows it would prove nothing.
+    # tox tests the wheel, so the checkout must not be imported in its place.
     where = Path(django_egnyte.__file__)
     if os.environ.get("EGNYTE_TEST_WHEEL") and "site-packages" not in where.parts:
         raise pytest.UsageError("django_egnyte was imported from the checkout, not from the wheel")
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"EGNYTE_TEST_REQUIRE names no service: {', '.join(unknown)}")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of pytest-timeout's watch
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # not covered by pytest-timeout
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with turn(alone=item.get_closest_marker("service") is not None):
         return (yield)
@@ -59,7 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def need(name: str) -> None:
-    """Skip the test unless the service ``name`` is there; fail it if the service is required."""
+    """Skip the test if the service ``name`` is missing, or fail it if the service is required."""
     if answers(name):
         return
     if name in REQUIRED:
@@ -87,7 +87,7 @@ def browser(client: Client, egnyte_user: Any) -> Client:
 
 
 def npm_package(config: pytest.Config, name: str) -> Path:
-    """The folder of ``NAME@VERSION``, which npm puts into pytest's cache at first."""
+    """The folder of ``NAME@VERSION``. npm installs it into pytest's cache at first use."""
     cache: Any = config.cache
     home: Path = cache.mkdir(name.replace("@", "-"))
     if not (home / "complete").exists():
@@ -104,7 +104,7 @@ def npm_package(config: pytest.Config, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One Chromium for all tests: to start it takes some seconds."""
+    """One Chromium for all tests, because starting one takes some seconds."""
     need("browser")
     from tests import browsing
 
@@ -132,7 +132,7 @@ def axe_core(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def axe(chromium: Any, axe_core: str) -> Axe:
-    """Asks axe about the pages of ``chromium``: ``axe.everywhere(url)`` is a list of faults."""
+    """Checks the pages of ``chromium`` with axe. ``axe.everywhere(url)`` is a list of faults."""
     from tests.browsing import Axe
 
     return Axe(chromium, axe_core)
@@ -152,7 +152,7 @@ def amqp_url() -> str:
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_flush() -> Iterator[None]:
-    """Empty PostgreSQL's tables with DELETE: for a few rows a TRUNCATE takes ten times as long.
+    """Empty PostgreSQL's tables with DELETE. With few rows, TRUNCATE takes ten times as long.
 
     Its constraints are deferred to the commit, so the order does not matter.
     """
@@ -168,7 +168,7 @@ def _quick_flush() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _loopback_only() -> Iterator[None]:
-    """Fail any test that opens a connection to another machine than this one."""
+    """Fail a test that opens a connection to another machine."""
 
     def guarded(connect: Callable[..., Any]) -> Callable[..., Any]:
         def refusing(self: socket.socket, address: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Copy what the tests need, but not the package: ``copy_site.py CHECKOUT TARGET``, used by tox."""
+"""Copy the tests' files without the package: ``copy_site.py CHECKOUT TARGET``. tox uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of the docs, and the code in them."""
+"""The pages of the docs, and their code blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def page(name: str) -> str:
 
 @dataclass
 class Block:
-    language: str  # of a code block, or "check"
+    language: str  # the language of a code block, or "check"
     options: dict[str, str]
     code: str
     line: int

@@ -1,4 +1,4 @@
-"""Settings of the processes that a test starts: the test site, at the test's own sandbox."""
+"""Settings for processes that a test starts: the test site with the sandbox of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Content-Security-Policy for the test site, which a test can set after the site has started."""
+"""A Content-Security-Policy that a test can set after the test site has started."""
 
 from __future__ import annotations
 

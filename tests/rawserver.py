@@ -1,4 +1,4 @@
-"""A TCP server on loopback that answers in raw bytes, also what no proper HTTP server says."""
+"""A TCP server on loopback that answers with raw bytes, including invalid HTTP."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Script = Callable[["Visitor"], None]
 
 
 class Visitor:
-    """One connection: reads requests, writes bytes."""
+    """One connection. It reads requests and writes bytes."""
 
     def __init__(self, sock: socket.socket, requests: list[bytes]) -> None:
         self.sock = sock
         self.requests = requests
 
     def request(self) -> bytes:
-        """The next request, body included; b"" when the visitor has left."""
+        """The next request with its body. b"" if the client has closed the connection."""
         data = b""
         while b"\r\n\r\n" not in data:
             piece = self.sock.recv(65536)
@@ -57,7 +57,7 @@ class Visitor:
 
 
 class RawServer:
-    """Answers connection by connection with a script. `requests` are the requests as they came."""
+    """Runs a script for each connection. `requests` has the received requests."""
 
     def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.script = script
@@ -92,7 +92,7 @@ class RawServer:
             sock.close()
 
     def close(self) -> None:
-        # Closing alone would let the thread that waits in accept() take one more.
+        # After only close(), the thread in accept() would accept one more connection.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -112,14 +112,14 @@ def serving(script: Script, context: ssl.SSLContext | None = None) -> Iterator[R
 
 
 def answer(status: str = "200 OK", body: bytes = b"{}", **headers: str) -> bytes:
-    """A whole answer. Header names are written with underscores."""
+    """A whole answer. Header names are given with underscores."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def always(*answers: bytes) -> Script:
-    """Answer request by request; the last answer over and over. Counts over all connections."""
+    """Answer requests in order, over all connections. The last answer is repeated."""
     rest = list(answers)
 
     def script(visitor: Visitor) -> None:
@@ -130,7 +130,7 @@ def always(*answers: bytes) -> Script:
 
 
 def tunnel_to(port: int) -> Script:
-    """A proxy for CONNECT, which leads to a port of this machine whatever it is asked for."""
+    """A proxy for CONNECT. It connects every request to a port of this machine."""
 
     def script(visitor: Visitor) -> None:
         visitor.request()

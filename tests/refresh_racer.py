@@ -1,7 +1,7 @@
 """A process of ``tests.test_refresh_race``, with ``tests.livesite`` as its settings.
 
-``prepare`` makes the tables and links one account. ``race THREADS`` says ``ready``, waits for a
-line, refreshes the account in each thread, and prints the fingerprint that each comes to hold.
+``prepare`` creates the tables and links one account. ``race THREADS`` prints ``ready``, waits for a
+line, refreshes the account in each thread, and prints the fingerprint of each thread's token.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Run the test suite with nothing prepared but Python 3.11 or newer.
+"""Run the test suite. It needs only Python 3.11 or newer.
 
-Makes a virtual environment in ``.venv-tests`` beside this folder, installs the project and what
-its tests need, and runs pytest under coverage. Arguments go to pytest:
-``python3 tests/run.py -k callback -x``. Without arguments the whole suite runs on all cores, and
-too little coverage is a failure; with arguments coverage is measured but not judged.
+Creates a virtual environment in ``.venv-tests`` beside this folder, installs the project and the
+requirements of its tests, and runs pytest with coverage. Arguments are passed to pytest:
+``python3 tests/run.py -k callback -x``. Without arguments, the whole suite runs on all cores and
+fails if the coverage is too low. With arguments, the coverage is only measured.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def main(arguments: list[str]) -> int:
 
 
 def run_holding_last_line(command: list[str]) -> tuple[int, bytes]:
-    """Run ``command`` and pass its output on as it comes, but for the closing line.
+    """Run ``command`` and print its output, but print pytest's summary line last.
 
-    pytest's summary is worth reading last, below the coverage report. A line that starts like one
-    ("=====") is held until another follows it.
+    The summary belongs below the coverage report. A line that starts like a summary ("=====") is
+    held back until another line follows.
     """
     held = b""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:

@@ -1,7 +1,7 @@
-"""Settings of the test site. The environment chooses its variant.
+"""Settings of the test site. Environment variables select variants.
 
 ``DATABASE_URL``
-    another database than SQLite.
+    a database other than SQLite.
 ``EGNYTE_TEST_USER_MODEL=1``
     a user model with a UUID key and the email address as its name.
 ``EGNYTE_TEST_ATOMIC=1``
@@ -29,7 +29,7 @@ def _enabled(name: str) -> bool:
 def _database() -> dict[str, Any]:
     if url := os.environ.get("DATABASE_URL"):
         database: dict[str, Any] = dict(dj_database_url.parse(url))
-        # tox environments that run side by side must not share a test database.
+        # tox environments that run in parallel must not share a test database.
         label = os.environ.get("TOX_ENV_NAME", "").replace("-", "_").replace(".", "_")
         database["TEST"] = {"NAME": f"test_django_egnyte_{label}".rstrip("_")}
         return database

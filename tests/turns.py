@@ -1,6 +1,6 @@
-"""Turns among pytest-xdist's workers: what watches the clock has the machine for itself.
+"""Turns among the workers of pytest-xdist: tests that measure time run alone.
 
-Locks are ``flock`` on this folder's files, so that they end with their holder.
+The locks are ``flock`` on files of this folder, so they end with the process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOM = Path(__file__).with_name("__init__.py")
 
 
 def turn(*, alone: bool) -> contextlib.AbstractContextManager[None]:
-    """Wait for a turn, with others or ``alone``; without other workers it is always there."""
+    """Wait for a turn, with other workers or ``alone``. Without other workers, do not wait."""
     if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) < 2 or sys.platform == "win32":
         return contextlib.nullcontext()
     return among(alone=alone)
@@ -25,7 +25,7 @@ def turn(*, alone: bool) -> contextlib.AbstractContextManager[None]:
 @contextlib.contextmanager
 def among(*, alone: bool) -> Iterator[None]:
     with contextlib.ExitStack() as room:
-        # Whoever waits to be alone keeps the gate, or the others would take turns without end.
+        # A worker that waits to be alone keeps the gate, so that no other worker starts a test.
         with locked(GATE, alone=True):
             room.enter_context(locked(ROOM, alone=alone))
         yield
@@ -40,4 +40,6 @@ def locked(path: Path, *, alone: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # closing would not do: a forked process has it too
+            fcntl.flock(
+                file, fcntl.LOCK_UN
+            )  # close() is not enough, because a forked process also has the file open

@@ -1,4 +1,4 @@
-"""Users of the site besides the one of the fixture ``egnyte_user``."""
+"""Users of the site other than the fixture ``egnyte_user``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def another_user(django_user_model: Any, django_username_field: str) -> Any:
 
 
 def browser_of(user: Any) -> Client:
-    """A browser of its own in which this user is logged in."""
+    """A new test client in which this user is logged in."""
     client = Client(headers={"Accept": "text/html"})
     client.force_login(user)
     return client

@@ -7,7 +7,7 @@ import pytest
 
 
 def assert_stays_as_made(kind: Any) -> None:
-    """What has been checked, proved or locked cannot be changed, nor be given a name more."""
+    """Assert that an object is immutable: no attribute can be changed or added."""
     names = [field.name for field in dataclasses.fields(kind)]
     value = kind(**dict.fromkeys(names))
     for name in names:

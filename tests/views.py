@@ -12,7 +12,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def plain(request: Any) -> HttpResponse:
-    """Says whether the user has a live account, without a call to Egnyte."""
+    """Answers whether the user has a live account. Makes no call to Egnyte."""
     return HttpResponse("linked" if request.egnyte else "not linked")
 
 

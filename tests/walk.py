@@ -1,4 +1,4 @@
-"""A user's way through the pages, with the sandbox in Egnyte's place."""
+"""The steps of a user through the pages, with the sandbox instead of Egnyte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRANSACTIONS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "START",
 
 
 def begin(client: Any, domain: str = "acme", **data: Any) -> str:
-    """Press the button; returns the address at Egnyte that the browser is sent to."""
+    """Submit the connect page. Returns the URL of the redirect to Egnyte."""
     response = client.post(reverse("egnyte:connect"), {"domain": domain, **data})
     assert response.status_code == 302, response.content.decode()
     return str(response["Location"])
@@ -41,19 +41,19 @@ def link(
     domain: str = "acme",
     **data: Any,
 ) -> Any:
-    """The whole way; returns the callback's answer."""
+    """All steps. Returns the answer of the callback."""
     return come_back(client, sandbox.authorize(begin(client, domain, **data), username))
 
 
 def query_of(location: str) -> dict[str, str]:
-    """The query of an address, each name once."""
+    """The query of a URL, each name once."""
     found = parse_qs(urlsplit(location).query, strict_parsing=True, keep_blank_values=True)
     assert all(len(values) == 1 for values in found.values())
     return {name: values[0] for name, values in found.items()}
 
 
 def orphans(sandbox: Sandbox) -> list[str]:
-    """After a pass of the revoker: who still has a live token that no account holds."""
+    """The kind and user of each valid token that no account uses, after a revoker pass."""
     process_revocations()
     held = {
         value
@@ -70,7 +70,7 @@ def orphans(sandbox: Sandbox) -> list[str]:
 
 
 class Queries(CaptureQueriesContext):
-    """The statements made within, without those that only begin or end transactions."""
+    """The statements in the ``with`` block, without those that begin or end transactions."""
 
     def __init__(self) -> None:
         super().__init__(connection)
@@ -85,7 +85,7 @@ class Queries(CaptureQueriesContext):
 
 
 def assert_refusal(response: Any, status: int, *words: str) -> None:
-    """A page for people: the status, a message, a way on, nothing of the machine."""
+    """Assert that an error page has the status, a message and a link, and no internals."""
     page = response.content.decode()
     assert response.status_code == status, page
     assert response["Content-Type"].startswith("text/html")

@@ -15,7 +15,7 @@ from .rows import log_in, make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Services want durable transactions of their own, which only a real one shows to be possible.
+    # Services open durable transactions, which only work outside the test's own transaction.
     for item in items:
         if "tests/admin/" in item.path.as_posix():
             item.add_marker(pytest.mark.django_db(transaction=True))
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """The tasks that were hurried, and whether a transaction was open."""
+    """The tasks that were sent, and whether a transaction was open."""
     sent: list[tuple[Any, ...]] = []
     monkeypatch.setattr(
         "django_egnyte.queue._send",

@@ -1,4 +1,4 @@
-"""Rows for the tests of the admin, and the way to its pages."""
+"""Rows for the tests of the admin, and the URLs of its pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKENS = ("the-access-token-of-an-account", "the-refresh-token-of-an-account")
 
 
 def make(user: Any, number: int, **values: Any) -> EgnyteAccount:
-    """An account; ``expires_at`` and ``next_refresh_at`` are its token's and its grant's."""
+    """An account. ``expires_at`` is that of its token, ``next_refresh_at`` that of its grant."""
     values = {
         "domain": "acme.egnyte.com",
         "username": f"jsmith{number}",
@@ -51,7 +51,7 @@ def make(user: Any, number: int, **values: Any) -> EgnyteAccount:
 
 
 def make_grant(**values: Any) -> EgnyteGrant:
-    """A grant with a token, to be revoked, which failed three times."""
+    """A grant that is due for revocation and has failed three times."""
     values = {
         "user_ref": "1",
         "domain": "acme.egnyte.com",

@@ -1,4 +1,4 @@
-"""A connection for tests: a token, and a record of what the client told."""
+"""A connection for tests: a token, and a record of what the client reported."""
 
 from __future__ import annotations
 

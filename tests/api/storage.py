@@ -1,4 +1,4 @@
-"""What takes uploads as Egnyte does, chunks with their composite checksum included."""
+"""A server for uploads that behaves like Egnyte, including chunks and composite checksums."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def sha512(data: bytes) -> str:
 
 
 class Storage:
-    """Keeps files in memory; with `keeps` false only their sizes, whatever checksums say."""
+    """Stores files in memory. With `keeps` false, it stores only sizes and ignores checksums."""
 
     def __init__(self, *, keeps: bool = True) -> None:
         self.keeps = keeps
@@ -24,7 +24,7 @@ class Storage:
         self.headers: list[dict[str, str]] = []
         self.sizes: list[int] = []
         self.trouble: list[Any] = []
-        """What happens to the next requests: a status, "reset", or None for nothing."""
+        """The faults of the next requests: a status, "reset", or None for no fault."""
         self._chunks: list[tuple[str, bytes]] = []
 
     def __call__(self, visitor: Visitor) -> None:

@@ -27,7 +27,7 @@ def sandbox(server: SandboxServer) -> Sandbox:
 
 @pytest.fixture
 def client_of(server: SandboxServer, sandbox: Sandbox) -> MakeClient:
-    """The client of a user of the sandbox, with these scopes (none: all)."""
+    """The client of a user of the sandbox. No scopes means all scopes."""
 
     def make(username: str, *scopes: str, domain: str = "acme", **limits: Any) -> EgnyteClient:
         token = sandbox.issue(domain, username, scopes=scopes).access_token
@@ -47,7 +47,7 @@ def admin(client_of: MakeClient) -> EgnyteClient:
 
 
 class Way:
-    """Calls an area, and goes through its lists, in one of the two ways."""
+    """Calls an area, and iterates over its lists, either sync or async."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

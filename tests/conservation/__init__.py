@@ -1,5 +1,5 @@
-"""Does every token that Egnyte ever issued end up held, waiting to be revoked, or dead?
+"""Check that every token that Egnyte issued is in use, due for revocation, or no longer valid.
 
-``python -m tests.conservation --minutes 1 --seed 7`` lets clients and Celery workers loose on
-PostgreSQL while Egnyte, the broker and the processes fail at random, then looks.
+``python -m tests.conservation --minutes 1 --seed 7`` runs clients and Celery workers on PostgreSQL,
+while Egnyte, the broker and the processes fail at random. Then it checks all tokens.
 """

@@ -1,4 +1,4 @@
-"""Run it: see the package's docstring."""
+"""Run the check: see the docstring of the package."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def storm_and_judge(
             process.end(10)
         for process in workers:
             process.end(15)
-    killer.kills.append(time.time())  # what would not end was killed, too
+    killer.kills.append(time.time())  # processes that did not exit were killed, too
     settled = verdict.settle()
     judged = verdict.Verdict(sandbox, where, killer.kills)
     counts = judged.judge()
@@ -135,7 +135,7 @@ def storm_and_judge(
 
     EgnyteAccount.objects.all().delete()
     ended = verdict.settle()
-    # What settling issued and wrote belongs to it, too.
+    # Include the tokens and rows of the settling phase.
     last = verdict.Verdict(sandbox, where, killer.kills)
     end_counts = last.judge_end()
     violations = judged.violations + last.violations
@@ -156,9 +156,9 @@ def storm_and_judge(
 
 
 def beat(stop: threading.Event) -> None:
-    """The sweeps, every second, through the broker. One that cannot be sent is not missed.
+    """Send the sweeps to the broker every second. One that cannot be sent is skipped.
 
-    Waits of a minute and more are cut short, or the storm would be over before they are.
+    Waits of a minute and more are shortened, so that they end within the run.
     """
     from django.db import connection
 
@@ -171,7 +171,7 @@ def beat(stop: threading.Event) -> None:
         for name in SWEEPS:
             try:
                 app.send_task(f"django_egnyte.tasks.{name}", expires=5, retry=False)
-            except Exception:  # whatever the library raises
+            except Exception:  # the library may raise anything
                 continue
     connection.close()
 

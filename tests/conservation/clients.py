@@ -1,7 +1,7 @@
-"""A process of the site: threads that connect, call, refresh, disconnect and delete at random.
+"""A process of the site. Its threads connect, call, refresh, disconnect and delete at random.
 
-``python -m tests.conservation.clients SEED THREADS LOG`` until SIGTERM; each line of LOG is what
-one operation came to.
+``python -m tests.conservation.clients SEED THREADS LOG`` runs until SIGTERM. Each line of LOG is
+the outcome of one operation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCOPES = ("Egnyte.filesystem",)
 
 
 class Client:
-    """One thread's worth of a site's users."""
+    """The users of one thread."""
 
     def __init__(self, seed: int, write: Callable[[dict[str, Any]], None]) -> None:
         from .egnyte import PEOPLE
@@ -72,7 +72,7 @@ class Client:
             self.write(line)
         connection.close()
 
-    # What the users do
+    # The operations
 
     def connect(self, relink: Any = None) -> str | None:
         from django_egnyte.secret import Secret
@@ -150,11 +150,11 @@ class Client:
         try:
             user.delete()
         except IntegrityError:
-            return "linked meanwhile"  # Django's own: a row came after its collector had looked
+            return "linked meanwhile"  # from Django: a row was inserted after its collector had run
         return None
 
     def delete_unnoticed(self) -> str | None:
-        """As raw SQL does: no signal, no event."""
+        """Delete as raw SQL does, without signals and events."""
         from django_egnyte.models import EgnyteAccount
 
         account = self.account(live=False)
@@ -218,7 +218,7 @@ class Client:
         tell(self.base_url, "password", domain=label, username=name, password="new-password-1")
         return None
 
-    # With what
+    # Helpers
 
     def user(self) -> Any:
         from django.contrib.auth import get_user_model
@@ -234,7 +234,7 @@ class Client:
 
 
 def code_of(base_url: str, host: str, username: str) -> str:
-    """The code with which a browser comes back from the sandbox."""
+    """The code in the redirect from the sandbox."""
     from django_egnyte import gateway
 
     url = gateway.oauth(host).authorization_url(redirect_uri=REDIRECT, state="s", scopes=SCOPES)
@@ -243,7 +243,7 @@ def code_of(base_url: str, host: str, username: str) -> str:
 
 
 def tell(base_url: str, what: str, **values: Any) -> Any:
-    """Use the sandbox's own door, which no fault stands in; a dropped connection is tried again."""
+    """Call the sandbox's control API, which has no faults. Retries a dropped connection."""
     control = base_url.partition("/d/")[0] + "/_sandbox/"
     for tried in range(5):
         try:

@@ -1,4 +1,4 @@
-"""A PostgreSQL database of a run's own."""
+"""A PostgreSQL database for one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Database:
-    """Made on entry, which returns its URL, and dropped on exit unless it is to be kept."""
+    """Creates the database and returns its URL. Drops it at the end, unless it should be kept."""
 
     def __init__(self, server: str, name: str, *, keep: bool = False) -> None:
         self.server, self.name, self.keep = server, name, keep

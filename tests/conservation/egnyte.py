@@ -1,4 +1,4 @@
-"""An Egnyte that remembers what it issued and revoked, and the ways in which it fails."""
+"""A sandbox that records its tokens and revocations, and its random faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REVOKE = {"path": "/tokens/revoke"}
 USERINFO = {"path": "/userinfo"}
 FILES = {"path": "^/pubapi/v1/fs"}
 QPS = {"X-Mashery-Error-Code": "ERR_403_DEVELOPER_OVER_QPS", "Retry-After": "1"}
-# Faults at the token endpoint after which nobody but Egnyte knows a token: no design closes this.
+# Faults of the token endpoint that lose a token. No client can prevent this.
 LOSSY = {
     "answer lost": {"acted": True, "reset": True},
     "answer replaced": {"acted": True, "status": 503},
@@ -44,16 +44,16 @@ TROUBLE: dict[str, dict[str, Any]] = {
 
 
 class Observed(Sandbox):
-    """A sandbox that keeps, for ever, what the verdict needs."""
+    """A sandbox that never forgets the data that the verdict needs."""
 
     def __init__(self) -> None:
         self._here = threading.local()
         self.minted: dict[int, str] = {}
-        """The call that each token, by its id, was first an answer to."""
+        """By the id of a token: the call that first returned it."""
         self.issued: list[tuple[int, str]] = []
-        """The grant and the call of each answer with a token in it, lost or not."""
+        """The grant and the call of each answer with a token, even if the answer was lost."""
         self.revoked: list[tuple[float, int, str]] = []
-        """When, which grant, and by which call."""
+        """The time, the grant and the call of each revocation."""
         super().__init__()
         ends, mints = self.grants.revoke, self.grants._mint
 
@@ -74,7 +74,7 @@ class Observed(Sandbox):
                     self.add_user(domain, name)
 
     def watch(self, server: SandboxServer) -> None:
-        """Note which call each request belongs to."""
+        """Record to which call each request belongs."""
         respond = server.app.respond
 
         def watched(request: Request) -> Response:
@@ -101,7 +101,7 @@ class Observed(Sandbox):
 
 @dataclass
 class Saboteur:
-    """Makes Egnyte fail, and change its ways, until told to stop."""
+    """Makes the sandbox fail and change its behaviour at random, until stopped."""
 
     sandbox: Observed
     server: SandboxServer
@@ -122,7 +122,7 @@ class Saboteur:
         self.sandbox.policy = TokenPolicy()
 
     def policy(self) -> TokenPolicy:
-        """Any of the ways in which Egnyte might treat tokens."""
+        """A random policy for tokens."""
         flip = self.rng.random
         return TokenPolicy(
             style="modern" if flip() < 0.8 else "legacy",
@@ -147,7 +147,7 @@ class Saboteur:
             lost: dict[str, Any] = self.rng.choice([*LOSSY.values()][:4])
             rule, name = {**REVOKE, **lost}, "revoke: answer lost or late"
         elif chance < 0.55:
-            # Never at both of the calls whose no together is believed.
+            # Never at both calls that together prove a refusal.
             rule, name = {**self.rng.choice([USERINFO, FILES]), "status": 401}, "false 401"
         elif chance < 0.58:
             rule = {**TOKEN, "status": 409, "headers": {"Retry-After": "1"}}
@@ -160,7 +160,7 @@ class Saboteur:
         self.kinds[number] = name
 
     def counts(self) -> Counter[str]:
-        """How often each kind of fault struck."""
+        """How often each kind of fault occurred."""
         found: Counter[str] = Counter()
         for number, name in self.kinds.items():
             if hits := self.sandbox.faults.hits(number):

@@ -1,6 +1,6 @@
-"""What PostgreSQL saw: each token that was written down, and who held what, from when to when.
+"""A log by PostgreSQL's triggers: all stored tokens, and when each account used which.
 
-Triggers write it, so that no killed process can forget.
+Triggers write it, so that it is complete even if a process is killed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ CREATE TRIGGER ledger_hold AFTER INSERT OR UPDATE OR DELETE ON django_egnyte_egn
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """An account held a token as its access token from ``began`` to ``ended`` (epoch)."""
+    """An account used a token from ``began`` to ``ended`` (seconds since the epoch)."""
 
     account: int
     fingerprint: str
     began: float
     ended: float
     then: str
-    """The account's status afterwards; ``gone``, or ``active`` if another token came."""
+    """The account's status afterwards: ``gone``, or ``active`` with another token."""
 
 
 def install() -> None:
@@ -55,14 +55,14 @@ def install() -> None:
 
 
 def written() -> set[str]:
-    """The fingerprints of all tokens that were ever written down."""
+    """The fingerprints of all tokens that were ever stored."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT fingerprint FROM ledger_written")
         return {name for (name,) in cursor.fetchall()}
 
 
 def accounts() -> tuple[set[int], set[int]]:
-    """The accounts that there ever were, and those that were deleted."""
+    """All accounts that ever existed, and the deleted ones."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT account, status FROM ledger_held")
         rows = cursor.fetchall()
@@ -70,7 +70,7 @@ def accounts() -> tuple[set[int], set[int]]:
 
 
 def holdings() -> list[Holding]:
-    """Who held which access token, and when."""
+    """Which account used which access token, and when."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT account, status, access, extract(epoch FROM at)::float8 FROM ledger_held "

@@ -1,4 +1,4 @@
-"""The processes of a run: workers, clients and a broker of its own, all killed at times."""
+"""The processes of a run: workers, clients and a broker. They are killed at random."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def free_port() -> int:
 
 
 def forget_queue(app: Celery, name: str) -> None:
-    """Leave nothing of a queue at a broker that others use, too."""
+    """Delete a queue at a broker that other programs also use."""
     with app.connection_for_write() as connection:
         channel = connection.default_channel
         if connection.transport.driver_type != "redis":
             channel.queue_delete(name)
             return
         channel.queue_purge(name)
-        for kind in ("binding", "binding_permanent"):  # kombu's own, which it keeps for ever
+        for kind in ("binding", "binding_permanent"):  # kombu's own key, which it never deletes
             channel.client.delete(f"_kombu.{kind}.{name}")
 
 
 class Process:
-    """A process in a session of its own, which can be killed and started again."""
+    """A process in its own session, which can be killed and started again."""
 
     def __init__(self, name: str, command: list[str], where: Path) -> None:
         self.name, self.command, self.where = name, command, where
@@ -51,7 +51,7 @@ class Process:
             )
 
     def revive(self) -> bool:
-        """Start it again if it died, as a site's supervisor would."""
+        """Start it again if it has exited, as a supervisor does."""
         if self._process.poll() is None:
             return False
         self.start()
@@ -66,7 +66,7 @@ class Process:
         self._process.wait()
 
     def kill_child(self) -> bool:
-        """Kill one process of a worker's pool; its parent starts another."""
+        """Kill one process of a worker's pool. Its parent starts another one."""
         task = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         try:
             children = task.read_text().split()
@@ -76,7 +76,7 @@ class Process:
         return True
 
     def end(self, seconds: float) -> None:
-        """Ask it to stop, and kill it if it does not."""
+        """Terminate it, and kill it if it does not exit."""
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
             try:
@@ -103,7 +103,7 @@ def broker(port: int, where: Path) -> Process:
 
 
 class Killer:
-    """Kills, stops and restarts processes until told to stop."""
+    """Kills, stops and restarts processes at random, until stopped."""
 
     def __init__(
         self,

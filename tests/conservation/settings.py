@@ -1,4 +1,4 @@
-"""The test site, with one shared Egnyte that is quick to fail."""
+"""The test site with one shared sandbox and short timeouts."""
 
 from __future__ import annotations
 

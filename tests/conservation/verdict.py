@@ -1,4 +1,4 @@
-"""What must be true once the faults have stopped and the sweeps have nothing left to do."""
+"""The invariants after the faults have stopped and the sweeps have finished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from django_egnyte.services.transactions import DatabaseNow
 from . import ledger, witness
 from .egnyte import Observed
 
-# What a process may have in flight: an access and a refresh token in each of four threads.
+# A killed process may lose an access and a refresh token in each of its four threads.
 TOKENS_AT_ONCE = 8
 # Seconds. Both clocks are this machine's.
 TOLERANCE = 0.05
@@ -41,7 +41,7 @@ EXPECTED = re.compile(
 
 
 def cut_short() -> None:
-    """Let what failed be tried again at once, as an operator may."""
+    """Make failed work due at once, as an operator can."""
     HostState.objects.all().delete()
     KeyState.objects.update(held_off_until=None, doubted_at=None)
     TokenRequest.objects.all().delete()
@@ -53,14 +53,14 @@ def cut_short() -> None:
 
 
 def forgive() -> None:
-    """As if every wait were over, and whoever held a lease were dead."""
+    """As if all waits were over and all leases had expired."""
     cut_short()
     EgnyteGrant.objects.write(lease="", leased_until=None, leased_for="")
     EgnyteGrant.objects.exclude(release_at=None).write(release_at=DatabaseNow())
 
 
 def settle(rounds: int = 12) -> Counter[str]:
-    """Sweep until nothing is left to do."""
+    """Run the sweeps until no work is left."""
     total: Counter[str] = Counter()
     for number in range(rounds):
         forgive()
@@ -92,12 +92,12 @@ class Verdict:
         self.tokens = {self.name(token): token for token in sandbox.all_tokens()}
         self.unwritten = {name for name in self.tokens if name not in self.written}
         self.most_lost_to_kills = TOKENS_AT_ONCE * len(kills)
-        # Of these, a token may live that nobody here has ever seen.
+        # Grants of these may have a valid token that no process of the run has seen.
         self.half_known = {grant for grant, call in sandbox.issued if not self.arrived(call)}
         self.half_known |= {self.tokens[name].grant.id for name in self.unwritten}
 
     def arrived(self, call: str) -> bool:
-        """Whether the caller of this got its whole answer."""
+        """Whether the caller received the whole answer."""
         found = self.calls.get(call)
         return found is not None and found.arrived
 
@@ -106,7 +106,7 @@ class Verdict:
         return fingerprint(f"{token.grant.domain}.egnyte.com", Secret(token.value))
 
     def judge(self) -> Counter[str]:
-        """Everything, while accounts are still linked."""
+        """All checks, while accounts are still linked."""
         counts: Counter[str] = Counter()
         counts["tokens issued"] = len(self.tokens)
         self._losses_are_explained(counts)
@@ -118,7 +118,7 @@ class Verdict:
         return counts
 
     def judge_end(self) -> Counter[str]:
-        """Once all accounts were deleted: nothing that was ever written lives, or waits."""
+        """After the deletion of all accounts: no stored token is valid or due for revocation."""
         left = EgnyteGrant.objects.count() + EgnyteToken.objects.count()
         if left:
             rows = EgnyteGrant.objects.values_list("reason", "last_error", "revoke_attempts")
@@ -140,8 +140,8 @@ class Verdict:
         return f"{token.kind} token {token.id} of grant {token.grant.id} (beside {others})"
 
     def _losses_are_explained(self, counts: Counter[str]) -> None:
-        """Between Egnyte's answer and the first write, a token is nowhere. No design closes that
-        window; only what fell into it by a fault or a kill may be missing."""
+        """Between Egnyte's answer and the first write, a token is not stored. No client can prevent
+        that. Only tokens that a fault or a kill lost in this window may be missing."""
         by_kills = 0
         for name in self.unwritten:
             counts["never written, and nothing can be done"] += 1
@@ -150,7 +150,7 @@ class Verdict:
                 continue
             by_kills += 1
             if call is not None and not call.last:
-                # Its thread went on, so nobody killed it between the answer and the first write.
+                # Its thread made more calls, so no kill came between the answer and the write.
                 self.violations.append(f"{self.describe(name)} was issued and never written")
         counts["of these lost with a killed process"] = by_kills
         if by_kills > self.most_lost_to_kills:
@@ -201,7 +201,7 @@ class Verdict:
     def _no_account_is_lost(self, counts: Counter[str]) -> None:
         ever, deleted = ledger.accounts()
         there = set(EgnyteAccount.objects.values_list("pk", flat=True))
-        # A deletion without a signal is in no history.
+        # The history has no deletion without signals.
         told = set(
             AccountEvent.objects.filter(kind=EventKind.DISCONNECTED).values_list(
                 "account_ref", flat=True
@@ -212,11 +212,11 @@ class Verdict:
             self.violations.append(f"accounts are gone that nobody deleted: {sorted(lost)[:9]}")
 
     def _no_held_token_was_revoked(self, counts: Counter[str]) -> None:
-        """Our revocations struck no grant that an account held at that moment.
+        """The app revoked no grant that an account used at that moment.
 
-        Two kinds are counted apart, since no design prevents them: Egnyte acted after the revoker
-        had given up or died, or an answer of the grant was lost, so that nobody could know that
-        two tokens are of one grant.
+        Two unavoidable kinds are counted separately: Egnyte revoked after the revoker had timed out
+        or was killed, or an answer of the grant was lost, so that the app could not know that two
+        tokens are of one grant.
         """
         by_grant = defaultdict(list)
         for holding in ledger.holdings():
@@ -239,7 +239,7 @@ class Verdict:
 
 
 def unnoticed(where: Path) -> set[int]:
-    """The accounts that were deleted without a signal."""
+    """The accounts that were deleted without Django's signals."""
     return {line["account"] for line in _lines(where) if "account" in line}
 
 
@@ -253,7 +253,7 @@ def _lines(where: Path) -> Iterator[dict[str, Any]]:
 
 
 def operations(where: Path, violations: list[str]) -> Counter[str]:
-    """What the clients' operations came to. Any exception but an ``EgnyteError`` is a violation."""
+    """The outcomes of the operations. Exceptions other than ``EgnyteError`` are violations."""
     found: Counter[str] = Counter()
     for line in _lines(where):
         found[f"{line['op']}: {line['result']}"] += 1
@@ -263,8 +263,8 @@ def operations(where: Path, violations: list[str]) -> Counter[str]:
 
 
 def tracebacks(where: Path, violations: list[str]) -> Counter[str]:
-    """The exceptions in the processes' logs. One that passed through this app is a violation,
-    unless the broker or a killed process explains it."""
+    """The exceptions in the logs. Those from this app are violations, unless the broker or a
+    killed process caused them."""
     found: Counter[str] = Counter()
     for path in sorted(where.glob("*.log")):
         lines = path.read_text(errors="replace").splitlines()

@@ -1,8 +1,7 @@
-"""What each process was told: every token call and revocation, by whom, and how it ended for them.
+"""A log of each process: its token calls and revocations, and their outcomes.
 
-Only the caller knows whether an answer reached it: on a busy machine any answer may come too late.
-Each call carries its name in a header, so that what Egnyte saw and what the caller saw can be laid
-side by side.
+Only the caller knows whether it received an answer, which may be late on a busy machine. A header
+has the name of the call, so that the logs of the caller and of the sandbox can be compared.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _here = threading.local()
 
 
 class WitnessConfig(AppConfig):
-    """Stands in ``INSTALLED_APPS`` of every process of a run."""
+    """The app in ``INSTALLED_APPS`` of every process of a run."""
 
     name = "tests.conservation"
     label = "conservation"
@@ -42,7 +41,7 @@ class WitnessConfig(AppConfig):
 
 
 def named(send: Callable[..., Any]) -> Callable[..., Any]:
-    """Send the name of the current call along."""
+    """Send the name of the current call in a header."""
 
     @functools.wraps(send)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -54,7 +53,7 @@ def named(send: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def witnessed(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Write down how a call ended, before its caller does anything with that."""
+    """Log the outcome of a call before its caller uses it."""
 
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -75,7 +74,7 @@ def witnessed(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write(call: str, result: str) -> None:
-    """One line, which a process that is killed right afterwards has written all the same."""
+    """Write one line at once, so that it is complete even if the process is killed next."""
     thread = f"{os.getpid()}-{threading.get_native_id()}"
     line = {"call": call, "result": result, "thread": thread, "at": time.time()}
     path = Path(os.environ["CONSERVATION_CALLS"]) / f"calls-{os.getpid()}.jsonl"
@@ -88,11 +87,11 @@ def write(call: str, result: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How a call ended for its caller: ``answered``, ``cut``, or the name of an exception."""
+    """The outcome of a call: ``answered``, ``cut``, or the name of an exception."""
 
     result: str
     last: bool
-    """Whether the same thread never came to call again."""
+    """Whether the same thread made no further call."""
 
     @property
     def arrived(self) -> bool:
@@ -100,7 +99,7 @@ class Call:
 
 
 def calls(where: Path) -> dict[str, Call]:
-    """All calls that ended for their callers; not those whose process was killed meanwhile."""
+    """All calls with an outcome, without those of killed processes."""
     lines = []
     for path in where.glob("calls-*.jsonl"):
         for text in path.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Egnyte's page on authentication, table by table: each row is a test of its own.
+"""The tables of Egnyte's page on authentication. Each row is a test.
 
-The tables are quoted with their descriptions shortened.
+The descriptions in the quoted tables are shortened.
 """

@@ -1,4 +1,4 @@
-"""What the quoted tables share."""
+"""Parse the quoted tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ CALLBACK = "http://testserver/egnyte/callback/"
 
 
 def rows_of(table: str) -> list[list[str]]:
-    """The cells of each row; the first row names the columns."""
+    """The cells of each row. The first row has the names of the columns."""
     lines = [line.strip() for line in table.strip().splitlines()]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][1:]

@@ -12,7 +12,7 @@ from .steps import SECRET
 
 @pytest.fixture
 def another(django_user_model: Any, django_username_field: str, db: None) -> Client:
-    """The browser of another user of the site."""
+    """A test client in which another user of the site is logged in."""
     return browser_of(another_user(django_user_model, django_username_field))
 
 

@@ -1,4 +1,4 @@
-"""The steps of a user through the Enhanced, implicit and password flows, and their pages."""
+"""The steps of a user in the Enhanced, implicit and password flows."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def hidden(response: Any, name: str) -> str:
 
 
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than ten minutes from now. The session lives on: it lasts two weeks."""
+    """Move the clock over ten minutes ahead. The session stays valid for two weeks."""
     moment = time.time() + conf.STATE_LIFETIME + 1
     monkeypatch.setattr(state.time, "time", lambda: moment)
 
 
 def begin(client: Client, **data: Any) -> str:
-    """As `walk.begin`, but no domain is given."""
+    """As `walk.begin`, but without a domain."""
     response = client.post(CONNECT, data)
     assert response.status_code == 302, response.content.decode()
     return str(response["Location"])
@@ -63,12 +63,12 @@ def fragment_of(location: str) -> dict[str, str]:
 
 
 def granted(client: Client, sandbox: Any, user: str = "jsmith", **data: Any) -> dict[str, str]:
-    """What stands in the fragment after a consent."""
+    """The fragment of the redirect after a consent."""
     return fragment_of(sandbox.authorize(walk.begin(client, **data), user))
 
 
 def posted(client: Client, fragment: dict[str, str], **changes: str) -> Any:
-    """What the page's script does: see test_flows_browser for the script itself."""
+    """Do what the script of the page does. test_flows_browser tests the script itself."""
     names = ("access_token", "state", "expires_in", "scope", "error")
     return client.post(IMPLICIT, {name: fragment.get(name, "") for name in names} | changes)
 

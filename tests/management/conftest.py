@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Ran:
-    """What a command wrote, and how it ended; ``error`` is what it complained of."""
+    """The output and the exit code of a command. ``error`` is the message of ``CommandError``."""
 
     out: str
     err: str
@@ -30,7 +30,7 @@ class Ran:
 
 @pytest.fixture
 def run() -> Callable[..., Ran]:
-    """Runs a command and never lets its failure pass for a success."""
+    """Runs a command, and records a ``CommandError`` with its exit code."""
 
     def run(name: str, *args: str, **options: Any) -> Ran:
         out, err = io.StringIO(), io.StringIO()
@@ -45,7 +45,7 @@ def run() -> Callable[..., Ran]:
 
 
 def listing(*accounts: EgnyteAccount) -> str:
-    """What ``--dry-run`` prints of them."""
+    """The lines of ``--dry-run`` for these accounts."""
     return "".join(
         f"{each.pk:>8}  {each.username} @ {each.domain}  ({each.user.get_username()}, active)\n"
         for each in accounts
@@ -54,7 +54,7 @@ def listing(*accounts: EgnyteAccount) -> str:
 
 @pytest.fixture
 def exit_code(capsys: pytest.CaptureFixture[str]) -> Callable[..., int]:
-    """The code with which ``manage.py name ...`` ends; its output is in ``capsys``."""
+    """The exit code of ``manage.py name ...``. Its output is in ``capsys``."""
 
     def exit_code(name: str, *args: str) -> int:
         command = load_command_class("django_egnyte", name)

@@ -1,4 +1,4 @@
-"""The staff's own admin site, which knows one model."""
+"""A second admin site for staff, with one model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's API: a permission, the decorator in all its places, and none of either."""
+"""The site's API: views with the permission, with the decorator, and with neither."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def function(request: Any) -> Response:
 @api_view(["GET"])
 @permission_classes([AllowAny])
 def outside(request: Any) -> Response:
-    """Says who asks."""
+    """Answers with the name of the user."""
     return named(request)
 
 
@@ -95,7 +95,7 @@ class GuardedFolders(Folders):
 
 
 class Files(APIView):
-    """Whatever goes wrong at Egnyte is the exception handler's."""
+    """Errors of Egnyte are left to the exception handler."""
 
     permission_classes = [IsEgnyteLinked]
 
@@ -109,7 +109,7 @@ class Unguarded(APIView):
 
 
 class Chosen(APIView):
-    """The client of one of the user's accounts, named by its primary key."""
+    """The client of one of the user's accounts, chosen by primary key."""
 
     def get(self, request: Any, pk: int) -> Response:
         from django_egnyte.models import EgnyteAccount

@@ -1,4 +1,4 @@
-"""Settings of a server that a test starts: the reference site, at the test's own sandbox."""
+"""Settings for a server that a test starts: the reference site with the sandbox of the test."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class SessionRouter:
-    """Sessions are in a database of their own."""
+    """Stores sessions in a separate database."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return "sessions" if model._meta.app_label == "sessions" else None

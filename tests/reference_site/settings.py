@@ -1,4 +1,4 @@
-"""The test site's settings, and many packages besides. Needs the extra ``reference``."""
+"""The settings of the test site, plus many packages. Needs the extra ``reference``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TEMPLATES[0]["OPTIONS"]["context_processors"] += [
     "django_egnyte.context_processors.egnyte",
 ]
 
-# Sessions are in a database of their own, as some sites have it.
+# Sessions are in a separate database, as on some sites.
 _sessions: dict[str, Any] = _database()
 if _sessions["ENGINE"].endswith("sqlite3"):
     for _settings in (_sessions, _sessions["TEST"]):

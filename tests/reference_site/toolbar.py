@@ -5,5 +5,5 @@ from django.http import HttpRequest
 
 
 def is_shown(request: HttpRequest) -> bool:
-    """Only for the tests that ask for it."""
+    """Show the toolbar only in tests that request it."""
     return bool(getattr(settings, "TOOLBAR", False))

@@ -14,7 +14,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @egnyte_required
 def folder(request: Any) -> HttpResponse:
-    """A page, and for htmx only its rows."""
+    """A page. For htmx, only its rows."""
     names = [entry.name for entry in request.egnyte.files.list("/Shared")]
     return HttpResponse("rows" if request.htmx else f"page: {', '.join(names)}")
 

@@ -1,4 +1,4 @@
-"""Calls that several test modules make."""
+"""Calls that several test modules use."""
 
 from __future__ import annotations
 

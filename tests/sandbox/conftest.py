@@ -46,13 +46,13 @@ def call(sandbox: Sandbox, acme: str) -> Caller:
 
 @pytest.fixture(scope="session")
 def js_sdk(request: pytest.FixtureRequest) -> Path:
-    """The folder of Egnyte's SDK for JavaScript."""
+    """The folder with Egnyte's SDK for JavaScript."""
     return npm_package(request.config, JS_SDK)
 
 
 @pytest.fixture(scope="session")
 def run_js(js_sdk: Path) -> Callable[[str], dict[str, Any]]:
-    """Run a script of this folder against a new sandbox, as its administrator; what it tells."""
+    """Run a script of this folder as administrator of a new sandbox. Returns its output."""
 
     def run(script: str) -> dict[str, Any]:
         with SandboxServer() as server:

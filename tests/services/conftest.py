@@ -21,7 +21,7 @@ HOST = "acme.egnyte.com"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Services begin and end transactions. What needs none of its own says so, and is faster."""
+    """Give tests of services real transactions, unless they have a mark of their own."""
     for item in items:
         ours = "tests/services/" in item.path.as_posix()
         if ours and item.get_closest_marker("django_db") is None:
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What was sent to the workers: the task's name and its arguments."""
+    """The tasks that were sent to the workers: name and arguments."""
     sent: list[tuple[Any, ...]] = []
     monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
     return sent
@@ -55,7 +55,7 @@ def link(egnyte_sandbox: Sandbox) -> Callable[..., EgnyteAccount]:
 
 @pytest.fixture
 def many(make_user: Callable[[str], Any], link: Callable[..., EgnyteAccount]) -> Any:
-    """Make so many users with an account each."""
+    """Create this number of users with one account each."""
 
     def make(count: int, **options: Any) -> list[EgnyteAccount]:
         return [link(make_user(f"user{number}"), **options) for number in range(count)]
@@ -65,7 +65,7 @@ def many(make_user: Callable[[str], Any], link: Callable[..., EgnyteAccount]) ->
 
 @pytest.fixture
 def bring(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EgnyteAccount]:
-    """Link a user with these tokens, of which Egnyte says that they are jsmith's."""
+    """Link a user with these tokens, which are jsmith's at Egnyte."""
     monkeypatch.setattr(OAuthClient, "userinfo", lambda client, token: UserInfo(121, "jsmith"))
 
     def store(user: Any, access: str, refresh: str = "", **options: Any) -> EgnyteAccount:
@@ -75,7 +75,7 @@ def bring(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EgnyteAccount]:
 
 
 def arrive(user: Any, access: str, refresh: str = "") -> EgnyteToken:
-    """A token that the token endpoint has answered, and nothing more."""
+    """Store an answer of the token endpoint, without linking it."""
     answer = TokenAnswer(Secret(access), Secret(refresh), 3600)
     return keep(answer, client=gateway.oauth(HOST), user_ref=str(user.pk))
 
@@ -83,7 +83,7 @@ def arrive(user: Any, access: str, refresh: str = "") -> EgnyteToken:
 def store_token(
     user: Any, token: EgnyteToken, flow: str = "authorization_code", relink: int | None = None
 ) -> EgnyteAccount:
-    """The rest of a link: ask whose token it is, and let the account point to it."""
+    """The second part of a link: call userinfo, and let the account point to the token."""
     request = linking.LinkRequest(user, HOST, (), flow, relink, actor=f"user:{user.pk}")
     return linking.prove_and_store(request, token)
 
@@ -98,24 +98,24 @@ def legacy(
 
 
 def due_now() -> None:
-    """Let all accounts be due for a validation."""
+    """Make all accounts due for validation."""
     EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(minutes=1))
 
 
 def all_due() -> None:
-    """As if every wait for a revocation were over."""
+    """Make all revocations due."""
     EgnyteGrant.objects.exclude(release_at=None).write(
         release_at=DatabaseNow(), lease="", leased_until=None, leased_for=""
     )
 
 
 def pending() -> list[EgnyteGrant]:
-    """The grants that are to be revoked, the oldest first."""
+    """The grants that are due for revocation, the oldest first."""
     return list(EgnyteGrant.objects.exclude(release_at=None).order_by("pk"))
 
 
 def grant_of(account: EgnyteAccount) -> EgnyteGrant:
-    """As it is now."""
+    """Read the row again."""
     return EgnyteGrant.objects.get(tokens__accounts=account.pk)
 
 
@@ -124,7 +124,7 @@ def refresh_token_of(account: EgnyteAccount) -> str:
 
 
 def orphans(sandbox: Sandbox) -> set[str]:
-    """Grants alive at Egnyte that no live account holds."""
+    """Grants that are valid at Egnyte and not used by a live account."""
     held = set()
     for account in EgnyteAccount.objects.with_token().live():
         held |= {secret.reveal() for secret in account.opened_token()}

@@ -1,4 +1,4 @@
-"""Rows as time would have made them."""
+"""Change rows as the passage of time would."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ DAY = timedelta(days=1)
 
 
 def expired_now() -> None:
-    """As if every access token had expired an hour ago, as Egnyte announced."""
+    """As if every access token had expired an hour ago."""
     EgnyteToken.objects.write(expires_at=timezone.now() - HOUR)
 
 
 def without_refresh_tokens() -> None:
-    """As if no answer had brought a refresh token."""
+    """As if Egnyte had issued no refresh tokens."""
     EgnyteToken.objects.write(refresh_token="", refresh_fingerprint="")
     EgnyteGrant.objects.write(next_refresh_at=None)
 
 
 def refreshes_due(*accounts: EgnyteAccount, ago: timedelta = timedelta(0)) -> None:
-    """Let the grants of these accounts, or all grants, be due for a refresh."""
+    """Make the grants of these accounts, or all grants, due for a refresh."""
     rows = EgnyteGrant.objects.all()
     if accounts:
         rows = rows.filter(tokens__accounts__in=[account.pk for account in accounts])
@@ -34,5 +34,5 @@ def refreshes_due(*accounts: EgnyteAccount, ago: timedelta = timedelta(0)) -> No
 
 
 def generations() -> dict[int, int]:
-    """How often each account has been given a token by its grant."""
+    """The generation of each account's token within its grant."""
     return dict(EgnyteAccount.objects.values_list("pk", "token__generation"))

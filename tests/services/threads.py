@@ -8,7 +8,7 @@ from django.db import connections
 
 
 class Threads:
-    """Work at once, each on a database connection of its own. Its end waits for all of it."""
+    """Run functions in parallel threads, each with its own database connection. Waits for all."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []

@@ -1,5 +1,5 @@
-"""A site that uses every public name of the package, annotated as strictly as can be.
+"""A site that uses every public name of the package, with strict annotations.
 
-mypy and pyright read it, ``test_site`` runs it, and ``tests.test_typed_site`` misses a name that is
-not used here.
+mypy and pyright check it, ``test_site`` runs it, and ``tests.test_typed_site`` fails if it does not
+use a public name.
 """

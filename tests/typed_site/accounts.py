@@ -1,4 +1,4 @@
-"""What the site makes of the linked accounts and their history."""
+"""Work with the linked accounts and their history."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = {"enhanced": "egnyte:domain", "implicit": "egnyte:implicit", "password":
 
 
 def merge(old: User, new: User) -> int:
-    """Give the accounts of one user to another; how many."""
+    """Give the accounts of one user to another. Returns how many."""
     given = 0
     for account in EgnyteAccount.objects.for_user(old):
         try:
@@ -42,7 +42,7 @@ def merge(old: User, new: User) -> int:
 
 
 def export(account: EgnyteAccount) -> dict[str, object]:
-    """What a user may ask the site to hand out."""
+    """The data that a user may request from the site."""
     assert_type(account.domain, str)
     assert_type(account.egnyte_user_id, int)
     assert_type(account.scopes, list[str])
@@ -83,7 +83,7 @@ def correct(account: EgnyteAccount, email: str) -> None:
 
 
 def how_many(user: User) -> int:
-    # What leads back over a foreign key is known to mypy with Django's plugin alone.
+    # Only mypy with Django's plugin knows reverse accessors of foreign keys.
     return int(user.egnyte_accounts.count())  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
 
 
@@ -113,7 +113,7 @@ def figures() -> dict[str, Any]:
 
 
 def forget(older_than: datetime) -> int:
-    """The history is the site's to purge."""
+    """Purge the history, which is the site's task."""
     event = AccountEvent.objects.order_by("created_at").first()
     if event is not None:
         assert_type(event.created_at, datetime)

@@ -1,4 +1,4 @@
-"""The site's own admin, with more columns."""
+"""A subclass of the admin, with more columns."""
 
 from __future__ import annotations
 

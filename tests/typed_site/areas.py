@@ -1,4 +1,4 @@
-"""Egnyte's API by name: one use of each area, as a site's code would have it."""
+"""One use of each area of the API, as in a site's code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client without Django: on a token that this site does not keep."""
+"""The client without Django, with a token that the site does not store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_egnyte.secret import Secret
 
 
 class BorrowedToken(Connection):
-    """A connection whose token is good for as long as it lasts."""
+    """A connection with a fixed token."""
 
     host = "acme.egnyte.com"
     timeout = (3.05, 30.0)

@@ -1,4 +1,4 @@
-"""A cipher of the site's own, as ``EGNYTE_CIPHER`` may name it."""
+"""A site's own cipher for ``EGNYTE_CIPHER``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "site."
 
 
 class PrefixedCipher:
-    """Fernet, under a name by which its texts are known."""
+    """Fernet, with a prefix that identifies its values."""
 
     def __init__(self, keys: Sequence[Secret]) -> None:
         self._fernet = FernetCipher(keys)

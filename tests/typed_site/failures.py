@@ -1,4 +1,4 @@
-"""Every exception of the package, and what the site does about it."""
+"""Handle every exception of the package."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ONCE_MORE = (AccessDeniedError, StateError, TokenConflictError, WrongAccountErro
 
 
 def seconds_to_wait(error: EgnyteError) -> float | None:
-    """``None`` where waiting does not help."""
+    """The seconds to wait. ``None`` if waiting does not help."""
     assert_type(error.retryable, bool)
     if not error.retryable:
         return None
@@ -66,7 +66,7 @@ def seconds_to_wait(error: EgnyteError) -> float | None:
 
 
 def explain(error: EgnyteError) -> str:
-    """One sentence for the user of a page."""
+    """One sentence for the user."""
     if isinstance(error, RateLimitedError):
         return _limit(error)
     if isinstance(error, StateError):
@@ -91,7 +91,7 @@ def explain(error: EgnyteError) -> str:
 
 
 def report(error: EgnyteError) -> dict[str, object]:
-    """For the log: nothing in it is secret."""
+    """A text for the log. It contains no secret."""
     assert_type(error.status, int | None)
     assert_type(error.code, str | None)
     assert_type(error.hint, str)

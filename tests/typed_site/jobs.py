@@ -1,4 +1,4 @@
-"""What has no user waiting for it: with the app's own tasks, and with an account's client."""
+"""Background jobs, with the app's own tasks and with the client of an account."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from django_egnyte.tasks import (
 
 
 def count_files(account_id: int) -> int | None:
-    """``None`` for an account that cannot be used any more."""
+    """``None`` for an account that can no longer be used."""
     try:
         account = EgnyteAccount.objects.live().get(pk=account_id)
         assert_type(account, EgnyteAccount)
@@ -39,7 +39,7 @@ def below(client: LinkedClient, path: str) -> list[Entry]:
 
 
 def back_up(account: EgnyteAccount, path: str) -> File | None:
-    """The file as it is there, checked; ``None`` if Egnyte is to be asked later."""
+    """The verified file. ``None`` if the download should be tried later."""
     files = account.client.files
     try:
         with tempfile.TemporaryFile() as target:
@@ -54,7 +54,7 @@ def back_up(account: EgnyteAccount, path: str) -> File | None:
 
 
 def hurry(account: EgnyteAccount) -> None:
-    """Let a worker look after one account."""
+    """Send tasks for one account to a worker."""
     if account.token_id is None:
         return
     validate_account.delay(account.pk, account.token_id)
@@ -62,7 +62,7 @@ def hurry(account: EgnyteAccount) -> None:
 
 
 def sweep() -> dict[str, object]:
-    """One pass, here and now."""
+    """Run one pass in this process."""
     assert_type(validate_accounts(), int)
     assert_type(refresh_accounts(), dict[str, int])
     return {

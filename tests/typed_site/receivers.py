@@ -1,4 +1,4 @@
-"""What the site does when something befalls an account. An app config's ``ready`` connects them."""
+"""Receivers of the app's signals. ``ready()`` of an app config connects them."""
 
 from __future__ import annotations
 

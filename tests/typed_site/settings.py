@@ -1,4 +1,4 @@
-"""What the site adds to its settings. ``EGNYTE_*`` are for the settings' own tests."""
+"""Additions to the site's settings. Other tests cover the ``EGNYTE_*`` settings."""
 
 from __future__ import annotations
 

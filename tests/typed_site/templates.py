@@ -1,4 +1,4 @@
-"""What the site's templates say."""
+"""Templates of the site."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from django_egnyte.context_processors import egnyte
 
 
 def banner(request: HttpRequest) -> dict[str, str]:
-    """A context processor of the site's own."""
+    """A context processor of the site."""
     return {"banner": "" if egnyte(request)["egnyte"] else "Connect your Egnyte account."}

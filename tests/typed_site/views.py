@@ -100,7 +100,7 @@ def download(request: EgnyteHttpRequest, path: str) -> StreamingHttpResponse:
 
 @method_decorator(egnyte_required, name="dispatch")
 class FileView(View):
-    """One file: what it is, and another content for it."""
+    """One file: show it, or replace its content."""
 
     def get(self, request: EgnyteHttpRequest, path: str) -> JsonResponse:
         entry = request.egnyte.files.info(f"/{path}")
@@ -121,7 +121,7 @@ def archive(request: EgnyteHttpRequest) -> HttpResponse:
 
 
 def read_twice(files: Files, path: str, target: IO[bytes]) -> File:
-    """Look at its beginning, if it is short, and then write it to a file."""
+    """Read the content if it is short, and write it to a file."""
     with files.open(path) as download:
         assert_type(download.read1(1), bytes)
         assert_type(download.read_all(max_bytes=1024), bytes)
@@ -135,7 +135,7 @@ def read_twice(files: Files, path: str, target: IO[bytes]) -> File:
 
 
 def put_away(files: Files, path: str) -> None:
-    """Keep a copy beside the file, and move the file itself into the archive."""
+    """Make a copy beside the file, and move the file into the archive."""
     assert_type(files.create_folder("/Shared/Archive"), Folder)
     name = path.rpartition("/")[2]
     files.copy(path, f"{path}.copy")
@@ -145,7 +145,7 @@ def put_away(files: Files, path: str) -> None:
 
 @egnyte_required(scopes=["Egnyte.filesystem"])
 def links(request: EgnyteHttpRequest) -> JsonResponse:
-    """What the package has no method for."""
+    """Calls for which the package has no method."""
     client = request.egnyte
     client.post("/pubapi/v1/links", json={"path": "/Shared/plan.txt", "type": "file"})
     client.put("/pubapi/v1/links/1", json={})

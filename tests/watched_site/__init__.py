@@ -1,4 +1,4 @@
-"""The test site, watched by django-auditlog and Sentry. Run by ``tests.test_watched_site``.
+"""The test site with django-auditlog and Sentry. ``tests.test_watched_site`` runs it.
 
-Both patch Django for the whole process, so they have one of their own.
+Both patch Django in the whole process, so they need a process of their own.
 """

@@ -1,4 +1,4 @@
-"""These tests need the watched site's own settings: see the package's docstring."""
+"""These tests need the settings of the watched site: see the docstring of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test site's settings, with an audit log of all models, on a database in memory."""
+"""The test site's settings, with an audit log of all models and an in-memory database."""
 
 from __future__ import annotations
 

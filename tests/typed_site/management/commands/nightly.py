@@ -1,4 +1,4 @@
-"""``manage.py nightly``: what the site has cron do."""
+"""``manage.py nightly``, for cron."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_HAND = [
 
 
 class Command(BaseCommand):
-    """Runs the app's own commands, one after the other."""
+    """Runs the app's commands one after the other."""
 
     help = "Looks after the linked accounts."
 
