@@ -14,8 +14,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.sql import Query
 
 from .choices import LIVE
-from .managers import UNCALLED
-from .models import EgnyteAccount, EgnyteToken
+from .models import UNCALLED, EgnyteAccount, EgnyteToken
 
 _ACCOUNT: Final = [field.attname for field in EgnyteAccount._meta.concrete_fields]
 _TOKEN: Final = [

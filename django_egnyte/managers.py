@@ -1,25 +1,15 @@
-"""Querysets that use the app's database, find accounts, and refuse writes of guarded fields."""
+"""Querysets that use the app's database and refuse writes of guarded fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.core.exceptions import FieldError
 from django.db import models, router, transaction
 from django.db.models.utils import resolve_callables
 
-from .choices import LIVE
-
-if TYPE_CHECKING:
-    from .models import EgnyteAccount  # noqa: F401 - named in a base class
-
 _Row = TypeVar("_Row", bound=models.Model)
-
-# Columns of a token that calls do not need. A refresh reads the row again.
-UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
-
 
 # Both columns must be written when an account is no longer its user's default.
 NO_DEFAULT: Final = {"is_default": False, "default_of": None}
@@ -112,27 +102,3 @@ class GuardedQuerySet(AppQuerySet[_Row]):
         return row, created
 
     update_or_create.alters_data = True  # type: ignore[attr-defined]
-
-
-class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
-    """The methods of ``EgnyteAccount.objects``, which are public."""
-
-    def live(self) -> Self:
-        """Accounts whose token is in use: active or suspect."""
-        return self.filter(status__in=LIVE)
-
-    def for_user(self, user: Any) -> Self:
-        """The accounts of the user. Empty for an anonymous user."""
-        return self.filter(user_id=user.pk) if user.is_authenticated else self.none()
-
-    def due_for_validation(self, now: datetime) -> Self:
-        """Live accounts with a validation due at ``now``, the longest overdue first."""
-        return self.live().filter(next_validation_at__lte=now).order_by("next_validation_at")
-
-    def with_token(self) -> Self:
-        """Read the token and the grant in the same query."""
-        return self.select_related("token__grant")
-
-    def for_calls(self) -> Self:
-        """Read the token in the same query, without the columns that calls do not need."""
-        return self.select_related("token").defer(*(f"token__{name}" for name in UNCALLED))

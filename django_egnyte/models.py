@@ -7,7 +7,7 @@ no account points into is revoked at Egnyte, and then deleted.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 from django.conf import settings
 from django.core.exceptions import FieldError
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from .choices import LIVE, EventKind, EventSource, Flow, LeasedFor, Purpose, Release, Scope, Status
 from .exceptions import DecryptionError
 from .fields import EncryptedTextField, ScopesField, unseal
-from .managers import AppQuerySet, EgnyteAccountQuerySet, GuardedQuerySet
+from .managers import AppQuerySet, GuardedQuerySet
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -247,6 +247,34 @@ class EgnyteToken(GuardedModel):
     def is_expired(self) -> bool:
         """Whether the access token has expired, by the lifetime that Egnyte announced with it."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
+
+
+# Columns of a token that calls do not need. A refresh reads the row again.
+UNCALLED: Final = ("refresh_token", "refreshed_from", "created_at")
+
+
+class EgnyteAccountQuerySet(GuardedQuerySet["EgnyteAccount"]):
+    """The methods of ``EgnyteAccount.objects``, which are public."""
+
+    def live(self) -> Self:
+        """Accounts whose token is in use: active or suspect."""
+        return self.filter(status__in=LIVE)
+
+    def for_user(self, user: Any) -> Self:
+        """The accounts of the user. Empty for an anonymous user."""
+        return self.filter(user_id=user.pk) if user.is_authenticated else self.none()
+
+    def due_for_validation(self, now: datetime) -> Self:
+        """Live accounts with a validation due at ``now``, the longest overdue first."""
+        return self.live().filter(next_validation_at__lte=now).order_by("next_validation_at")
+
+    def with_token(self) -> Self:
+        """Read the token and the grant in the same query."""
+        return self.select_related("token__grant")
+
+    def for_calls(self) -> Self:
+        """Read the token in the same query, without the columns that calls do not need."""
+        return self.select_related("token").defer(*(f"token__{name}" for name in UNCALLED))
 
 
 class EgnyteAccount(GuardedModel):

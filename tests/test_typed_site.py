@@ -19,8 +19,7 @@ from django.core.management import get_commands
 from django_egnyte import exceptions, pytest_plugin, urls
 from django_egnyte.access import EgnyteHttpRequest, RequestClient
 from django_egnyte.api import AsyncDownload, Download, File, Files, Folder, FolderListing, Rate
-from django_egnyte.managers import EgnyteAccountQuerySet
-from django_egnyte.models import EgnyteAccount
+from django_egnyte.models import EgnyteAccount, EgnyteAccountQuerySet
 
 from . import typed_site
 from .docpages import DOCS, ROOT, blocks, needs_docs, page

@@ -16,8 +16,7 @@ from django.utils.translation import ngettext
 
 from django_egnyte import gateway
 from django_egnyte.exceptions import InvalidDomainError
-from django_egnyte.managers import EgnyteAccountQuerySet
-from django_egnyte.models import EgnyteAccount
+from django_egnyte.models import EgnyteAccount, EgnyteAccountQuerySet
 
 
 def add_selection(parser: ArgumentParser) -> None:

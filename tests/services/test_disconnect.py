@@ -11,8 +11,12 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import TokenConflictError
-from django_egnyte.managers import EgnyteAccountQuerySet
-from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    EgnyteAccountQuerySet,
+    EgnyteGrant,
+)
 from django_egnyte.services import disconnect as disconnecting
 from django_egnyte.services import grants, sweep
 from django_egnyte.services.disconnect import disconnect, make_default, revoke

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django_egnyte.access import LinkedClient
 from django_egnyte.accounts import reassign
 from django_egnyte.exceptions import LinkError
-from django_egnyte.managers import EgnyteAccountQuerySet
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteAccountQuerySet,
     EgnyteGrant,
     EgnyteToken,
     HostState,
