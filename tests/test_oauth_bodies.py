@@ -150,6 +150,6 @@ def test_a_page_of_a_proxys_revokes_nothing(
     client: OAuthClient, answering: Any, body: bytes
 ) -> None:
     answering(body)
-    with pytest.raises(errors.ResponseError, match="not Egnyte's") as caught:
+    with pytest.raises(errors.ResponseError, match="does not look like one from Egnyte") as caught:
         client.revoke(ABC)
     assert caught.value.host == "acme.egnyte.com"

@@ -137,7 +137,7 @@ def test_a_user_who_has_linked_the_same_egnyte_user_gets_no_second_one(
 def test_a_user_who_is_gone_gets_nothing(egnyte_account, other):
     gone = type(other).objects.get(pk=other.pk)
     other.delete()
-    with pytest.raises(LinkError, match="gone"):
+    with pytest.raises(LinkError, match="was deleted"):
         reassign(egnyte_account, gone)
     assert unchanged(egnyte_account)
 
