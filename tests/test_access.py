@@ -30,7 +30,7 @@ USERINFO = "^/pubapi/v1/userinfo"
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What the broker would have been given, at the moment it would have been given it."""
+    """The tasks that would have been sent to the broker, at that moment."""
     sent: list[tuple[Any, ...]] = []
     monkeypatch.setattr(queue, "_send", lambda task, args: sent.append((task, *args)))
     return sent

@@ -1,4 +1,4 @@
-"""The pages in a real browser, against the sandbox: what only a browser enforces or shows."""
+"""The pages in a real browser, against the sandbox."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_user_connects_uses_files_and_disconnects(
 
 
 def place(browser: webdriver.Chrome) -> list[dict[str, float]]:
-    """Where everything is that can be pressed, besides the question."""
+    """The positions of all buttons and links, except those of the question."""
     found = browser.find_elements(By.CSS_SELECTOR, "main :is(a, .egnyte-actions > *)")
     return [each.rect for each in found if each.is_displayed() and not asked(browser, each)]
 
@@ -113,7 +113,7 @@ def test_the_question_moves_nothing_and_can_be_left(
         button.send_keys(Keys.ENTER)
         assert question.is_displayed()
         assert place(browser) == before
-        # The focus is on what changes nothing.
+        # The focus is on the button that changes nothing.
         assert browser.switch_to.active_element.text == "Cancel"
         assert (
             browser.execute_script("return arguments[0].getBoundingClientRect().top", question) >= 0

@@ -1,4 +1,4 @@
-"""Who is sent to a page, and who is told in JSON."""
+"""Which requests are redirected to a page, and which get JSON."""
 
 from __future__ import annotations
 

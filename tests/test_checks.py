@@ -62,7 +62,7 @@ def test_a_good_configuration_passes() -> None:
     assert found(deploy=True) == []
 
 
-# Settings, and the ids that they should bring.
+# Settings, and the expected ids.
 WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_CLIENT_ID": ""}, ["egnyte.E001"]),
     ({"EGNYTE_CLIENT_ID": None}, ["egnyte.E001"]),
@@ -162,7 +162,7 @@ def test_a_mistake_is_found(settings: dict[str, Any], ids: list[str]) -> None:
 SECONDS = [True, None, "3", -1, math.nan, math.inf, -math.inf, 10**400, Decimal(3)]
 COUNTS = [True, None, "2", -1, 2.0, math.nan, math.inf, 10**400]
 TIMES = [None, 86400, timedelta(seconds=-1), timedelta.min, timedelta.max, timedelta(days=366)]
-# A number or a time, what it may not be, and what it may just be.
+# A number or a time, with invalid values and with valid limits.
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     (
         "EGNYTE_TIMEOUT",
@@ -202,7 +202,7 @@ def test_a_token_call_of_the_longest_timeout_ends_before_its_task() -> None:
     assert f"below {checks.SILENCE}" in message.msg
 
 
-# What only the deployment checks mind.
+# Only the deployment checks report these.
 UNFIT: list[tuple[dict[str, Any], list[str]]] = [
     ({"EGNYTE_BASE_URL": "http://127.0.0.1:8765/d/{domain}"}, ["egnyte.E013"]),
     ({"EGNYTE_FLOW": "password"}, ["egnyte.W007"]),

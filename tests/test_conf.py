@@ -141,7 +141,7 @@ def test_whatever_a_task_begins_ends_before_its_worker_and_that_before_the_lease
 
 def test_whatever_a_sweep_begins_ends_before_its_worker(under_lease: float) -> None:
     assert module.SWEEP_SLICE + under_lease < module.SWEEP_SOFT_TIME_LIMIT
-    # The revoker begins no call so late that its lease could end before the key's proof.
+    # The revoker starts no call so late that its lease could expire before the key's proof.
     assert module.REVOKE_SLICE + module.LEASE < module.SWEEP_SOFT_TIME_LIMIT
     assert module.SWEEP_SOFT_TIME_LIMIT < module.SWEEP_TIME_LIMIT <= 300
     assert under_lease < module.LEASE

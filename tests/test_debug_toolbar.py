@@ -1,4 +1,4 @@
-"""What hides the callback's query from django-debug-toolbar, which need not be installed."""
+"""The callback's query is hidden from django-debug-toolbar, which need not be installed."""
 
 from __future__ import annotations
 

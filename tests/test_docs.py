@@ -50,7 +50,7 @@ WITH_CODE = [
 
 @dataclass
 class Stage:
-    """What the code of a page finds in its namespace."""
+    """The initial namespace of a page's code."""
 
     user: Any
     account: EgnyteAccount

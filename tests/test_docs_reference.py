@@ -235,7 +235,7 @@ def parameters_of(function: Any) -> str:
 
 
 def section_of(name: str, kind: type) -> str:
-    """What a page says of a class."""
+    """The description of a class on a page."""
     start = rf"\.\. py:class:: [\w.]+\.{kind.__name__}(?:\(.*\))?\n"
     return re.split(r"\.\. py:class::", re.split(start, page(name))[1])[0]
 

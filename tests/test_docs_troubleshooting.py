@@ -1,4 +1,4 @@
-"""The pages for when something goes wrong have an entry for each thing that can."""
+"""The troubleshooting pages have an entry for every problem."""
 
 from __future__ import annotations
 

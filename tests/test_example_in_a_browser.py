@@ -1,4 +1,4 @@
-"""The example site in a real browser: what axe says of it, and what moves or is cut off."""
+"""The example site in a real browser: violations by axe, movement and overflow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environ(egnyte_sandbox_server: Any, var: Path) -> dict[str, str]:
-    """What the processes of the example site find."""
+    """The environment of the example site's processes."""
     unwanted = ("EGNYTE_", "DATABASE_URL", "CELERY_", "DJANGO_", "SECRET_KEY")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     environ |= {
@@ -206,7 +206,7 @@ def test_size_and_time_are_shown_at_every_width_in_the_readers_time_zone(
 
 @pytest.fixture
 def one_ended(chromium: webdriver.Chrome, connected: str, egnyte_sandbox_server: Any) -> str:
-    """The example site's address; the user has another account, whose connection has ended."""
+    """The example site's URL. The user also has a revoked account."""
     sandbox = egnyte_sandbox_server.sandbox
     more_accounts(chromium, connected)
     follow(chromium, "form[action$='/default/'] button")
@@ -227,7 +227,7 @@ def test_axe_finds_nothing_where_a_connection_has_ended(axe: Axe, one_ended: str
 
 
 def sweep(environ: dict[str, str]) -> None:
-    """What beat and a worker would do."""
+    """Do the work of beat and a worker."""
     command = [sys.executable, "manage.py", "egnyte_sweep"]
     subprocess.run(command, cwd=EXAMPLE, env=environ, check=True, timeout=60, capture_output=True)
 
@@ -235,7 +235,7 @@ def sweep(environ: dict[str, str]) -> None:
 def test_a_file_is_found_locked_shared_and_its_changes_are_shown(
     axe: Axe, connected: str, environ: dict[str, str], egnyte_sandbox_server: Any, tmp_path: Path
 ) -> None:
-    """``EGNYTE_TEST_SHOTS=folder`` keeps pictures of what was seen."""
+    """``EGNYTE_TEST_SHOTS=folder`` saves screenshots."""
     browser, sandbox = axe.browser, egnyte_sandbox_server.sandbox
     folder = Path(os.environ.get("EGNYTE_TEST_SHOTS", tmp_path))
     told: list[str] = []

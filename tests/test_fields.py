@@ -218,7 +218,7 @@ def test_a_text_moved_elsewhere_does_not_open(egnyte_user: Any) -> None:
 def test_an_account_opens_no_token_of_another_user_or_domain(
     token: EgnyteToken, egnyte_user: Any
 ) -> None:
-    """Who can write to the database cannot point an account to somebody else's token."""
+    """Write access to the database must not give an account another user's token."""
     account = EgnyteAccount.objects.create(
         user=egnyte_user, domain="acme.egnyte.com", egnyte_user_id=1, token=token
     )

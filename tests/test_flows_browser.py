@@ -113,7 +113,7 @@ def test_where_the_referer_is_withheld_the_user_is_asked(
     assert browser.current_url == f"{live_server.url}/plain/"
     assert words(browser) == "linked"
     assert EgnyteAccount.objects.get().domain == "acme.egnyte.com"
-    # Not even the callback's address, which held the code, is left behind.
+    # The URL of the callback, which has the code, is not in the history, either.
     assert [each for each in visited(browser) if "code=" in each and live_server.url in each] == []
     assert refused(browser) == []
 

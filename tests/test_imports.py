@@ -1,4 +1,4 @@
-"""What a process loads, and when. Each test asks a process of its own."""
+"""Which modules a process imports, and when. Each test starts a process."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ async def adirect(request: Any) -> HttpResponse:
 
 
 async def aborrowed(request: Any, pk: int) -> JsonResponse:
-    """Neither waits for `aegnyte()`: the first call finds the accounts."""
+    """Neither needs `aegnyte()`: the first call finds the accounts."""
     account = await EgnyteAccount.objects.aget(pk=pk)
     acting = request.egnyte.act_as(username="jsmith")
     try:
@@ -92,7 +92,7 @@ def test_a_page_that_ignores_request_egnyte_makes_no_query(
 ) -> None:
     with walk.Queries() as queries:
         assert browser.get("/untouched/").content == b"untouched"
-    # Not even for the session and the user, which nobody asked for.
+    # Not even for the session and the user, which the view does not use.
     assert queries.made == []
 
 

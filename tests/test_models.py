@@ -69,7 +69,7 @@ def test_force_update_does_not_either(account: EgnyteAccount) -> None:
 def test_an_account_does_not_become_another_by_saving_it(
     account: EgnyteAccount, name: str, value: Any
 ) -> None:
-    """Silence would let a merge of two users lose the account with the user it left."""
+    """Otherwise a merge of two users would delete the account with its old user."""
     users = type(account.user)
     if value == "other":
         value = users.objects.create(**{users.USERNAME_FIELD: "other@example.com"})

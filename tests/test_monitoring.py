@@ -62,7 +62,7 @@ def test_a_health_check_says_whether_somebody_is_needed(egnyte_account: EgnyteAc
     EgnyteAccount.objects.update(next_validation_at=timezone.now() - timedelta(hours=2))
     answer = ask()
     assert answer.status_code == 503
-    # Anybody may ask: no name of a host, and no text that tells what is wrong.
+    # The page is public, so it has no host names and no descriptions of problems.
     assert json.loads(answer.content) == {"status": "trouble", "problems": 2}
     assert ask("post").status_code == 405
 

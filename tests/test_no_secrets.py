@@ -1,4 +1,4 @@
-"""No token, code or secret is found anywhere but sealed, whatever one does."""
+"""Tokens, codes and secrets are stored only encrypted, and shown nowhere."""
 
 from __future__ import annotations
 

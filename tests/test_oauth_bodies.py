@@ -43,7 +43,7 @@ class Answer:
 
 @pytest.fixture
 def answering(client: OAuthClient, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lets the client get this answer, whatever it asks for; returns the answer."""
+    """Let the client receive this answer to any request. Returns the answer."""
 
     def answer_with(body: bytes, status: int = 200, error: Exception | None = None) -> Answer:
         answer = Answer(body, status)
@@ -101,7 +101,7 @@ def test_a_token_is_found_in_a_body_that_breaks_off(
     answering(b'{"access_token": "abc", "refresh_token": "def", "scope": "Egn', status, broken)
     salvaged = TokenAnswer(ABC, Secret("def"), complete=False)
     assert client.refresh(DEF) == salvaged
-    # What breaks off behind a whole answer takes nothing away from it.
+    # An error after the complete answer does not matter.
     answering(b'{"access_token": "abc", "expires_in": 60}', status, broken)
     assert client.refresh(DEF) == TokenAnswer(ABC, expires_in=60)
 

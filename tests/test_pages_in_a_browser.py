@@ -1,4 +1,4 @@
-"""Every page of the app in its own frame, on small and large screens, and what axe says of it."""
+"""Every page of the app in its default frame, on all screens, checked by axe."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Site:
         self.pytester = pytester
         self.folder = pytester.path
         monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
-        # What "pip install django-egnyte" would do.
+        # As "pip install django-egnyte" does.
         monkeypatch.setenv("PYTHONPATH", str(Path(django_egnyte.__file__).parent.parent))
         # An installed package is a plugin by its entry point, a checkout is none.
         installed = entry_points(group="pytest11", name="django_egnyte")
@@ -308,7 +308,7 @@ def test_a_run_without_our_fixtures_pays_nothing(site: Site, configured: bool) -
 
 
 def test_the_watch_sees_a_run_with_our_fixtures(site: Site) -> None:
-    """What makes the test above worth its while."""
+    """Without this, the test above would prove nothing."""
     site.write("watch.py", WATCH)
     site.write("test_plain.py", "def test_plain(egnyte_sandbox): pass\n")
     happened, modules = watched(site, site.run("-p", "watch"))

@@ -1,7 +1,7 @@
-"""That the work on many rows reads indexes, and that its queries do not grow with the rows.
+"""Work on many rows uses indexes, and the number of queries does not grow with the rows.
 
-PostgreSQL says in its plan which index a query uses. On a small table it would read all, so reading
-whole tables is made as dear as can be.
+PostgreSQL's plan shows the index of a query. On a small table it would scan the table, so the
+tests make table scans very expensive.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def test_forgotten_grants_are_released_together() -> None:
 def test_each_chunk_of_refreshes_begins_in_the_index_where_the_last_one_ended(
     dear_tables: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or the work on all chunks together grows with the square of the rows."""
+    """Otherwise the total work would grow with the square of the rows."""
     monkeypatch.setattr(sweep, "CHUNK", 2)
     make(5)
     with CaptureQueriesContext(connection) as queries:

@@ -1,4 +1,4 @@
-"""What keeps codes, tokens and passwords out of Sentry's events, which need not be installed.
+"""Codes, tokens and passwords are removed from Sentry's events. Sentry need not be installed.
 
 With Sentry itself: ``tests.reference_site.test_reports``.
 """
@@ -20,7 +20,7 @@ QUERY = "code=c0de&state=st4te"
 
 
 class Sdk(SimpleNamespace):
-    """What is used of Sentry's SDK."""
+    """The parts of Sentry's SDK that the app uses."""
 
     def __init__(self, *, active: bool = True, integrations: tuple[str, ...] = ("django",)) -> None:
         self.processors: list[Any] = []

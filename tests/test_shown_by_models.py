@@ -1,4 +1,4 @@
-"""Whatever shows a model's columns shows no token: only ``open()`` and ``open_token()`` do."""
+"""Only ``open()`` and ``open_token()`` show a token of a model, and no other output does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody follows the README to the letter, in a fresh project."""
+"""Follow the README exactly, in a new project."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Project:
                 for name, value in os.environ.items()
                 if name != "DJANGO_SETTINGS_MODULE"
             },
-            # What "pip install django-egnyte" would do.
+            # As "pip install django-egnyte" does.
             "PYTHONPATH": str(Path(django_egnyte.__file__).parent.parent),
             "PYTHONUNBUFFERED": "1",
         }

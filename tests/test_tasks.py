@@ -27,7 +27,7 @@ def test_a_task_has_limits_and_is_acknowledged_late(task: Any) -> None:
     assert task.ignore_result
     assert task.soft_time_limit < task.time_limit <= 300
     assert task.expires == 3600
-    # Not by Celery: what is tried again stands in the database.
+    # Celery does not retry: the database has the next attempt.
     assert not getattr(task, "autoretry_for", ())
 
 
@@ -146,7 +146,7 @@ def test_no_task_runs_inside_a_transaction(egnyte_account: EgnyteAccount) -> Non
 
 
 class AtomicTask(Task):  # type: ignore[misc]
-    """What sites do, so that a task that fails leaves nothing half written."""
+    """Sites do this, so that a failed task is rolled back."""
 
     ended: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a site's own templates can say about Egnyte: a context variable and two tags."""
+"""The context variable and the two tags for a site's own templates."""
 
 from __future__ import annotations
 

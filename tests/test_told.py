@@ -23,12 +23,12 @@ def test_a_user_is_told_once_that_a_connection_has_ended(
 ) -> None:
     assert told(browser.get("/plain/")) == []
     revoke(egnyte_account, actor="task", reason="Egnyte refuses the token")
-    # A page that does not ask for Egnyte neither tells nor pays.
+    # A page that does not use Egnyte shows no message and makes no query.
     assert told(browser.get("/")) == []
     first = browser.get("/plain/")
     assert first.content == b"not linked"
     assert told(first) == ["Your connection to acme.egnyte.com has ended. Please reconnect."]
-    # It waits for a page that shows messages, and is not said a second time.
+    # The message waits for a page that shows messages, and is shown once.
     page = browser.get("/egnyte/").content.decode()
     assert page.count("has ended") == 1
     assert told(browser.get("/plain/")) == []

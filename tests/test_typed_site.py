@@ -31,7 +31,7 @@ PROMISES = [
     *(path for path in DOCS.glob("guides/*.rst") if path.stem != "moving"),
     *(DOCS / name for name in ("quickstart.rst", "tutorial.rst")),
 ]
-# What an object is called in the site, whose use of its attributes counts.
+# The names of objects in the site. Uses of their attributes count.
 CALLED = {
     AsyncDownload: {"download"},
     Download: {"download"},
@@ -98,7 +98,7 @@ def is_fixture(name: str) -> bool:
 
 
 def attributes_of(kind: type) -> set[str]:
-    """What the package's classes give it, and none of Python's or Django's."""
+    """The attributes of the package's classes, without those of Python and Django."""
     names = set(inspect.signature(kind).parameters) if issubclass(kind, Exception) else set()
     others: set[str] = set()
     for each in kind.__mro__:

@@ -183,7 +183,7 @@ def test_a_query_that_is_no_text_is_a_400_page(
 def test_a_state_of_another_session_is_refused(
     browser: Client, egnyte_sandbox: Any, egnyte_user: Any
 ) -> None:
-    """An attacker's code and state, slipped to a victim: RFC 6749 section 10.12."""
+    """A victim follows a link with an attacker's code and state: RFC 6749 section 10.12."""
     attacker = Client()
     attacker.force_login(egnyte_user)
     location = egnyte_sandbox.authorize(walk.begin(attacker), "bdoe")
@@ -217,7 +217,7 @@ def test_an_expired_state_is_refused(
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
     later = time.time() + conf.STATE_LIFETIME + 1
     monkeypatch.setattr(state.time, "time", lambda: later)
-    # The session must outlive the clock's jump: it lives for two weeks.
+    # The session lasts two weeks, longer than the clock is moved.
     assert_refusal(walk.come_back(browser, location), 400, "longer than ten minutes")
     assert egnyte_sandbox.counts.get("token", 0) == 0
 
@@ -357,7 +357,7 @@ def test_after_five_refused_codes_an_hour_no_more_are_tried(
     assert AccountEvent.objects.filter(kind="link_failed").count() == conf.FAILURES_PER_HOUR
 
 
-# What happens in other tabs and browsers meanwhile.
+# Changes in other tabs and browsers meanwhile.
 
 
 def test_a_session_that_ends_meanwhile_leads_through_login_to_a_new_attempt(
@@ -397,5 +397,5 @@ def test_a_callback_in_another_browser_of_the_same_user_is_refused(
     phone = Client(headers={"Accept": "text/html"})
     phone.force_login(egnyte_user)
     assert_refusal(walk.come_back(phone, location), 400, "It belongs to another browser")
-    # Where it began, it goes on.
+    # It continues in the browser in which it began.
     assert walk.come_back(browser, location).status_code == 302

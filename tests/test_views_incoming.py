@@ -1,4 +1,4 @@
-"""What a request brings of secrets is taken out of it, wherever it keeps that."""
+"""Secrets are removed from every part of a request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORM = "password=p4ss&username=jsmith"
 
 
 def shown(request: Any) -> str:
-    """All that a request shows to whoever keeps it."""
+    """All parts of a request that a tool could store."""
     texts = [repr(request), request.META, request.GET, request.POST, request.body, request.read()]
     texts += [request.get_full_path(), request.build_absolute_uri()]
     if isinstance(request, ASGIRequest):

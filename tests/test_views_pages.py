@@ -1,4 +1,4 @@
-"""What all pages have in common, whatever the site around them has."""
+"""The common behaviour of all pages, with different settings of a site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``egnyte:webhook``: who may post, what, and what becomes of it."""
+"""``egnyte:webhook``: authentication, accepted deliveries, and their handling."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_a_worker_lets_accounts_live_and_die(
     account = link_account(egnyte_sandbox, make_user("one"))
     token = account.open_token()
 
-    # A password change at Egnyte: the page's call fails, and hurries a worker.
+    # After a password change at Egnyte, the page's call fails and sends a task.
     egnyte_sandbox.set_password("acme", "jsmith", "another password")
     with pytest.raises(UnauthorizedError):
         account.client.userinfo()
@@ -154,7 +154,7 @@ def test_a_worker_lets_accounts_live_and_die(
         assert stored(account).token is None
         wait_for(lambda: not EgnyteGrant.objects.exclude(release_at=None).exists())
 
-        # A user disconnects: the worker ends the token at Egnyte.
+        # A user disconnects, and the worker revokes the token at Egnyte.
         ended = second.open_token()
         assert egnyte_sandbox.is_alive(ended)
         disconnect(second.pk, actor="user:1")
@@ -174,7 +174,7 @@ def test_a_worker_lets_accounts_live_and_die(
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name.rpartition(".")[2])
 def test_a_task_may_be_killed_and_must_not_outlive_its_use(task):
-    # Acknowledged when it is done: a killed worker's message comes again.
+    # Acknowledged after the work, so the task of a killed worker is delivered again.
     assert task.acks_late and task.ignore_result
     assert task.expires and task.expires <= 3600
     assert 0 < task.soft_time_limit < task.time_limit <= 300

@@ -73,8 +73,8 @@ REVOKE = Act(
     ),
     applies=_live,
     question=_(
-        "The site loses its access at once, and Egnyte is told to forget it. The account stays "
-        "listed, and its user can reconnect it. Revoke?"
+        "The site stops using the account at once, and its tokens are revoked at Egnyte. The "
+        "account stays listed, and its user can reconnect it. Revoke?"
     ),
 )
 

@@ -118,7 +118,7 @@ class ActingAdmin(RowAdmin):
             raise PermissionDenied
         found = list(selected[: MOST_AT_ONCE + 1])
         if len(found) > MOST_AT_ONCE:
-            text = _("No more than %(count)d at once. The commands of this app do any number.")
+            text = _("Select %(count)d rows at most. For more, use the commands of this app.")
             self.message_user(request, text % {"count": MOST_AT_ONCE}, messages.ERROR)
             return None
         rows = [row for row in found if self._permits(act, request, row)]

@@ -38,8 +38,9 @@ ABANDON = Act(
     service=lambda row, actor: abandon(row, actor=actor),
     applies=lambda row: row.release_at is not None,
     question=_(
-        "Nobody will try to revoke this any more, and it may live on at Egnyte. Do this only if "
-        "you know that it was ended there, or that the domain is gone. Abandon?"
+        "This site will not try to revoke this again, and the tokens may stay valid at Egnyte. Do "
+        "this only if you know that they were revoked there, or that the domain no longer exists. "
+        "Abandon?"
     ),
 )
 

@@ -201,7 +201,7 @@ def test_an_action_does_not_take_on_too_many(
     some = EgnyteAccount.objects.first()
 
     page = pick(superuser, "validate", some, select_across="1")
-    assert f"No more than {MOST_AT_ONCE} at once" in text_of(page)
+    assert f"Select {MOST_AT_ONCE} rows at most" in text_of(page)
     assert hurried == []
 
 

@@ -1,4 +1,4 @@
-"""The admin's pages in a real browser: what axe says of them, and what fits."""
+"""The admin's pages in a real browser: violations by axe, and overflow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LISTS = ("egnyteaccount", "egnytegrant", "accountevent")
 
 @pytest.fixture
 def rows(egnyte_user: Any) -> None:
-    """Some of everything, with names that are long."""
+    """Rows of every kind, with long names."""
     now = timezone.now()
     for number, status in enumerate((*Status, *Status), 1):
         make(

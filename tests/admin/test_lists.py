@@ -180,7 +180,7 @@ def test_the_filters_offer_only_what_occurs(superuser: Client, egnyte_user: Any)
         "domain": ["acme.egnyte.com", "b.egnyte.com"],
         "scope": ["everything", "Egnyte.filesystem", "Egnyte.link"],
     }
-    # What was chosen stays on the page, so that it can be left again.
+    # The chosen value is still offered, so that it can be deselected.
     page = superuser.get(url("changelist"), {"status": "suspect", "stale": "yes"})
     assert offered(page)["status"] == ["active", "revoked", "suspect"]
     assert offered(page)["validation"] == ["yes", "never"]

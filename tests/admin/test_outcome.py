@@ -1,4 +1,4 @@
-"""What the page of an account says of the validation or refresh that was asked for."""
+"""The account's page shows the outcome of the requested validation or refresh."""
 
 from __future__ import annotations
 

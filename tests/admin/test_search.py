@@ -1,4 +1,4 @@
-"""The search in the list of accounts: what it finds, and that it reads no whole table."""
+"""The search in the list of accounts: its results, and that it makes no table scan."""
 
 from __future__ import annotations
 

@@ -636,7 +636,7 @@ def test_calls_keep_to_the_rate_that_egnyte_allots_across_threads(
         waits.clear()
         EgnyteClient(Line(server.url)).get("/x")
         assert waits == []
-        # Whoever will not wait for a turn is told when there is one, and takes none away.
+        # A caller that does not wait gets the time of the next turn, and uses none.
         impatient = EgnyteClient(Line(server.url, pace_calls=True, max_throttle_wait=0.1))
         for _ in range(2):
             with pytest.raises(RateLimitedError) as caught:

@@ -204,7 +204,7 @@ def test_chunks_grow_with_the_size(size: int | None, chunk: int) -> None:
 
 
 class Zeros(io.RawIOBase):
-    """A file of zeros that is nowhere."""
+    """A file of zeros that takes no memory."""
 
     def __init__(self, size: int, *, seeks: bool) -> None:
         self.size = size
@@ -284,7 +284,7 @@ def test_a_name_that_egnyte_refuses_is_told_before_a_call(name: str) -> None:
                     act()
                 assert "Names may not" in caught.value.hint
         assert server.requests == []
-        # What is there all the same can be had, and be given a better name.
+        # An existing file with such a name can be downloaded and renamed.
         files.info(f"/Shared/{name}")
         files.move(f"/Shared/{name}", "/Shared/better")
         assert len(server.requests) == 2
@@ -471,7 +471,7 @@ class Slow(io.RawIOBase):
 
 
 class Silent:
-    """Writes everything, and says nothing."""
+    """Writes everything, and returns None."""
 
     content = b""
 
@@ -669,7 +669,7 @@ def test_a_wrong_file_never_looks_complete(trouble: str) -> None:
         with pytest.raises(ResponseError):
             files.download("/a", to)
         assert to.getvalue() == b"before"
-        to.seek(0)  # old bytes behind new ones could be taken for a file
+        to.seek(0)  # old bytes after the new ones would look like a complete file
         with pytest.raises(ResponseError):
             files.download("/a", to)
         assert to.getvalue() == b""

@@ -144,7 +144,7 @@ def test_a_file_path_arrives_as_it_was_written(path: str) -> None:
     except InvalidPathError:
         return
     assert unquote(encoded) == clean_path(path)
-    # What requests makes of it on the way is the same path.
+    # requests sends the same path.
     url = requests.Request("GET", f"https://acme.egnyte.com/pubapi/v1/fs{encoded}").prepare().url
     assert url == f"https://acme.egnyte.com/pubapi/v1/fs{encoded}"
     assert api_path(f"/pubapi/v1/fs{encoded}") == f"/pubapi/v1/fs{encoded}"

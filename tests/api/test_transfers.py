@@ -1,4 +1,4 @@
-"""Progress, and going on after a broken connection."""
+"""Progress, and resuming after a broken connection."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Egnyte's sources contradict each other about, played by the sandbox: the package copes.
+"""The package works with every behaviour about which Egnyte's sources disagree.
 
-Each test runs under every answer that the sandbox's settings know.
+Each test runs with every value of the sandbox's settings.
 """
 
 from __future__ import annotations

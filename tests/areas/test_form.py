@@ -1,4 +1,4 @@
-"""What all areas have in common."""
+"""The common behaviour of all areas."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_a_list_asks_for_pages_as_it_comes_to_them(
     listing = jane.search("budget", page_size=3)
     assert [hit.path for hit in way.list(listing)] == many
     assert sandbox.counts["search"] == 3
-    # The first page is kept, the others are asked for anew.
+    # The first page is kept, and the others are requested again.
     assert way.total(listing) == 7
     assert bool(listing)
     assert sandbox.counts["search"] == 3

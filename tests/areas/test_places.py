@@ -81,7 +81,7 @@ def test_a_lock_keeps_others_out(
     with pytest.raises(NotFoundError):
         way(bob.files, "unlock", FILE, "wrong")
     jane.files.upload(FILE, b"mine")
-    way(bob.files, "unlock", FILE, lock.token)  # Who knows the token may.
+    way(bob.files, "unlock", FILE, lock.token)  # With the token, another user may unlock.
     way(bob.files, "upload", FILE, b"x")
     with pytest.raises(NotFoundError):
         way(jane.files, "unlock", FILE)
@@ -92,7 +92,7 @@ def test_an_own_token_and_time(jane: EgnyteClient, sandbox: Sandbox, way: Way) -
     assert (lock.token, lock.seconds) == ("mine", 59)
     sandbox.advance(61)
     assert way(jane.files, "lock_info", FILE) is None
-    lock.release()  # It has ended already.
+    lock.release()  # It has expired already.
 
 
 def test_a_lock_is_a_context_manager(
@@ -112,7 +112,9 @@ def test_a_lock_is_a_context_manager(
 
     asyncio.run(use())
     with jane.files.lock(FILE):
-        jane.files.move(FILE, "/Shared/elsewhere.txt")  # What is not there is not unlocked.
+        jane.files.move(
+            FILE, "/Shared/elsewhere.txt"
+        )  # A file that does not exist cannot be unlocked.
 
 
 def test_options_of_a_folder(jane: EgnyteClient, way: Way) -> None:

@@ -115,7 +115,7 @@ def half_read(file: Any) -> Any:
 
 
 class Unseekable(File):  # type: ignore[type-arg]
-    """What comes in over a pipe."""
+    """Content from a pipe."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), "x.txt")

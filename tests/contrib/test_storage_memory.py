@@ -32,7 +32,7 @@ with SandboxServer() as server:
 
 
 class Zeros(io.RawIOBase):
-    """A file of so many zeros, which takes no memory."""
+    """A file of zeros of this size, which takes no memory."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -76,7 +76,7 @@ def storage() -> Iterator[EgnyteStorage]:
 
 
 def peak(work: Any) -> float:
-    """The most memory that is taken meanwhile, in MB."""
+    """The peak memory during the transfer, in MB."""
     tracemalloc.start()
     try:
         work()

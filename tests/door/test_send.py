@@ -313,7 +313,7 @@ def test_a_bug_in_the_callers_generator_is_shown_without_the_token() -> None:
 
 
 class TimeLimit(BaseException):
-    """What a worker's time limit or Ctrl-C raises, in whatever runs at that moment."""
+    """The exception of a worker's time limit or Ctrl-C, which any code can raise."""
 
 
 def frames_of(error: BaseException) -> set[str]:

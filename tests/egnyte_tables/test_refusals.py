@@ -1,4 +1,4 @@
-"""When it says no: Egnyte's current pages on errors and limits, collected."""
+"""Refusals: Egnyte's current pages about errors and limits."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def test_each_refusal_of_a_call_means_what_the_table_says(
             assert throttled.value.kind == (QPS if meaning == QPS else DAILY)
             assert throttled.value.retryable
         else:
-            # What only the view can judge is its to judge: the answer, whatever its status.
+            # Only the view can decide about the answer, whatever its status.
             assert client.get("/pubapi/v1/links").status_code == int(row[:3])
             kind = exceptions.ForbiddenError if meaning == FORBIDDEN else exceptions.ConflictError
             with pytest.raises(kind):
                 client.files.list("/Shared")
         if meaning != DEAD:
             assert status_of(account) == Status.ACTIVE
-        # Nobody slept on it, and nothing was sent again.
+        # There was no wait and no retry.
         assert time.monotonic() - began < 2
         assert len(server.requests) == (2 if meaning in (FORBIDDEN, TOKEN_ENDPOINT) else 1)
 

@@ -1,4 +1,4 @@
-"""What is sent, flow by flow."""
+"""The requests of each flow."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Sent:
 
 
 def recording(visitor: Visitor) -> None:
-    """Says yes to everything, in the form of the older keys."""
+    """Accepts everything, and answers as for older keys."""
     while request := visitor.request():
         path = path_of(request)
         if path.endswith("/userinfo"):

@@ -1,4 +1,4 @@
-"""The Enhanced flow without a known Referer: the code is parked, the user asked for the domain."""
+"""The Enhanced flow without a known Referer: the code is kept, and the user enters the domain."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_token_comes_once(browser: Client, implicit: Any) -> None:
 def test_a_token_of_another_session_is_refused(
     browser: Client, implicit: Any, another: Client
 ) -> None:
-    """Somebody slips a victim a token, to read what the victim will upload."""
+    """An attacker gives a victim a token, in order to read the victim's uploads."""
     fragment = granted(another, implicit, "bdoe")
     assert_page(posted(browser, fragment), 400, "It belongs to another browser")
     assert not EgnyteAccount.objects.exists()
@@ -182,7 +182,7 @@ def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
 def test_what_nobody_vouches_for_does_not_fill_the_database(
     browser: Client, implicit: Any, fault: dict[str, Any]
 ) -> None:
-    """At a host that is not there, say, which is the user's to name."""
+    """For example at a host that does not exist, which the user can choose."""
     implicit.faults.add(path="/userinfo", times=None, **fault)
 
     def garbage() -> dict[str, str]:
@@ -197,7 +197,7 @@ def test_what_nobody_vouches_for_does_not_fill_the_database(
 
 
 def test_what_browsers_bring_says_nothing_about_the_key(browser: Client, implicit: Any) -> None:
-    """Or one user could stop the verdicts about everybody's tokens."""
+    """Otherwise one user could stop revocation for all users."""
     for hour in range(5):
         for number in range(5):
             state = walk.query_of(walk.begin(browser))["state"]

@@ -16,7 +16,7 @@ from .conftest import listing
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is typed when the command asks; and the questions that it asked."""
+    """The typed answer, and the list of the command's questions."""
     asked: list[str] = []
 
     def set_answer(text: str | None) -> list[str]:
@@ -131,7 +131,7 @@ def test_grants_that_egnyte_would_not_end_stay(
 
 
 def test_a_host_that_is_held_off_is_a_failure_too(run, accounts) -> None:
-    """Nothing is tried there, so nothing fails: the tokens live all the same."""
+    """Nothing is tried there, so nothing fails, but the tokens stay valid."""
     HostState.objects.create(
         host="globex.egnyte.com", failures=9, held_off_until=timezone.now() + timedelta(hours=1)
     )

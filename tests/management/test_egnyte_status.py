@@ -27,7 +27,7 @@ from django_egnyte.services.ledger import SEVERAL_HOSTS
 
 @pytest.fixture
 def seen(run: Callable[..., Any]) -> Callable[[], dict[str, Any]]:
-    """What monitoring reads."""
+    """The output for monitoring."""
     return lambda: json.loads(run("egnyte_status", "--json").out)
 
 
@@ -51,7 +51,7 @@ def test_an_empty_site_is_well(run, egnyte_sandbox) -> None:
 
 
 def requests(count: int, hours_ago: int = 0) -> None:
-    """So many requests to the token endpoint."""
+    """Insert this number of token requests."""
     at = timezone.now() - timedelta(hours=hours_ago)
     TokenRequest.objects.bulk_create(
         TokenRequest(
@@ -169,7 +169,7 @@ def test_grants_that_stay_alive_for_a_day_need_someone(run, accounts, seen) -> N
     long_ago = timezone.now() - timedelta(hours=30)
     released = EgnyteGrant.objects.exclude(release_at=None)
     released.update(created_at=long_ago)
-    # It was not tried yet: nothing is wrong with it but the sweeps.
+    # It was not tried yet, so only the sweeps are a problem.
     assert run("egnyte_status").code == 0
     released.update(revoke_attempts=4)
     ran = run("egnyte_status")
@@ -238,7 +238,7 @@ def test_tokens_that_no_key_opens_need_someone(run, accounts, seen, settings) ->
         "No key decrypts the tokens of 2 of the 3 oldest accounts: "
         "does EGNYTE_ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS lack an older key?"
     )
-    # A dead account holds no token, and needs no key.
+    # A revoked account has no token, and needs no key.
     EgnyteAccount.objects.filter(pk=accounts[0].pk).write(status="revoked")
     assert (seen()["tokens_tried"], seen()["tokens_unreadable"]) == (2, 1)
 

@@ -102,7 +102,7 @@ def is_doubted() -> bool:
 def test_a_suspended_key_costs_no_account(run, accounts, egnyte_sandbox) -> None:
     egnyte_sandbox.suspend_key("sandbox-code-key")
     ran = run("egnyte_validate", "--all")
-    # The token endpoint says so itself, so nobody is under suspicion.
+    # The token endpoint itself names the key, so no account becomes suspect.
     assert (ran.code, ran.out) == (1, "3 failed\n")
     assert set(statuses().values()) == {"active"}
     assert is_doubted()

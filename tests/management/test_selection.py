@@ -113,6 +113,6 @@ def test_a_domain_that_may_not_be_linked_is_an_error(db: None, settings: Any) ->
 def test_accounts_at_a_domain_that_may_be_linked_no_more_can_be_named(
     accounts: list[EgnyteAccount], settings: Any, name: str, value: Any
 ) -> None:
-    """Whose tokens are to be revoked just because of that, say."""
+    """For example to revoke its tokens for this very reason."""
     setattr(settings, name, value)
     assert names(domain="ACME.egnyte.com ") == ["bdoe", "jsmith"]

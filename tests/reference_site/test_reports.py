@@ -1,4 +1,4 @@
-"""What keeps requests and tracebacks keeps no code, token or password."""
+"""Tools that store requests and tracebacks store no code, token or password."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_a_callback_that_fails_before_its_view_is_reported_without_its_code(
         fails(patch, "django.middleware.locale.LocaleMiddleware.process_request")
         assert wsgi(browser, location) == 500
     assert_kept_none([walk.query_of(location)["code"]], sentry.text)
-    # What is not ours stays as it is.
+    # Other data is not changed.
     with monkeypatch.context() as patch:
         fails(patch, "tests.reference_site.views.home")
         assert wsgi(browser, "/en/?state=of-something-else") == 200

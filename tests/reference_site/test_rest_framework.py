@@ -25,7 +25,7 @@ GUARDED = [
     "permitted", "dispatched", "decorated", "handled", "function", "outside", "wrapped",
     "wrapped-set", "guarded", "folders/mine",
 ]  # fmt: skip
-# What the framework's own permissions let nobody in without a login.
+# The framework's own permissions refuse requests without a login.
 CLOSED = [name for name in GUARDED if name != "outside"]
 
 
@@ -177,7 +177,7 @@ def test_without_the_exception_handler_the_middleware_knows_that_user_too(
     assert (response.status_code, response.json()["error"]) == (401, "egnyte_not_linked")
 
 
-# What goes wrong at Egnyte.
+# Errors of Egnyte.
 
 
 @pytest.mark.parametrize("atomic", [False, True])

@@ -1,4 +1,4 @@
-"""What only a real browser shows: which Referer it sends, and that the page fits."""
+"""In a real browser: which Referer it sends, and that the page does not overflow."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def test_a_redirect(sandbox: Sandbox, acme: str, token: str) -> None:
 
 
 def pieces(server: SandboxServer, token: str) -> list[tuple[float, bytes]]:
-    """What arrives, and when, in seconds since the call."""
+    """The received bytes, each with the seconds since the call."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
         start = time.monotonic()
         sock.sendall(

@@ -1,4 +1,4 @@
-"""What Egnyte's own SDK for JavaScript does beside files, against the sandbox."""
+"""Egnyte's SDK for JavaScript against the sandbox: other areas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.service("node"), pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def told(run_js: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    """What each step of the script tells."""
+    """The output of each step of the script."""
     return run_js("official_sdk_areas.js")
 
 

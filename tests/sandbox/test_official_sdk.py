@@ -1,4 +1,4 @@
-"""What Egnyte's own SDK for Python does with files, folders and user info, against the sandbox."""
+"""Egnyte's SDK for Python against the sandbox: files, folders and user info."""
 
 from __future__ import annotations
 

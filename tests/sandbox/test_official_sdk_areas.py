@@ -1,4 +1,4 @@
-"""What Egnyte's own SDK for Python does beside files, against the sandbox."""
+"""Egnyte's SDK for Python against the sandbox: other areas."""
 
 from __future__ import annotations
 

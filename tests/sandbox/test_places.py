@@ -1,4 +1,4 @@
-"""What is at a path or an id: versions, locks, options, numbers, and where it is."""
+"""Files and folders by path and by id: versions, locks, options, numbers and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Egnyte's sources contradict each other about: the sandbox plays each side."""
+"""The sandbox's settings for behaviour about which Egnyte's sources disagree."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_throttle_may_come_without_a_wait(sandbox: Sandbox, acme: str, status:
     sandbox.settings.retry_after = False
     answer = userinfo(acme, token)
     assert (answer.status_code, "Retry-After" in answer.headers) == (status, False)
-    # What tells a day's limit from a second's then.
+    # This distinguishes the limit per day from the limit per second.
     assert answer.headers["X-Accesstoken-Quota-Current"] == "0"
 
 

@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(params=["earliest", "latest"])
 def jitter(request, monkeypatch):
-    """Which end of its spread chance picks: what is due comes early by this share of it."""
+    """The share of the jitter that is chosen."""
     pick = min if request.param == "earliest" else max
     monkeypatch.setattr(agenda.random, "uniform", lambda low, high: pick(low, high))
     return request.param

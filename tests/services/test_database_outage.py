@@ -58,7 +58,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settle(sandbox: Sandbox) -> None:
-    """As if a day went by: every wait is over, and nobody holds a lease any more."""
+    """As if a day had passed: all waits are over and all leases have expired."""
     sandbox.faults.clear()
     for _ in range(4):
         TokenRequest.objects.all().delete()
@@ -75,9 +75,9 @@ def settle(sandbox: Sandbox) -> None:
 
 
 def check_conservation(sandbox: Sandbox, *, kinds: tuple[str, ...] = ("access", "refresh")) -> None:
-    """Each grant alive at Egnyte is pointed into, and each account's token is alive.
+    """Assert that an account uses each valid grant, and that each account's token is valid.
 
-    Only tokens of these kinds count for a grant's being alive.
+    A grant is valid if Egnyte accepts a token of these kinds.
     """
     settle(sandbox)
     held = set()

@@ -27,7 +27,7 @@ from .conftest import grant_of, pending
 
 
 class SiteAccount(EgnyteAccount):
-    """What a site may make to have an admin of its own."""
+    """A proxy model, which a site may create for its own admin."""
 
     class Meta:
         proxy = True

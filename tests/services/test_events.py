@@ -52,7 +52,7 @@ def receiver() -> Iterator[Callable[[Callable[..., Any]], None]]:
 
 @pytest.fixture
 def seen(receiver: Callable[..., None]) -> list[tuple[int, str]]:
-    """What a receiver got: the account and the event's id."""
+    """The calls of a receiver: the account and the id of the event."""
     found: list[tuple[int, str]] = []
 
     def note(sender: Any, account: EgnyteAccount, event: Any, **kwargs: Any) -> None:
@@ -64,7 +64,7 @@ def seen(receiver: Callable[..., None]) -> list[tuple[int, str]]:
 
 
 def all_due() -> None:
-    """As if every wait were over."""
+    """Make all events due."""
     ReceivedEvent.objects.exclude(due_at=None).update(due_at=timezone.now() - timedelta(seconds=1))
 
 
@@ -161,7 +161,7 @@ def test_an_event_is_given_up_after_so_many_tries(egnyte_account, receiver, capl
     [given_up] = [r for r in caplog.records if getattr(r, "event", "") == "event_given_up"]
     named = f"failed {events.TRIES} times for event {row.pk} of account {egnyte_account.pk},"
     assert named in given_up.getMessage()
-    # It is remembered all the same.
+    # It is recognised nevertheless.
     events.receive(egnyte_account.pk, told("a"))
     assert events.handle_due() == {}
 

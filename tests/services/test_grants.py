@@ -1,4 +1,4 @@
-"""How tokens arrive and which grant they belong to; two names of one grant become one."""
+"""Storing tokens, finding their grant, and joining grants."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .conftest import HOST, all_due, arrive, grant_of, orphans, pending, refresh
 
 
 def work_off() -> None:
-    """Passes over what is due by itself: nothing is made due here."""
+    """Run passes over the due rows. Makes nothing due itself."""
     for _ in range(4):
         process_revocations()
 
@@ -43,7 +43,7 @@ def answer(access: str, refresh: str = "", **options: Any) -> TokenAnswer:
     return TokenAnswer(Secret(access), Secret(refresh), 3600, **options)
 
 
-# A token arrives
+# Storing a token
 
 
 def test_a_new_token_begins_a_grant_that_nobody_uses_yet(egnyte_user):
@@ -159,7 +159,7 @@ def test_a_refresh_token_that_was_used_up_meanwhile_does_not_become_the_newest(e
 
 
 def test_an_old_token_that_arrives_again_does_not_become_the_newest(egnyte_user, make_user):
-    """Anybody may post an access token, even one that has ended."""
+    """A browser can post any access token, even an expired one."""
     old = arrive(egnyte_user, "old", "shared")
     new = grants.write_down(
         answer("new", "shared"), host=HOST, user_ref=str(egnyte_user.pk), refreshed=old
@@ -209,7 +209,7 @@ def test_a_token_that_no_key_opens_is_stored_anew_when_it_arrives_again(
     assert (again.grant_id, again.generation) == (first.grant_id, 2)
 
 
-# Two grants turn out to be one
+# Joining grants
 
 
 def test_a_token_of_two_grants_makes_them_one(egnyte_user):
@@ -259,9 +259,9 @@ def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
 
 
 def unseen(monkeypatch: pytest.MonkeyPatch, work: Any, *, until_linked: bool = False) -> Any:
-    """As two answers that are stored at the same moment: neither sees the other.
+    """Two answers are stored at the same time, so neither transaction sees the other.
 
-    Before it is linked the later one sees the earlier, except ``until_linked``.
+    The later one finds the earlier before it is linked, except with ``until_linked``.
     """
     with monkeypatch.context() as patch:
         patch.setattr(grants, "_grants_with", lambda *given: set())
@@ -311,7 +311,7 @@ def test_the_later_of_two_tokens_is_the_newest_of_both_grants(egnyte_user, lease
 def test_a_refresh_whose_refresh_token_is_used_up_already_brings_what_came_of_it(
     egnyte_user, make_user, monkeypatch
 ):
-    """Its answer was stored late, and another link had brought the same tokens meanwhile."""
+    """Its answer was stored late. Meanwhile another link had stored the same tokens."""
     chain = arrive(egnyte_user, "first", "a")
     twin = unseen(monkeypatch, lambda: arrive(make_user("other"), "second", "b"))
     third = refreshed(twin, "third", "c")
@@ -498,12 +498,12 @@ def test_a_lease_that_cannot_be_given_back_is_told_of(egnyte_account, monkeypatc
     assert grant_of(egnyte_account).lease == nonce
 
 
-# What tests.conservation has found
+# Faults that tests.conservation has found
 
 
 @pytest.fixture
 def failed_twin(egnyte_sandbox, egnyte_account, link, make_user):
-    """A callback of another user that was given the account's own token, and failed."""
+    """Another user's callback received the account's own token, and failed."""
     egnyte_sandbox.policy.same_token = True
     egnyte_sandbox.faults.add(path="/userinfo", status=503)
     with pytest.raises(UnavailableError):

@@ -19,7 +19,7 @@ from .rows import DAY
 
 @pytest.fixture
 def left(many, settings):
-    """Three accounts whose users were deactivated and that nobody has used for a month."""
+    """Three accounts of deactivated users, not used for a month."""
     settings.EGNYTE_REVOKE_INACTIVE_AFTER = 30 * DAY
     accounts = many(3)
     for account in accounts:
@@ -54,7 +54,7 @@ def test_their_tokens_are_revoked_and_the_accounts_stay(egnyte_sandbox, left):
         ({"last_used_at": None}, True),
         ({"last_used_at": 29 * DAY}, False),
         ({"last_used_at": 31 * DAY}, True),
-        # An account is in use while it is linked anew, whenever it was used before.
+        # A reconnected account counts as used, however long ago it was used before.
         ({"connected_at": 29 * DAY}, False),
         ({"last_used_at": None, "connected_at": 29 * DAY}, False),
     ],

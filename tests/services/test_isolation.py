@@ -29,7 +29,7 @@ from .test_link import code_for, link_by_code
 from .threads import Threads
 
 USERS, ROUNDS = 4, 10
-# What may come of such a meeting. No error of the database, and no refresh token is used twice.
+# The allowed outcomes: no database error, and no refresh token is used twice.
 POLITE = (NotLinkedError, TokenConflictError, TokenExpiredError, UnauthorizedError)
 
 
@@ -45,7 +45,7 @@ def levels() -> list[Any]:
 
 @pytest.fixture(params=levels(), ids=str)
 def isolation_level(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Every connection that is made from now on has it."""
+    """Set the isolation level of all new connections."""
     options = connections["default"].settings_dict["OPTIONS"]
     before = options.get("isolation_level")
     connections["default"].close()

@@ -47,7 +47,7 @@ def an_hour_later():
 
 
 def questions(monkeypatch):
-    """The hosts that a proof of the key is asked at, and of whom."""
+    """The calls that prove the key: their hosts and tokens."""
     asked = []
     userinfo, exchange = OAuthClient.userinfo, OAuthClient.exchange_code
 
@@ -89,7 +89,7 @@ def test_a_suspended_key_costs_no_account_and_no_token(egnyte_sandbox, many, sty
         assert not EgnyteGrant.objects.exclude(release_at=None).exists()
         assert not EgnyteGrant.objects.exclude(refresh_refused_at=None).exists()
         assert len(told(caplog)) == 1
-    # It ends by itself when the key is good again.
+    # The doubt ends when Egnyte accepts the key again.
     EgnyteGrant.objects.write(refresh_attempts=0)
     due_now()
     assert sweep.validate_due(actor="task")["dead"] == 0
@@ -126,14 +126,14 @@ def test_while_the_key_is_in_doubt_nothing_is_asked_for_an_hour(egnyte_sandbox, 
         assert [deadline for *_, deadline in asked].count(PROBE_DEADLINE) == 2
         asked.clear()
         an_hour_later()
-        # The suspects are no witnesses any more, so the token endpoint is asked.
+        # Suspect accounts prove nothing, so the token endpoint is called.
         assert validate(accounts[0].pk, actor="task") == "paused"
         assert [what for _, what, _ in asked] == ["userinfo", "code"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_a_site_whose_accounts_have_all_ended_comes_to_its_verdicts(egnyte_sandbox, many, count):
-    """The key is good; only nobody is left who could show it."""
+    """The key is good, but no other account can prove it."""
     egnyte_sandbox.policy.style = "legacy"
     many(count)
     egnyte_sandbox.set_password("acme", "jsmith", "new")
@@ -304,7 +304,7 @@ def test_who_is_no_witness(egnyte_sandbox, egnyte_account, many, settings):
     type(expired.token).objects.filter(pk=expired.token_id).write(
         expires_at=timezone.now() - MINUTE
     )
-    # Nor is the account itself, or who shares its grant.
+    # The account itself and others of its grant prove nothing, either.
     assert keys._witnesses(grant) == []
 
 
@@ -410,7 +410,7 @@ def test_operators_are_told_once_however_many_hosts_and_hours(
 def test_an_acceptance_ends_the_doubt_and_says_so_once(egnyte_sandbox, egnyte_account, caplog):
     for host in (HOST, OTHER_HOST):
         ledger.write_key_state(host, doubted_at=timezone.now() - MINUTE)
-    # One that was asked before the doubt says nothing.
+    # A call that began before the doubt proves nothing.
     keys.note_accepted(HOST, asked=time.monotonic() - 120)
     assert keys.is_doubted()
     for _ in range(2):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time stands still but for who sleeps; what was slept, in seconds."""
+    """A clock that only sleep() advances. Returns the sleeps in seconds."""
     slept: list[float] = []
     # For this module alone: the rest of the process goes by the real one.
     clock = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept))
@@ -118,7 +118,7 @@ def test_all_who_use_the_grant_are_leased_at_once(egnyte_sandbox, egnyte_account
     egnyte_sandbox.policy.same_token = True
     twin, other = link(make_user("twin")), link(make_user("other"), username="bdoe")
     with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0):
-        # Whoever of them comes second waits; nobody else does.
+        # Only the second of them waits.
         with (
             pytest.raises(TokenExpiredError),
             leases.hold(twin, LeasedFor.REFRESH, patience=0),
@@ -130,7 +130,7 @@ def test_all_who_use_the_grant_are_leased_at_once(egnyte_sandbox, egnyte_account
 
 
 def test_what_was_tried_meanwhile_is_seen_first(egnyte_account, clock, monkeypatch):
-    """A hundred waiting pages must not try one after the other what has just failed."""
+    """A hundred waiting pages must not each repeat a refresh that has just failed."""
     leased()
 
     def sleep(seconds):

@@ -40,7 +40,7 @@ def limit(egnyte_sandbox, settings):
 
 
 def charge(purpose, times=1, *, host=HOST, error=None, **whom):
-    """Make so many requests, each of which ends with the error."""
+    """Make this number of requests, each of which fails with the error."""
     for _ in range(times):
         try:
             with ledger.charged(purpose, host=host, **whom):
@@ -52,7 +52,7 @@ def charge(purpose, times=1, *, host=HOST, error=None, **whom):
 
 
 def refused(purpose, *, host=HOST, **whom):
-    """How long to wait; the refused request leaves nothing behind."""
+    """The seconds to wait. The refused request is not stored."""
     before = TokenRequest.objects.count()
     with pytest.raises(RateLimitedError) as caught:
         charge(purpose, host=host, **whom)
@@ -65,7 +65,7 @@ def shift(ago):
     TokenRequest.objects.update(created_at=timezone.now() - ago)
 
 
-# What is written down
+# Stored rows
 
 
 def test_a_request_is_written_down_before_it_is_made():
@@ -139,7 +139,7 @@ def test_an_hour_has_sixty_minutes():
 
 
 def test_the_hour_slides():
-    """A limit that began anew each hour would let twice as much through within one."""
+    """A limit that is reset every hour would allow twice as much within one hour."""
     charge(Purpose.REFRESH, 5)
     shift(50 * MINUTE)
     charge(Purpose.REFRESH, 5)
@@ -192,7 +192,7 @@ def test_each_key_has_an_hour_of_its_own(settings):
     assert ledger.used_this_hour() == (1, 0)
 
 
-# One user leaves others alone
+# One user does not affect others
 
 
 def test_forty_reconnects_of_one_user_leave_all_others_alone(
@@ -259,7 +259,7 @@ def test_failing_refreshes_at_one_host_leave_others_their_hour(settings):
 
 
 def test_refusals_of_refresh_tokens_stop_no_refresh_at_their_host(settings):
-    """A customer lets forty people go: nobody asks again for those, and the others go on."""
+    """A customer deletes forty users: their tokens are not refreshed again, and others are."""
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
     charge(Purpose.REFRESH, 40, error=InvalidGrantError("no"))
     charge(Purpose.REFRESH)
@@ -421,7 +421,7 @@ def test_one_409_provoked_with_a_made_up_code_stops_no_other_host(
 def test_a_browsers_token_without_calls_left_stops_no_refresh(
     egnyte_sandbox, egnyte_user, make_user, link, settings
 ):
-    """Its owner used it up, and posts it: Egnyte answers userinfo with a wait of a day."""
+    """Its owner has used up its calls, so Egnyte answers userinfo with a wait of a day."""
     there = link(make_user("there"))
     refreshes_due(there)
     issued = egnyte_sandbox.issue(
@@ -442,7 +442,7 @@ def test_a_browsers_token_without_calls_left_stops_no_refresh(
 
 
 def at_once(number, work):
-    """How many of so many threads were let through; what each did ends together."""
+    """The number of threads whose request is permitted. All requests end together."""
     barrier = threading.Barrier(number, timeout=30)
     through = []
 
@@ -466,7 +466,7 @@ def test_twelve_refreshes_at_once_pass_no_limit():
         charge(Purpose.REFRESH, 7)
         through = at_once(12, lambda index: charge(Purpose.REFRESH))
         assert through <= 3
-        # Who was refused beside the others has used nothing up.
+        # A refused request does not count.
         charge(Purpose.REFRESH, 3 - through)
         refused(Purpose.REFRESH)
 

@@ -201,7 +201,7 @@ def test_whatever_ends_the_write_ends_the_token(egnyte_sandbox, egnyte_user, mon
 def test_a_refreshed_token_that_cannot_be_written_ends_no_account(
     egnyte_sandbox, egnyte_user, monkeypatch, caplog
 ):
-    """Egnyte repeats the refresh token, on which the account lives."""
+    """Egnyte repeats the refresh token that the account uses."""
     egnyte_sandbox.policy.refresh_rotates = False
     account = link_by_code(egnyte_user, code_for(egnyte_sandbox))
     monkeypatch.setattr(grants, "write_down", Mock(side_effect=DatabaseError("the disk is full")))
@@ -247,7 +247,7 @@ def test_five_refused_codes_in_an_hour_are_enough(egnyte_sandbox, egnyte_user, m
 
 
 def test_five_redirects_in_an_hour_are_enough(egnyte_sandbox, egnyte_user):
-    """As of a host that is no customer's: each is drawn from what all users share."""
+    """As for a host that is not a customer's: each request counts for the shared limit."""
     egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", status=302, times=None)
     for _ in range(5):
         with pytest.raises(ResponseError):
@@ -354,7 +354,7 @@ def test_the_revoker_that_was_faster_makes_the_user_try_again(egnyte_sandbox, eg
 
 def test_a_call_in_flight_is_left_alone_and_a_dead_one_is_cleaned_up(egnyte_sandbox, egnyte_user):
     obtained(egnyte_sandbox, egnyte_user)
-    # The worker dies here. For 15 minutes the grant counts as in flight.
+    # The worker is killed here. For 15 minutes the grant counts as in flight.
     assert process_revocations() == {}
     assert len(egnyte_sandbox.live_grants()) == 1
     all_due()

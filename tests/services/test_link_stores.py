@@ -130,7 +130,7 @@ def test_a_refresh_in_progress_keeps_its_lease(
     assert (grant_of(stored).lease == "somebody's") is goes_on
 
 
-# What a browser posts
+# Tokens that a browser posts
 
 
 def post(user: Any, access: str) -> EgnyteAccount:
@@ -142,7 +142,7 @@ def post(user: Any, access: str) -> EgnyteAccount:
 def test_a_posted_token_of_another_link_gives_nothing_and_breaks_nothing(
     egnyte_sandbox, egnyte_account, make_user, kills
 ):
-    """Neither the refresh token to whoever knows an access token, nor an old token to the link."""
+    """An access token gives no access to the refresh token, and an old one replaces nothing."""
     egnyte_sandbox.policy.refresh_kills_access = kills
     mallory = make_user("mallory")
     old = egnyte_account.open_token()
@@ -188,12 +188,12 @@ def test_a_link_whose_key_was_lost_is_mended_by_the_same_token(
     assert egnyte_sandbox.is_alive(token)
 
 
-# What others do while Egnyte is asked whose a token is
+# Changes during the userinfo call
 
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Let something happen while userinfo is asked."""
+    """Run something during the userinfo call."""
 
     def set_up(happens: Any) -> None:
         def userinfo(client: Any, token: Any) -> UserInfo:
@@ -209,7 +209,7 @@ def meanwhile(monkeypatch):
 def test_a_link_points_to_what_a_refresh_has_brought_meanwhile(
     egnyte_sandbox, egnyte_account, make_user, meanwhile
 ):
-    """Two users of one Egnyte identity: the token that the callback brought is used up."""
+    """Two users of one Egnyte identity: the token of the callback has been refreshed."""
     egnyte_sandbox.policy.refresh_rotates = egnyte_sandbox.policy.refresh_kills_access = True
     other = make_user("other")
     token = arrive(other, egnyte_account.open_token(), refresh_token_of(egnyte_account))
@@ -243,7 +243,7 @@ def test_two_first_links_at_once_leave_one_default(egnyte_sandbox, egnyte_user):
 def test_two_users_who_are_given_the_same_tokens_at_once_share_one_grant(
     egnyte_sandbox, egnyte_user, make_user
 ):
-    """Neither is told to try again, and nobody's token is revoked."""
+    """Neither user must try again, and no token is revoked."""
     egnyte_sandbox.policy.same_token = True
     users = [egnyte_user, make_user("two"), make_user("three")]
     link_at_once([(user, code_for(egnyte_sandbox)) for user in users])

@@ -160,7 +160,7 @@ def test_an_orphan_is_told_of(egnyte_sandbox, monkeypatch, caplog, impatient):
     ("refresh_token", "ends"),
     [
         (NO_SECRET, False),
-        # The account's own grant has gone over to this answer, and is lost with it.
+        # The answer has replaced the account's tokens, so its grant is lost with it.
         (Secret("newer"), True),
     ],
 )

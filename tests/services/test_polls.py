@@ -21,7 +21,7 @@ from tests.services.threads import Threads
 
 @pytest.fixture
 def seen() -> Any:
-    """The paths that a receiver was told of."""
+    """The paths in the events that a receiver got."""
     found: list[str] = []
 
     def note(event: Any, **kwargs: Any) -> None:
@@ -75,11 +75,11 @@ def test_an_account_is_followed_from_an_event(egnyte_account, egnyte_sandbox, se
     follow(egnyte_account, after=start)
     poll()
     assert seen == paths("one")
-    follow(egnyte_account)  # goes on where it is
+    follow(egnyte_account)  # it continues at its position
     add(egnyte_sandbox, "two")
     poll()
     assert seen == paths("one", "two")
-    # From an earlier one again: what was handled is remembered.
+    # From an earlier event again: handled events are recognised.
     follow(egnyte_account, after=start)
     poll()
     assert seen == paths("one", "two")

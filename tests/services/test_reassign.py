@@ -1,4 +1,4 @@
-"""An account goes to another user of the site; its tokens are sealed anew and none is lost."""
+"""Give an account to another user: its tokens are encrypted again, and none is lost."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_what_a_killed_refresh_brought_goes_along(
 
 
 def leaves_its_token() -> None:
-    """On the same connection, so that the end of the try takes it back."""
+    """On the same connection, so that the failed attempt rolls it back."""
     EgnyteAccount.objects.write(token=None)
 
 

@@ -231,7 +231,7 @@ def test_an_answer_lost_after_the_rotation_keeps_the_account_until_its_token_exp
 
 
 def killed_before_it_pointed(account, monkeypatch):
-    """A refresh whose process was stopped when its answer had been written down."""
+    """A refresh whose process was stopped after its answer was stored."""
     with monkeypatch.context() as patch:
         patch.setattr(refreshing, "due_on_failure", lambda token: nullcontext())
         patch.setattr(refreshing, "_point", Mock(side_effect=KeyboardInterrupt))
@@ -326,7 +326,7 @@ def test_a_connection_that_is_lost_during_the_call_costs_no_token(
 
 # Meanwhile
 
-# What a refresh answers besides the access token.
+# Other values in the answer of a refresh.
 BRINGS = ["a new refresh token", "the same refresh token", "no refresh token"]
 
 
@@ -336,7 +336,7 @@ def refresh_brings(sandbox: Any, what: str) -> None:
 
 
 class Slow:
-    """A refresh that stops at Egnyte's door until it is told to go on."""
+    """A refresh whose request waits until the test releases it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, account: EgnyteAccount) -> None:
         self.called, self.go_on = threading.Event(), threading.Event()
@@ -449,7 +449,7 @@ def test_a_lease_that_is_lost_during_the_call_costs_no_token(
     assert orphans(egnyte_sandbox) == set()
 
 
-# What is not refreshed
+# Tokens that are not refreshed
 
 
 def test_a_refresh_token_that_no_key_opens_waits_for_its_next_time(egnyte_sandbox, egnyte_account):

@@ -1,4 +1,4 @@
-"""A refresh inside a coroutine: which thread does what, and what a cancellation leaves."""
+"""A refresh inside a coroutine: its threads, and the state after a cancellation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 10.0
 
 
 class Call:
-    """A token call that has reached Egnyte, and whose answer waits until it may come."""
+    """A token request at Egnyte whose answer waits until the test releases it."""
 
     def __init__(self, monkeypatch):
         self.made, self.may_end = threading.Event(), threading.Event()
@@ -108,7 +108,7 @@ def test_an_answer_is_stored_though_the_event_loop_has_ended(egnyte_sandbox, exp
         time.sleep(0.01)
     stored = EgnyteToken.objects.latest("pk")
     assert stored.pk != expired.token_id
-    # The lease is not given back: it ends by its time. The next refresh then uses that token.
+    # The lease is not released, but expires. The next refresh then uses that token.
     with pytest.raises(TokenExpiredError):
         refresh(EgnyteAccount.objects.get(), actor="task", patience=0)
     EgnyteGrant.objects.write(lease="", leased_until=None)

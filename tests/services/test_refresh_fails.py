@@ -1,4 +1,4 @@
-"""A refresh that fails, or that was stopped half-way, and what everybody does then."""
+"""A refresh that fails or is interrupted, and what other callers do then."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_error_that_nobody_expected_is_no_storm_either(egnyte_account, monkey
 
 
 def test_the_sites_own_limit_moves_no_refresh(egnyte_sandbox, egnyte_account, settings):
-    """Nothing was asked: the first who may ask again does."""
+    """No request was made, so the next caller makes it."""
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 1
     refreshes_due()
     due = grant_of(egnyte_account).next_refresh_at

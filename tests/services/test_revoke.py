@@ -76,7 +76,7 @@ def test_an_expired_token_with_nothing_beside_it_just_goes(egnyte_sandbox, egnyt
 
 
 def test_what_a_browser_says_of_a_tokens_life_does_not_end_its_grant(egnyte_sandbox, egnyte_user):
-    egnyte_sandbox.policy.style = "legacy"  # it lives for ever, whatever the browser says
+    egnyte_sandbox.policy.style = "legacy"  # it never expires, whatever the browser posts
     issued = egnyte_sandbox.issue(
         "acme", "jsmith", scopes=("Egnyte.filesystem",), client_id="sandbox-code-key"
     )
@@ -247,7 +247,7 @@ def test_what_another_worker_has_leased_is_left_to_it(egnyte_sandbox, egnyte_acc
     EgnyteGrant.objects.write(lease="another", leased_until=hence(60))
     assert process_revocations() == {}
     assert len(egnyte_sandbox.live_grants()) == 1
-    # That worker was killed; its lease runs out.
+    # That worker was killed, and its lease expires.
     EgnyteGrant.objects.write(leased_until=hence(-1))
     assert process_revocations() == {"revoked": 1}
 
@@ -255,7 +255,7 @@ def test_what_another_worker_has_leased_is_left_to_it(egnyte_sandbox, egnyte_acc
 def test_a_grant_is_not_revoked_while_the_same_token_is_being_linked(
     egnyte_sandbox, egnyte_account, make_user
 ):
-    """Another user's callback has brought the token, and asks Egnyte whose it is."""
+    """Another user's callback has received the token, and calls userinfo."""
     plain = egnyte_account.opened_token()
     egnyte_account.delete()
     answer = TokenAnswer(*plain, 3600)
@@ -316,7 +316,7 @@ def test_a_grant_in_flight_or_being_revoked_or_in_use_cannot_be_abandoned(
     EgnyteGrant.objects.write(release_at=hence(600), leased_until=None, lease="")
     store_token(egnyte_user, token)
     assert not revoke.abandon(row, actor="admin:1")
-    # Nor where the row says what the account contradicts.
+    # The same if the row contradicts the account.
     EgnyteGrant.objects.write(release_at=hence(-1))
     assert not revoke.abandon(row, actor="admin:1")
     assert not AccountEvent.objects.filter(kind=EventKind.ABANDONED).exists()

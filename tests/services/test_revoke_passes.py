@@ -33,7 +33,7 @@ from .rows import HOUR, expired_now, without_refresh_tokens
 
 @pytest.fixture
 def queued(make_user, link):
-    """So many grants of a domain that are to be revoked."""
+    """Create this number of grants of a domain that are due for revocation."""
 
     def make(count, domain="acme", username="jsmith"):
         accounts = [
@@ -100,7 +100,7 @@ def test_a_pass_ends_in_time(queued, monkeypatch, clock):
 
     monkeypatch.setattr(revoke, "revoking", slow)
     assert process_revocations(seconds=0) == {}
-    # What is begun is brought to its end.
+    # Work that has started is completed.
     assert process_revocations(seconds=60) == {"revoked": 2}
     assert process_revocations() == {"revoked": 2}
 
@@ -253,7 +253,7 @@ def test_a_worker_that_is_told_to_stop_gives_the_lease_back(queued, monkeypatch)
     assert process_revocations() == {"revoked": 1}
 
 
-# A no, and what it is worth
+# Refusals
 
 
 def test_a_living_token_says_nothing_about_a_key_in_doubt(queued):
@@ -302,7 +302,7 @@ def test_every_token_that_has_not_expired_is_ended(egnyte_sandbox, egnyte_accoun
     assert asked == values[:0:-1]
 
 
-# What the revoker refreshes in order to revoke
+# Refreshes for revocation
 
 
 def test_what_uses_a_refresh_token_up_has_a_share_of_its_own(egnyte_sandbox, queued, settings):
@@ -356,13 +356,13 @@ def test_a_grant_is_refreshed_so_many_times_and_no_more(egnyte_sandbox, queued, 
     queued(1)
     expired_now()
     egnyte_sandbox.advance(31 * 24 * 3600)
-    # Egnyte says of each token that a refresh brings: unknown.
+    # Egnyte does not know any token that it issues in a refresh.
     for path in ("/tokens/revoke", "/userinfo"):
         egnyte_sandbox.faults.add(path=path, status=401, times=None)
     for _ in range(revoke.REFRESHES + 3):
         one_pass_after_all_waits()
     assert egnyte_sandbox.counts["token:refresh_token"] == revoke.REFRESHES
-    # It is kept, since nothing says that it has ended, until an administrator asks once more.
+    # It is kept until an administrator retries, because nothing proves that it is revoked.
     row = EgnyteGrant.objects.get()
     assert row.revoke_attempts == revoke.REFRESHES + 3
     egnyte_sandbox.faults.clear()
@@ -383,14 +383,14 @@ def test_a_revoker_killed_between_its_refresh_and_the_end_asks_for_no_second_one
     expired_now()
     egnyte_sandbox.advance(31 * 24 * 3600)
     with monkeypatch.context() as patch:
-        # As SIGKILL does it: nothing is given back.
+        # As with SIGKILL, the lease is not released.
         patch.setattr(grants, "release_safely", lambda grant_id, nonce: None)
         patch.setattr(revoke._Ending, "_end_access_token", killed_after_refresh())
         with pytest.raises(KeyboardInterrupt):
             process_revocations()
     assert EgnyteToken.objects.count() == 2
     assert EgnyteGrant.objects.get().lease
-    # While the lease lasts nobody comes near.
+    # During the lease, no other pass touches the grant.
     assert process_revocations() == {}
     EgnyteGrant.objects.write(leased_until=hence(-1), release_at=hence(-1))
     assert process_revocations() == {"revoked": 1}

@@ -42,7 +42,7 @@ def rotated(**options: Any) -> Rotation:
 
 
 def sealed_values() -> dict[str, str]:
-    """What the database holds, by row and column."""
+    """The stored values, by row and column."""
     return {
         f"egnytetoken:{row.pk}.{name}": str(getattr(row, name))
         for row in EgnyteToken.objects.order_by("pk")
@@ -176,7 +176,7 @@ def test_an_account_that_is_refreshed_meanwhile_has_its_new_token(
     account = EgnyteAccount.objects.with_token().get(pk=filled[0].pk)
     meanwhile_once(monkeypatch, lambda: refresh(account, actor="test"))
     done = rotated()
-    # The row that the refresh replaced is sealed anew, too; its own was sealed with the new key.
+    # The replaced row is encrypted again. The new row already has the new key.
     assert (done.looked_at, done.resealed, done.overtaken) == (6, 10, 0)
     current = EgnyteAccount.objects.with_token().get(pk=account.pk)
     assert current.token_id != account.token_id
@@ -232,7 +232,7 @@ def test_rows_that_no_key_opens_are_named_and_left_as_they_are(filled, settings)
     values = sealed_values()
     assert values[f"egnytetoken:{token.pk}.access_token"] == lost
     assert values[f"egnytetoken:{waits.pk}.refresh_token"] == "not sealed"
-    # Their other columns are done all the same.
+    # Their other columns are encrypted again nevertheless.
     assert not needs_reseal(values[f"egnytetoken:{token.pk}.refresh_token"])
     assert not needs_reseal(values[f"egnytetoken:{waits.pk}.access_token"])
 
@@ -335,7 +335,7 @@ def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_s
             assert done.unreadable == []
             # Twelve columns that nobody else writes.
             assert done.resealed >= 12
-    # What was written before a process had the new settings is left for one more pass.
+    # Rows of processes with the old settings need one more pass.
     rotated()
     if kind == "keys":
         settings.EGNYTE_ENCRYPTION_KEYS = settings.EGNYTE_ENCRYPTION_KEYS[:1]
@@ -397,7 +397,7 @@ def test_after_a_busy_rotation_nothing_is_lost(settings, link, make_user, egnyte
 
 
 def test_a_row_may_be_half_done(filled, settings):
-    """Its access token is empty, or was sealed anew before the process was stopped."""
+    """Its access token is empty, or was encrypted again before the process was stopped."""
     settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
     one, two = (EgnyteToken.objects.get(accounts=each.pk) for each in filled[:2])
     sealed = seal(one.open().access_token, one.seal_context("access_token"))

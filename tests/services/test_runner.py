@@ -74,7 +74,7 @@ def test_any_exception_puts_its_row_off_and_the_others_are_done(make_pass, put_o
     assert put_off == [(f"{HOST}/1", error)]
     (record,) = [r for r in caplog.records if r.event == "row_failed"]
     assert (record.levelno, record.domain) == (logging.ERROR, HOST)
-    # It is not Egnyte's, so it is held against no host.
+    # It is not Egnyte's error, so no host is held off.
     assert not HostState.objects.exists()
 
 

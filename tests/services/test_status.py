@@ -76,7 +76,7 @@ def test_a_refresh_is_late_after_an_hour(egnyte_account, due, late):
     refreshes_due(ago=due)
     seen = overview()
     assert (seen.refreshes_due, seen.refreshes_late, len(seen.problems)) == (1, late, late)
-    # What is to be revoked needs no refresh.
+    # Grants that are due for revocation need no refresh.
     disconnect(egnyte_account.pk, actor="test")
     seen = overview()
     assert (seen.refreshes_due, seen.refreshes_late) == (0, 0)

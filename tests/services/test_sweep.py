@@ -212,7 +212,7 @@ def test_a_row_that_somebody_has_locked_stops_no_batch(many):
         threads.start(hold)
         held.wait(20)
         assert sweep.validate_batch([one.pk, two.pk], actor="task") == {"alive": 2}
-        # What is locked comes again when its claim runs out. SQLite locks no rows but itself.
+        # Locked rows are tried again when their claim expires. SQLite locks the whole database.
         validated = EgnyteAccount.objects.exclude(last_validated_at=None).order_by("pk")
         assert list(validated) == ([two] if locks else [one, two])
         free.set()
@@ -322,7 +322,7 @@ def test_any_exception_in_a_thread_puts_its_row_off(many, monkeypatch):
 def test_a_slow_token_endpoint_uses_its_share_of_a_batch_only(
     egnyte_sandbox, many, make_user, link, monkeypatch
 ):
-    """Expired tokens are refreshed one after the other, so a slow host holds up all others."""
+    """Expired tokens are refreshed one after the other, so a slow host delays all others."""
     accounts = [*many(6), link(make_user("good"), domain="globex", username="mmiller")]
     expired_now()
     now = [1000.0]
@@ -462,7 +462,7 @@ def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
 def test_a_host_that_takes_no_more_token_requests_stops_no_other_host(
     egnyte_sandbox, many, make_user, link, status
 ):
-    """Its accounts are due first, and nothing moves them: they must not end each pass."""
+    """Its accounts are always due first, and must not end each pass."""
     acme = many(3)
     good = link(make_user("good"), domain="globex", username="mmiller")
     refreshes_due(*acme, ago=2 * HOUR)

@@ -78,7 +78,7 @@ def test_no_domain_takes_more_than_its_share(many, sizes, make_user, link):
     found = [pk for ids in sweep.claim_due() for pk in ids]
     assert set(found[:2]) < {each.pk for each in accounts}
     assert sorted(found[2:]) == sorted(each.pk for each in others)
-    # What was left is claimed by the next sweep.
+    # The next sweep claims the remaining accounts.
     assert claimed() == [1]
 
 
@@ -194,7 +194,7 @@ def test_the_refreshes_end_in_time(many, make_user, link, monkeypatch, clock):
     monkeypatch.setattr(sweep, "refresh", slow)
     assert sweep.refresh_due(actor="task", seconds=0) == {}
     assert sweep.refresh_due(actor="task", seconds=60) == {"refreshed": 2}
-    # Each host has had its share, which is a quarter of the time.
+    # Each host has used its share, a quarter of the time.
     assert sorted(generations().values()) == [1, 1, 2, 2]
 
 
@@ -274,7 +274,7 @@ def test_each_batch_has_what_is_left_of_the_slice(many, sizes, clock, monkeypatc
     monkeypatch.setattr(sweep, "validate_batch", batch)
     assert sweep.validate_due(actor="task", seconds=59) == {"alive": 2}
     assert given == [(1, "task", 59.0), (1, "task", 29.5)]
-    # What is claimed is asked about, however late it is.
+    # Claimed accounts are validated, even if it is late.
     monkeypatch.setattr(sweep, "claim_due", lambda seconds: [[1]])
     sweep.validate_due(actor="task", seconds=-5)
     assert given[-1] == (1, "task", 1.0)
@@ -282,7 +282,7 @@ def test_each_batch_has_what_is_left_of_the_slice(many, sizes, clock, monkeypatc
 
 @pytest.mark.parametrize(("outcome", "forgotten"), [("refreshed", True), ("gone", False)])
 def test_a_host_that_refreshes_a_token_is_there(many, monkeypatch, outcome, forgotten):
-    """Of an account that is gone nobody was asked."""
+    """For a deleted account, no call is made."""
     (account,) = many(1)
     hosts.note_unreachable(account.domain, UnavailableError("No answer."))
     expired_now()

@@ -1,4 +1,4 @@
-"""Several hosts asked at once by one pass: which rows go on, and which wait."""
+"""One pass calls several hosts in parallel: which rows continue, and which wait."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_rows_that_wait_for_a_host_are_no_more_than_some(a_pass, site, monke
 def test_a_pass_that_is_stopped_ends_no_lease_of_a_call_on_its_way(
     egnyte_sandbox, egnyte_account, monkeypatch
 ):
-    """The call may still reach Egnyte, and one at a time speaks with Egnyte about a grant."""
+    """The call may still reach Egnyte, and only one call at a time is allowed for a grant."""
     egnyte_account.delete()
     begun, go_on = threading.Event(), threading.Event()
 

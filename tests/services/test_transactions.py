@@ -99,7 +99,7 @@ def test_a_transaction_of_djangos_own_test_case_is_nobodys():
         connection.atomic_blocks[-1]._from_testcase = True
         refuse_in_transaction()
         assert in_short_transaction(HostState.objects.count) == 0
-        # It is broken now, and not ours to begin again.
+        # It is broken now, and only its owner may start it again.
         with pytest.raises(OperationalError):
             in_short_transaction(hopeless)
     assert len(tries) == 1
@@ -153,7 +153,7 @@ def test_sqlite_takes_the_write_lock_at_once_and_for_this_alone(monkeypatch, mod
         ("DEFERRED", True, 1),
         ("IMMEDIATE", True, 0),
         ("EXCLUSIVE", True, 0),
-        ("IMMEDIATE", False, 1),  # begun by hand, as nobody knows
+        ("IMMEDIATE", False, 1),  # begun by raw SQL, without Django
     ],
 )
 def test_a_transaction_without_the_write_lock_takes_it(monkeypatch, mode, managed, writes):
@@ -173,7 +173,7 @@ def test_a_transaction_without_the_write_lock_takes_it(monkeypatch, mode, manage
 
 
 class Connection:
-    """What a ``DatabaseNow`` asks of a connection."""
+    """The attributes of a connection that ``DatabaseNow`` uses."""
 
     def __init__(self, zone: str, own_zone: str | None = None) -> None:
         self.timezone_name = zone

@@ -124,7 +124,7 @@ def test_a_401_is_a_suspicion_and_hurries_a_worker(egnyte_sandbox, legacy, hurri
     assert stored.status == "suspect" and stored.is_live
     assert hurried == [("validate_account", legacy.pk, legacy.token_id)]
     assert seen == ["suspect"]
-    # It goes on working until somebody has checked.
+    # It continues to work until it is validated.
     with pytest.raises(UnauthorizedError):
         stored.client.userinfo()
     assert AccountEvent.objects.filter(kind=EventKind.SUSPECTED).count() == 1
@@ -247,7 +247,7 @@ def test_a_call_that_succeeds_ends_a_suspicion(legacy):
 
 
 def another_token(account: EgnyteAccount) -> EgnyteToken:
-    """As if a refresh or a new link had brought it."""
+    """As after a refresh or a new link."""
     token = account.token
     assert token is not None
     return EgnyteToken.objects.create(
@@ -261,7 +261,7 @@ def another_token(account: EgnyteAccount) -> EgnyteToken:
 
 
 def test_a_use_that_the_database_does_not_take_fails_no_call(legacy, monkeypatch, caplog):
-    """Egnyte has carried the call out: to raise would have the caller repeat it."""
+    """Egnyte has carried out the call. After an exception, the caller would repeat it."""
     EgnyteAccount.objects.write(last_used_at=None, status="suspect")
     account = EgnyteAccount.objects.with_token().get()
 
@@ -277,7 +277,7 @@ def test_a_use_that_the_database_does_not_take_fails_no_call(legacy, monkeypatch
 def test_an_account_of_another_key_is_shown_and_neither_refreshed_nor_judged(
     egnyte_sandbox, egnyte_account, settings
 ):
-    # Somebody of the new key is well: that key is proved good at any time.
+    # An account of the new key is valid, so that key is always proved.
     egnyte_sandbox.add_key("new-key", "new-secret")
     settings.EGNYTE_CLIENT_ID, settings.EGNYTE_CLIENT_SECRET = "new-key", "new-secret"
     # While Egnyte accepts the old key's token, the account works.

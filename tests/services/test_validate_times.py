@@ -93,7 +93,7 @@ def test_a_token_has_expired_by_its_own_word(egnyte_account, expires_in, expired
 
 
 def test_an_expired_token_without_a_refresh_token_is_asked_about(egnyte_sandbox, legacy):
-    """Its time may be wrong: only Egnyte's no counts."""
+    """The clock may be wrong, so only Egnyte's refusal counts."""
     expired_now()
     asked = egnyte_sandbox.counts["userinfo"]
     assert validate(legacy.pk, actor="task") == "alive"
@@ -133,7 +133,7 @@ def test_a_token_that_is_replaced_while_egnyte_refuses_it_is_gone(
 
 
 def test_an_account_whose_refresh_token_is_refused_lives_on(egnyte_sandbox, egnyte_account):
-    """Its access token has expired by its own word only."""
+    """Its access token has expired only by its announced lifetime."""
     expired_now()
     egnyte_sandbox.faults.add(
         grant_type="refresh_token", status=400, body={"error": "invalid_grant"}, times=None

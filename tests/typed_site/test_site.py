@@ -1,4 +1,4 @@
-"""The site's own tests, with the fixtures that the package brings."""
+"""The site's own tests, with the fixtures of the package."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ HOST = "acme.egnyte.com"
 CODE = "c0de-that-nobody-may-see"
 PASSWORD = "passw0rd-that-nobody-may-see"
 BROUGHT = "t0ken-that-nobody-may-see"
-# Not in the tests themselves, whose lines Sentry shows.
+# Not in the tests, because Sentry shows their lines.
 NEW_KEY = "a new key of tokens, of thirty-two characters and more"
 
 
