@@ -115,7 +115,7 @@ def purge() -> int:
 
 @shared_task(name="django_egnyte.tasks.release_forgotten", **SWEEP)
 def release_forgotten() -> int:
-    """Find grants whose accounts were deleted without a signal, and make them due."""
+    """Find grants whose accounts were deleted without Django's signals, and make them due."""
     return sweep.release_forgotten()
 
 

@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 
 
 def may_view(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
-    """Whether the administrator may view it, by the model's admin or else by permission."""
+    """Whether the administrator may view ``model``. Without an admin for it, permissions decide."""
     if site.is_registered(model):
         return site.get_model_admin(model).has_view_permission(request)
     names = (get_permission_codename(verb, model._meta) for verb in ("view", "change"))

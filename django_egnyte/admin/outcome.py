@@ -29,7 +29,7 @@ class Outcome:
 
 
 def outcome_of(account: EgnyteAccount) -> Outcome | None:
-    """``None`` if nothing was requested in the last hour. Reads one event, by an index."""
+    """How the last request of the past hour ended. ``None`` if there was no request."""
     now = timezone.now()
     events = AccountEvent.objects.filter(
         account_ref=account.pk, created_at__gte=now - SHOWN_FOR, kind__in=ASKED

@@ -1,8 +1,10 @@
 """``loaddata`` into a database in which the users have other primary keys.
 
 ``dumpdata --natural-foreign`` writes usernames in place of the users' primary keys. Tokens are
-encrypted for a primary key, so they are encrypted again for the one in this database. A fixture
-gives nobody the token of another user: a fixture of accounts alone may name any token here.
+encrypted for a primary key, so they are encrypted again for the one in this database.
+
+A fixture of accounts without tokens can name any token of this database. The account never gets
+the token of another user.
 """
 
 from __future__ import annotations
@@ -38,13 +40,12 @@ def settle_account(account: EgnyteAccount, using: str) -> None:
 
 
 def settle_token(token: EgnyteToken, using: str) -> None:
-    """The same before a token is saved, if the fixture has its account before the token, or if
-    the fixture was loaded before."""
+    """The same before a token is saved, if its account or the token itself was loaded before."""
     known = EgnyteToken.objects.using(using).filter(pk=token.pk).first()
     account = EgnyteAccount.objects.using(using).filter(token_id=token.pk).first()
     if known is not None:
         if known.fingerprint != token.fingerprint:
-            return  # It replaces another token. The accounts that point to that one cannot use it.
+            return  # It replaces another token, and accounts with that token cannot use it.
         user_ref = known.user_ref
     elif account is not None and account.domain == token.domain:
         user_ref = str(account.user_id)

@@ -61,7 +61,7 @@ class Charge(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """The properties of a past request by which limits count it, compared with a new charge."""
+    """The properties of past requests that limits count. The flags compare them with a new one."""
 
     purpose: str
     failed: bool

@@ -157,7 +157,7 @@ def _of_another_key(digest: str) -> int:
 
 
 def counted(condition: Q) -> Count:
-    """The number of rows that fit, as an aggregate that reads only the condition's columns."""
+    """The number of rows with this condition, as an aggregate over its columns only."""
     # Count a constant: to count a column, PostgreSQL would have to read the rows.
     return Count(Case(When(condition, then=1)))
 

@@ -390,7 +390,7 @@ def is_anything_due(since: datetime) -> bool:
 
 
 def release_forgotten(*, seconds: float = SLICE) -> int:
-    """Release grants whose accounts were deleted without a signal. Returns how many.
+    """Release grants whose accounts were deleted without Django's signals. Returns how many.
 
     Raw SQL, ``TRUNCATE`` and ``_raw_delete`` send no signal. It goes through all grants in chunks
     by primary key. It starts where the last run ended, and after the last grant it starts again.

@@ -160,7 +160,7 @@ def test_revoking_is_confirmed_first(
         superuser.get(url("revoke", account.pk)),
         pick(superuser, "revoke", account, other),
     ):
-        assert "loses its access at once" in text_of(page)
+        assert "stops using the account at once" in text_of(page)
     assert EgnyteAccount.objects.live().count() == 2
 
     names = re.findall(r'name="(_selected_action|action|post)" value="(\w+)"', text_of(page))
@@ -269,7 +269,7 @@ def test_a_token_in_flight_is_not_hurried(superuser: Client, hurried: list[Any])
 def test_abandoning_is_confirmed_and_recorded(superuser: Client) -> None:
     row = make_grant()
     page = superuser.get(url("abandon", row.pk, model="egnytegrant"))
-    assert "it may live on at Egnyte" in text_of(page)
+    assert "the tokens may stay valid at Egnyte" in text_of(page)
 
     done = superuser.post(url("abandon", row.pk, model="egnytegrant"), {"post": "yes"})
 
