@@ -447,6 +447,7 @@ def test_the_revoker_ends_no_token_of_its_own_refresh_that_another_link_was_give
     def beaten(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
         given = real(client, refresh_token)
         linked.append(link(make_user("two")))
+        connection.close()  # of the thread in which the revoker makes its calls
         return given
 
     with monkeypatch.context() as patch:
