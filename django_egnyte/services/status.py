@@ -14,7 +14,14 @@ from .. import gateway
 from ..choices import LIVE, Status
 from ..conf import conf
 from ..exceptions import DecryptionError
-from ..models import EgnyteAccount, EgnyteGrant, HostState, SweepState
+from ..models import (
+    EgnyteAccount,
+    EgnyteGrant,
+    EventCursor,
+    HostState,
+    ReceivedEvent,
+    SweepState,
+)
 from . import hosts, keys, ledger, sweep
 
 LATE: Final = timedelta(hours=1)
@@ -58,6 +65,10 @@ class Overview:
     revocations_failed: int
     revocations_oldest_seconds: int
     revocations_stuck: int
+    events_waiting: int
+    events_failing: int
+    events_late: int
+    polls_late: int
     tokens_tried: int
     tokens_unreadable: int
     verdicts_paused: bool
@@ -113,6 +124,7 @@ def overview() -> Overview:
         **_accounts(now),
         **_refreshes(now),
         **_revocations(now),
+        **_events(now),
         refreshes_in_horizon=needed,
         refreshes_possible=possible,
         token_requests_per_hour=conf.token_requests_per_hour,
@@ -202,6 +214,16 @@ def _revocations(now: datetime) -> dict[str, Any]:
     return figures
 
 
+def _events(now: datetime) -> dict[str, Any]:
+    late = now - LATE
+    figures = ReceivedEvent.objects.exclude(due_at=None).aggregate(
+        events_waiting=Count("*"),
+        events_failing=counted(Q(attempts__gt=0)),
+        events_late=counted(Q(due_at__lt=late)),
+    )
+    return {**figures, "polls_late": EventCursor.objects.filter(next_poll_at__lt=late).count()}
+
+
 def _since_last_sweep(now: datetime) -> int | None:
     """Seconds since the last sweep of any kind. ``None`` if there was none."""
     ran = SweepState.objects.exclude(ran_at=None).order_by("-ran_at").first()
@@ -253,6 +275,16 @@ def _problems(seen: Overview) -> list[str]:
         (
             seen.revocations_stuck,
             f"Grants that could not be revoked for over a day: {seen.revocations_stuck}.",
+        ),
+        (
+            seen.events_late,
+            f"Events of Egnyte over an hour late: {seen.events_late}; is handle_events or "
+            "egnyte_sweep running?",
+        ),
+        (
+            seen.polls_late,
+            f"Accounts whose events are polled over an hour late: {seen.polls_late}; is "
+            "poll_events or egnyte_sweep running?",
         ),
         (
             seen.tokens_unreadable,

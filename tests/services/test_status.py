@@ -3,11 +3,20 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from django_egnyte.api.areas.notifications import Notification
 from django_egnyte.choices import Purpose
 from django_egnyte.fields import seal
-from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken, SweepState, TokenRequest
+from django_egnyte.models import (
+    EgnyteAccount,
+    EgnyteGrant,
+    EgnyteToken,
+    EventCursor,
+    ReceivedEvent,
+    SweepState,
+    TokenRequest,
+)
 from django_egnyte.secret import Secret
-from django_egnyte.services import ledger, sweep
+from django_egnyte.services import events, ledger, polls, sweep
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.status import overview
@@ -80,6 +89,23 @@ def test_a_refresh_is_late_after_an_hour(egnyte_account, due, late):
     disconnect(egnyte_account.pk, actor="test")
     seen = overview()
     assert (seen.refreshes_due, seen.refreshes_late) == (0, 0)
+
+
+@pytest.mark.parametrize(("due", "late"), [(59 * MINUTE, 0), (61 * MINUTE, 1)])
+def test_an_event_and_a_poll_are_late_after_an_hour(egnyte_account, due, late):
+    events.store(egnyte_account, [Notification(event_id=each, event_type="x") for each in "abc"])
+    ReceivedEvent.objects.update(due_at=None)  # handled
+    waiting, failed, _handled = ReceivedEvent.objects.order_by("pk")
+    waiting.due_at = timezone.now() - due
+    waiting.save()
+    failed.due_at, failed.attempts = timezone.now() + HOUR, 3
+    failed.save()
+    polls.follow(egnyte_account, after=7)
+    EventCursor.objects.update(next_poll_at=timezone.now() - due)
+    seen = overview()
+    assert (seen.events_waiting, seen.events_failing, seen.events_late) == (2, 1, late)
+    assert seen.polls_late == late
+    assert len(seen.problems) == 2 * late
 
 
 def test_a_failing_refresh_is_shown(egnyte_account):
