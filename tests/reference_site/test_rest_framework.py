@@ -128,7 +128,7 @@ def test_needing_adds_up_and_keeps_its_name() -> None:
 
 
 def test_a_decorated_api_view_keeps_its_name() -> None:
-    assert api.outside.__doc__ == "Says who asks."
+    assert api.outside.__doc__ == "Answers with the name of the user."
     assert api.Decorated.__name__ == "Decorated"
 
 
