@@ -38,7 +38,7 @@ translated = pytest.mark.parametrize("root", [PACKAGE, EXAMPLE], ids=["package",
 
 @pytest.fixture(autouse=True)
 def _no_language_stays() -> Iterator[None]:
-    """The test client's requests leave theirs in force."""
+    """Restore the language, because requests of the test client do not."""
     with translation.override(translation.get_language()):
         yield
 

@@ -294,7 +294,7 @@ def _put_off(grant: EgnyteGrant, error: Exception) -> None:
 
 
 def abandon(grant: EgnyteGrant, *, actor: str) -> bool:
-    """Delete a grant that an administrator gives up. Its tokens may stay valid at Egnyte.
+    """Delete a grant that an administrator abandons. Its tokens may stay valid at Egnyte.
 
     ``False`` for a grant that is gone, in use, or leased, and for one that never failed: its token
     may belong to a call in flight. The history records it.

@@ -1,4 +1,4 @@
-"""``{% load egnyte %}``: links to connect, and a choice among the user's accounts."""
+"""The tags of ``{% load egnyte %}``: links to connect, and a choice of account."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def egnyte_site(context: template.RequestContext) -> dict[str, str]:
-    """The ``name`` of this site and the address of its ``home``.
+    """The ``name`` of this site and the URL of its ``home``.
 
-    The name is the one in ``django.contrib.sites`` where that is installed, else the host.
+    The name is that of ``django.contrib.sites`` if it is installed, or else the host.
     """
     request = context.request
     try:
@@ -34,10 +34,10 @@ def egnyte_site(context: template.RequestContext) -> dict[str, str]:
 def egnyte_connect_url(
     context: template.Context, *, next: str | None = None, domain: str = "", scopes: str = ""
 ) -> str:
-    """The address of the page that connects, and comes back to ``next``: by default, to this page.
+    """The URL of the connect page. The user then returns to ``next``, by default to this page.
 
-    ``scopes`` are separated by blanks, and asked for besides the site's own. Like ``next``, they
-    need the request in the template's context; without it they are left out.
+    ``scopes`` are separated by spaces, and requested in addition to the site's own. Without the
+    request in the template's context, they are ignored, and there is no default for ``next``.
     """
     request: HttpRequest | None = context.get("request")
     if next is None:
@@ -51,9 +51,9 @@ def egnyte_connect_url(
 
 @register.inclusion_tag("egnyte/switcher.html", takes_context=True)
 def egnyte_switcher(context: template.Context, *, next: str | None = None) -> dict[str, Any]:
-    """A form for the user's account that this site uses, if there are several live ones.
+    """A form to choose the account that this site uses, if the user has several live ones.
 
-    It comes back to ``next``: by default, to this page. One query.
+    The user then returns to ``next``, by default to this page. Makes one query.
     """
     request: HttpRequest | None = context.get("request")
     if request is None:

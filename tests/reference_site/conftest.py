@@ -1,4 +1,4 @@
-"""These tests need the reference site's own settings: see the package's docstring."""
+"""These tests need the settings of the reference site: see the docstring of the package."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_language_stays() -> Iterator[None]:
-    """The test client's requests leave theirs in force."""
+    """Restore the language, because requests of the test client do not."""
     with translation.override("en"):
         yield
 
 
 @pytest.fixture
 def bearer(egnyte_user: Any) -> dict[str, str]:
-    """The headers of a script that has a JSON web token of the user's."""
+    """The headers of a script with a JSON web token of the user."""
     from rest_framework_simplejwt.tokens import AccessToken
 
     return {"Authorization": f"Bearer {AccessToken.for_user(egnyte_user)}"}
