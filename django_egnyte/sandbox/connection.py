@@ -113,7 +113,10 @@ class Connection:
         return keep
 
     def _linger(self) -> None:
-        """Read on for a while: closing with unread bytes would reset, and lose the answer."""
+        """Discard unread bytes for a while before the connection is closed.
+
+        Closing a socket with unread bytes resets it, and the client may lose the answer.
+        """
         self._sock.shutdown(socket.SHUT_WR)
         self._sock.settimeout(LINGER_SECONDS)
         taken = 0

@@ -68,7 +68,7 @@ def _is_of_another(token: EgnyteToken, account: EgnyteAccount, using: str) -> bo
 
 def _warn_of_another(token: EgnyteToken) -> None:
     logger.warning(
-        "An account of a fixture points to the token %s, which belongs to another user of this "
+        "An account of a fixture has the token %s, which belongs to another user of this "
         "database. The account cannot use it. Load grants, tokens and accounts together, into a "
         "database without Egnyte accounts, or let the user reconnect.",
         token,
