@@ -233,9 +233,7 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
         )
         counts = _counts(charge, row)
         over = counts.exceeded(limits)
-        is_held = counts.is_held or counts.hosts >= SEVERAL_HOSTS
-        is_held = is_held and charge.purpose != Purpose.IMPLICIT
-        if not over and not is_held:
+        if not over and not _is_held_off(charge, counts):
             return row
         row.delete()
         if not over:
@@ -245,6 +243,11 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
             raise _refusal((surely or over)[0], charge)
         time.sleep(pause * random.uniform(0.3, 1.0))  # noqa: S311
     raise AssertionError("unreachable")
+
+
+def _is_held_off(charge: Charge, counts: Counts) -> bool:
+    is_held = counts.is_held or counts.hosts >= SEVERAL_HOSTS
+    return is_held and charge.purpose != Purpose.IMPLICIT
 
 
 def _counts(charge: Charge, row: TokenRequest) -> Counts:

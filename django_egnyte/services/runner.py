@@ -135,25 +135,37 @@ class Pass(Generic[_Row]):
                     row = lanes.next()
                     if row is None:
                         break
-                    host = host_of(row)
-                    if self.is_lost(host):
-                        continue
-                    running[host] = one = _Work(row, host, begin(row))
-                    if not self._advance(one, None, None):
-                        del running[host]
+                    self._start(row, host_of(row), begin, running)
                 if not running:
                     return self.outcomes
-                wait([one.call for one in running.values()], return_when=FIRST_COMPLETED)
-                for one in [one for one in running.values() if one.call.done()]:
-                    error = one.call.exception()
-                    result = None if error is not None else one.call.result()
-                    if not self._advance(one, result, error):
-                        del running[one.host]
+                self._continue(running)
                 self.write_failures()
         finally:
             for one in running.values():
                 one.call.cancel()
                 one.work.close()
+
+    def _start(
+        self,
+        row: _Row,
+        host: str,
+        begin: Callable[[_Row], Steps[str]],
+        running: dict[str, _Work[_Row]],
+    ) -> None:
+        if self.is_lost(host):
+            return
+        running[host] = one = _Work(row, host, begin(row))
+        if not self._advance(one, None, None):
+            del running[host]
+
+    def _continue(self, running: dict[str, _Work[_Row]]) -> None:
+        """Wait until a call has ended, and continue with its row."""
+        wait([one.call for one in running.values()], return_when=FIRST_COMPLETED)
+        for one in [one for one in running.values() if one.call.done()]:
+            error = one.call.exception()
+            result = None if error is not None else one.call.result()
+            if not self._advance(one, result, error):
+                del running[one.host]
 
     def _advance(self, one: _Work[_Row], result: Any, error: BaseException | None) -> bool:
         """Run the steps up to the next call, and start that call. ``False`` if the row is done."""
