@@ -128,7 +128,7 @@ def change(path: Path, model: str, **fields: Any) -> None:
         if row["model"] == f"django_egnyte.{model}":
             row["pk"] = fields.get("pk", row["pk"])
             row["fields"] |= {name: value for name, value in fields.items() if name != "pk"}
-    path.write_text(json.dumps(rows))
+    path.write_text(json.dumps(rows, default=str))
 
 
 def opens(account: EgnyteAccount) -> bool:
