@@ -62,12 +62,13 @@ class _Adapter(HTTPAdapter):
     """Pools whose connections keep to the limits of the current call, through proxies too."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        # urllib3 sends a file in blocks of this size. Its default is a quarter of it.
+        super().init_poolmanager(*args, blocksize=CHUNK_SIZE, **kwargs)
         line.time_out(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         known = proxy in self.proxy_manager
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager = super().proxy_manager_for(proxy, blocksize=CHUNK_SIZE, **kwargs)
         if not known:
             line.time_out(manager, resolve=not proxy.lower().startswith("socks"))
         return manager
