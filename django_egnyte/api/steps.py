@@ -8,12 +8,14 @@ one set of rules, which is written once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar
 
 from django_egnyte.api import threads
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _going_on: set[asyncio.Task[Any]] = set()
@@ -79,6 +81,16 @@ def run(work: Steps[_T]) -> _T:
         return value
     finally:
         work.close()
+
+
+def synchronous(operation: Callable[_P, Steps[_T]]) -> Callable[_P, _T]:
+    """A function that runs the steps of the operation in this thread and returns its result."""
+
+    @functools.wraps(operation)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return run(operation(*args, **kwargs))
+
+    return call
 
 
 async def arun(work: Steps[_T], place: Place) -> _T:

@@ -38,8 +38,8 @@ class Part(NamedTuple):
 class UploadState:
     """The state of an upload in chunks, with which to resume it after an error.
 
-    Egnyte keeps the chunks for 24 hours. Store `as_json()` to resume in another process. Whoever
-    has it and the user's token can add to the upload.
+    Egnyte keeps the chunks for 24 hours. Store `as_json()` to resume in another process. With
+    it and the user's token, anybody can add to the upload.
     """
 
     upload_id: str = ""

@@ -25,36 +25,6 @@ from .transactions import alias, refuse_in_transaction
 logger = logging.getLogger("django_egnyte.obtain")
 
 
-def obtain(
-    call: Callable[[OAuthClient], TokenAnswer],
-    *,
-    purpose: Purpose,
-    host: str,
-    user_ref: str,
-    username: str = "",
-    flow: str = "",
-    refreshed: EgnyteToken | None = None,
-) -> EgnyteToken:
-    """Make one token call and store its answer. The call is never repeated.
-
-    ``refreshed`` is the token that a refresh is made with. Raises what the call raises,
-    ``InTransactionError`` inside a transaction, what ``ledger.charged`` raises before the call,
-    and ``ResponseError`` for an incomplete answer, whose token is then due for revocation. An error
-    of the site's cipher is raised before the call.
-    """
-    return steps.run(
-        obtaining(
-            call,
-            purpose=purpose,
-            host=host,
-            user_ref=user_ref,
-            username=username,
-            flow=flow,
-            refreshed=refreshed,
-        )
-    )
-
-
 def obtaining(
     call: Callable[[OAuthClient], TokenAnswer],
     *,
@@ -65,7 +35,13 @@ def obtaining(
     flow: str = "",
     refreshed: EgnyteToken | None = None,
 ) -> Steps[EgnyteToken]:
-    """The steps of ``obtain``: the charge, the call, the write."""
+    """Make one token call and store its answer. The call is never repeated.
+
+    ``refreshed`` is the token that a refresh is made with. Raises what the call raises,
+    ``InTransactionError`` inside a transaction, what ``ledger.charged`` raises before the call,
+    and ``ResponseError`` for an incomplete answer, whose token is then due for revocation. An error
+    of the site's cipher is raised before the call.
+    """
     charge = ExitStack()
 
     def prepare() -> OAuthClient:
@@ -93,6 +69,9 @@ def obtaining(
         exchange.abandon()
         raise
     return token
+
+
+obtain = steps.synchronous(obtaining)
 
 
 class _Exchange:

@@ -34,21 +34,18 @@ PATIENCE: Final = 5.0
 REFUSED: Final = gettext_noop("Egnyte refused the refresh token: please reconnect")
 
 
-def refresh(account: EgnyteAccount, *, actor: str, patience: float = PATIENCE) -> EgnyteAccount:
+def refreshing(
+    account: EgnyteAccount, *, actor: str, patience: float = PATIENCE
+) -> Steps[EgnyteAccount]:
     """Replace the account's access token, waiting ``patience`` seconds if it is being replaced.
 
     Returns the account as it is afterwards. Raises ``NotLinkedError`` if it is gone, revoked, has
     no refresh token or was linked with another API key; ``InvalidGrantError`` if Egnyte refuses
     the refresh token; ``InTransactionError``; or a retryable error. After a failed refresh nobody
     asks Egnyte again before a pause is over: ``TokenExpiredError``, with ``retry_after``.
+
+    Run all of the steps, or the lease ends only when it expires.
     """
-    return steps.run(refreshing(account, actor=actor, patience=patience))
-
-
-def refreshing(
-    account: EgnyteAccount, *, actor: str, patience: float = PATIENCE
-) -> Steps[EgnyteAccount]:
-    """The steps of ``refresh``. Run all of them, or the lease ends only when it expires."""
     yield Step("db", refuse_in_transaction)
     try:
         lease = yield from leases.taken(account, LeasedFor.REFRESH, patience=patience)
@@ -67,6 +64,9 @@ def refreshing(
     return refreshed
 
 
+refresh = steps.synchronous(refreshing)
+
+
 def can_refresh(token: EgnyteToken) -> bool:
     """Whether there is a refresh token of the configured key that Egnyte has not refused."""
     grant = token.grant
@@ -77,19 +77,17 @@ def can_refresh(token: EgnyteToken) -> bool:
     )
 
 
-def refresh_leased(lease: leases.Lease, *, actor: str) -> EgnyteAccount:
-    """Like ``refresh``, for a caller that holds the lease."""
-    return steps.run(refreshing_leased(lease, actor=actor))
-
-
 def refreshing_leased(lease: leases.Lease, *, actor: str) -> Steps[EgnyteAccount]:
-    """The steps of ``refresh_leased``."""
+    """Like ``refreshing``, for a caller that holds the lease."""
     newest: EgnyteToken
     newest, is_needed = yield Step("db", _prepare, lease)
     if is_needed:
         newest = yield from _ask(lease, newest, actor)
     refreshed: EgnyteAccount = yield Step("db", _finish, lease, newest, is_needed, actor)
     return refreshed
+
+
+refresh_leased = steps.synchronous(refreshing_leased)
 
 
 def _prepare(lease: leases.Lease) -> tuple[EgnyteToken, bool]:

@@ -66,7 +66,9 @@ def test_the_code_of_a_page_runs(
         "client": client, "json": json, "link_account": link_account, "os": os,
         "pytest": pytest, "sandbox": egnyte_sandbox, "user": user, "visit": visit,
     }  # fmt: skip
-    for block in code_of(path, "python", "check"):
+    blocks = list(code_of(path, "python", "check"))
+    assert any(block.language == "check" for block in blocks), "the page must check its examples"
+    for block in blocks:
         code = compile(block.code, str(path), "exec")
         kind = block.options.get("caption", "")
         if block.options.get("class") == "fragment":

@@ -176,6 +176,7 @@ def test_what_the_app_asks_beside_refreshes_is_a_tenth_each(purpose, settings):
     refused(purpose)
     charge(Purpose.LINK, user_ref="7")
     charge(Purpose.REFRESH)
+    assert TokenRequest.objects.count() == 4
 
 
 def test_users_can_connect_however_small_the_budget_is(settings):
@@ -183,6 +184,7 @@ def test_users_can_connect_however_small_the_budget_is(settings):
     charge(Purpose.REFRESH)
     charge(Purpose.LINK, user_ref="7")
     refused(Purpose.LINK, user_ref="8")
+    assert TokenRequest.objects.count() == 2
 
 
 def test_each_key_has_an_hour_of_its_own(settings):
@@ -329,6 +331,7 @@ def test_ten_tokens_an_hour_for_one_egnyte_user_are_egnytes_own_limit(settings):
     for user in range(10):
         charge(Purpose.LINK, user_ref=str(user), username="jsmith")
     refused(Purpose.LINK, user_ref="another", username="jsmith")
+    assert TokenRequest.objects.count() == 10
 
 
 # A throttle of Egnyte's
@@ -382,6 +385,7 @@ def test_what_was_held_off_goes_on_afterwards():
     refused(Purpose.REFRESH)
     KeyState.objects.update(held_off_until=hence(-1))
     charge(Purpose.REFRESH)
+    assert TokenRequest.objects.count() == 2
 
 
 def test_a_throttle_of_one_key_holds_no_other_off(settings):
@@ -389,6 +393,7 @@ def test_a_throttle_of_one_key_holds_no_other_off(settings):
     refused(Purpose.REFRESH)
     settings.EGNYTE_CLIENT_ID = "another-key"
     charge(Purpose.REFRESH)
+    assert len(set(TokenRequest.objects.values_list("key_digest", flat=True))) == 2
 
 
 def test_a_throttled_password_or_browsers_token_holds_no_host_off(settings):
@@ -448,11 +453,9 @@ def at_once(number, work):
 
     def one(index):
         barrier.wait()
-        try:
+        with suppress(RateLimitedError, TooManyFailuresError):  # refused: not counted
             work(index)
             through.append(index)
-        except (RateLimitedError, TooManyFailuresError):
-            pass
 
     with Threads() as threads:
         for index in range(number):
