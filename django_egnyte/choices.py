@@ -38,7 +38,7 @@ class Release(TextChoices):
     DISCONNECTED = "disconnected", _("Disconnected")
     REVOKED = "revoked", _("Revoked by this site")
     DEAD = "dead", _("Refused by Egnyte")
-    FORGOTTEN = "forgotten", _("Its account was deleted unnoticed")
+    FORGOTTEN = "forgotten", _("Account deleted without a signal")
 
 
 class LeasedFor(TextChoices):
@@ -70,11 +70,11 @@ class EventKind(TextChoices):
     REFRESH_REFUSED = "refresh_refused", _("Refresh token refused")
     SUSPECTED = "suspected", _("Token under suspicion")
     CLEARED = "cleared", _("Suspicion cleared")
-    REVOKED = "revoked", _("Token dead")
+    REVOKED = "revoked", _("Account revoked")
     LINK_FAILED = "link_failed", _("Linking failed")
     TOKEN_REVOKED = "token_revoked", _("Token revoked at Egnyte")
     TOKEN_EXPIRED = "token_expired", _("Token expired at Egnyte")
-    TOKEN_DEAD = "token_dead", _("Token found dead at Egnyte")
+    TOKEN_DEAD = "token_dead", _("Token no longer valid at Egnyte")
     ABANDONED = "abandoned", _("Revocation abandoned")
     RECONNECT_ASKED = "reconnect_asked", _("Asked to reconnect")
     VALIDATION_ASKED = "validation_asked", _("Validation asked for")

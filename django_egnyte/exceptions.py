@@ -338,7 +338,7 @@ class MissingCredentialsError(OAuthError):
         "No username or no password reached Egnyte: check both, and that a proxy leaves the "
         "form's Content-Type header as it is."
     )
-    user_hint = gettext_noop("Please give both your Egnyte username and your password.")
+    user_hint = gettext_noop("Please enter both your Egnyte username and your password.")
 
 
 class StateError(EgnyteError):

@@ -39,7 +39,7 @@ class DomainForm(forms.Form):
                     _("Accounts at this domain cannot be connected here."), code="not_allowed"
                 ) from None
             raise forms.ValidationError(
-                _("This is not an Egnyte domain. Give it as “acme” or “acme.egnyte.com”."),
+                _("This is not an Egnyte domain. Enter it as “acme” or “acme.egnyte.com”."),
                 code="invalid",
             ) from None
 

@@ -117,7 +117,7 @@ class EgnyteGrant(GuardedModel):
         _("fingerprint"),
         max_length=64,
         editable=False,
-        help_text=_("Of the access token that it began with."),
+        help_text=_("Fingerprint of the first access token of the grant."),
     )
     generation: Number = models.PositiveIntegerField(default=1, editable=False)
     next_refresh_at: MomentOrNone = models.DateTimeField(

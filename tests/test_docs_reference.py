@@ -398,17 +398,19 @@ def assert_limits(scale: str) -> None:
     assert most(Purpose.LINK, user_ref="1") == [4, 10, 25, 40, 100]
     assert "all together - the limit - 100" in scale
     assert "60 % are left for refreshes - 40 % - 40" in scale
-    assert "who connects accounts - 10 % - 10, of which 5 may fail" in scale
+    assert (
+        "to connect accounts, for one user of your site - 10 % - 10, of which 5 may fail" in scale
+    )
     assert "failed attempts to connect at one host - 25 % - 25" in scale
     assert most(Purpose.REFRESH) == [25, 100]
     assert "failed refreshes at one host - 25 % - 25" in scale
     assert most(Purpose.REVOKE) == most(Purpose.PROOF) == [10, 25, 40, 100]
-    assert "in order to revoke it - 10 % - 10" in scale
+    assert "to revoke the grant - 10 % - 10" in scale
     assert "whether Egnyte accepts the API key - 10 % - 10" in scale
     assert ledger.PER_USERNAME == 10
     assert "(password flow) - 10 - 10, of which 5 may fail" in scale
     assert ledger.SEVERAL_HOSTS == 3
-    assert "If three hosts answer so at the same time" in scale
+    assert "at three hosts at the same time: then the app sends no token requests" in scale
 
 
 @pytest.mark.django_db

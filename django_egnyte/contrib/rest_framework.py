@@ -62,7 +62,7 @@ class EgnyteNotLinked(exceptions.APIException):
         super().__init__(code=error)
         text = _("Please connect your Egnyte account first.")
         if error == "egnyte_scopes_missing":
-            text = _("Please allow this site more at Egnyte first.")
+            text = _("Please grant this site more permissions at Egnyte first.")
         self.detail = {"error": error, "detail": text, "connect_url": url}
 
 
@@ -161,7 +161,7 @@ class EgnyteErrorResponse(Response):
 def _detail(code: int) -> str:
     """The text for the caller. Egnyte's own words may contain paths and names."""
     if code == status.HTTP_502_BAD_GATEWAY:
-        return _("Egnyte did not answer as it should.")
+        return _("Egnyte did not answer as expected.")
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
         return _("Egnyte cannot do this right now. Please try again later.")
     return _("Egnyte refused this request.")

@@ -14,6 +14,8 @@ from ..exceptions import EgnyteError, RateLimitedError
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 FIRST_WAIT: Final = 60.0
+# With the pauses of ``wait_after``, this many failures in a row take over a day.
+FAILURES_OF_A_DAY: Final = 12
 
 
 class Validated(TypedDict):

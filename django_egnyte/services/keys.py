@@ -56,7 +56,8 @@ def note_accepted(host: str, *, asked: float) -> None:
     states = KeyState.objects.filter(key_digest=gateway.key_digest())
     if states.filter(doubted_at__lte=accepted).update(doubted_at=None):
         logger.warning(
-            "Egnyte accepts the API key again. Accounts with a refused token are revoked again.",
+            "Egnyte accepts the API key again. From now on, the app again revokes accounts whose "
+            "tokens Egnyte refuses.",
             extra={"event": "verdicts_resumed"},
         )
 
@@ -168,7 +169,8 @@ def doubt(host: str) -> None:
         logger.critical(
             "Egnyte refuses tokens, and nothing proves that it still accepts the API key, which "
             "may be suspended. No account is revoked for now. Check the key at Egnyte. The app "
-            "continues when Egnyte accepts the key again; to have it checked at once, run "
-            "'manage.py egnyte_validate --resume-verdicts'.",
+            "continues when Egnyte accepts the key again. To ask Egnyte at once, run "
+            "'manage.py egnyte_validate --resume-verdicts --domain %s'.",
+            host,
             extra={"event": "verdicts_paused"},
         )

@@ -230,7 +230,10 @@ def _point(lease: leases.Lease, token: EgnyteToken, actor: str) -> EgnyteAccount
 
 
 def _forget_expired(grant_id: int, generation: int) -> None:
-    """Delete replaced tokens once they have expired. Revoking one would end the whole grant."""
+    """Delete replaced tokens once they have expired.
+
+    They are not revoked: Egnyte would also revoke the refresh token of the grant.
+    """
     rows = EgnyteToken.objects.filter(
         grant_id=grant_id, generation__lt=generation, expires_at__lte=timezone.now()
     )

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Final
 
 from django.db.models import F, Q
@@ -40,7 +39,6 @@ PER_DOMAIN: Final = 200
 # The number of hosts asked at once, so that hosts that hang leave room for the others.
 TOGETHER: Final = 24
 CHUNK: Final = 100
-OVERDUE: Final = timedelta(days=1)
 # How often a grant may be refreshed in order to revoke the new token.
 REFRESHES: Final = 3
 OTHER_KEY: Final = (
@@ -153,7 +151,9 @@ class _Ending:
             raise ResponseError(OTHER_KEY)  # nothing can prove that key to be good
         assert self.refused is not None
         if not keys.proved_since(self.refused, self.grant):
-            raise ResponseError("Egnyte refuses the token, but perhaps the API key as a whole.")
+            raise ResponseError(
+                "Egnyte refuses the token, perhaps because the API key is suspended."
+            )
         # The key may have been suspended until it was proved good.
         ended = yield from self._end_access_tokens()
         return EventKind.TOKEN_REVOKED if ended else EventKind.TOKEN_DEAD
@@ -278,13 +278,13 @@ def _put_off(grant: EgnyteGrant, error: Exception) -> None:
         release_at=hence(pause.total_seconds()),
         last_error=f"{type(error).__name__}: {error}"[:255] if known else type(error).__name__,
     )
-    overdue = timezone.now() - grant.created_at > OVERDUE
+    attempts = grant.revoke_attempts + 1
     logger.log(
-        logging.ERROR if overdue and grant.revoke_attempts else logging.WARNING,
+        logging.ERROR if attempts >= agenda.FAILURES_OF_A_DAY else logging.WARNING,
         "A grant at %s could not be revoked (%s, attempt %d). The sweep tries again.",
         grant.domain,
         type(error).__name__,
-        grant.revoke_attempts + 1,
+        attempts,
         extra={
             "event": "revocation_failed",
             "domain": grant.domain,

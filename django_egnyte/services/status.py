@@ -22,12 +22,11 @@ from ..models import (
     ReceivedEvent,
     SweepState,
 )
-from . import hosts, keys, ledger, sweep
+from . import agenda, hosts, keys, ledger, sweep
 
 LATE: Final = timedelta(hours=1)
 # With the pauses after each failure, this many in a row take about an hour.
 FAILURES_OF_AN_HOUR: Final = 7
-STUCK: Final = timedelta(days=1)
 SAMPLE: Final = 20
 SOON: Final = timedelta(days=7)
 KEY_FIGURES: Final = (
@@ -206,7 +205,7 @@ def _revocations(now: datetime) -> dict[str, Any]:
         revocations=Count("*"),
         revocations_due=counted(Q(release_at__lte=now)),
         revocations_failed=counted(Q(revoke_attempts__gt=0)),
-        revocations_stuck=counted(Q(revoke_attempts__gt=0, created_at__lt=now - STUCK)),
+        revocations_stuck=counted(Q(revoke_attempts__gte=agenda.FAILURES_OF_A_DAY)),
         oldest=Min("created_at"),
     )
     oldest = figures.pop("oldest")
@@ -258,8 +257,8 @@ def _problems(seen: Overview) -> list[str]:
         ),
         (
             len(seen.key_held_off_at) >= ledger.SEVERAL_HOSTS,
-            f"Egnyte takes no token request of this API key at {len(seen.key_held_off_at)} hosts: "
-            "no token is refreshed and nobody can connect until that is over.",
+            f"Egnyte accepts no token requests for this API key at {len(seen.key_held_off_at)} "
+            "hosts. Until that ends, no token is refreshed and nobody can connect.",
         ),
         (down, f"Hosts that have not answered for about an hour: {', '.join(down)}."),
         (
@@ -299,8 +298,8 @@ def _problems(seen: Overview) -> list[str]:
         ),
         (
             seen.refreshes_in_horizon > seen.refreshes_possible,
-            f"{seen.refreshes_in_horizon} tokens are to be refreshed in time, and the key's limit "
-            f"allows {seen.refreshes_possible}.",
+            f"{seen.refreshes_in_horizon} tokens must be refreshed soon, but the API key's limit "
+            f"allows only {seen.refreshes_possible} refreshes in that time.",
         ),
     ]
     return [text for is_wrong, text in found if is_wrong]

@@ -17,7 +17,7 @@ from .refresh import REFUSED
 from .transactions import alias, in_short_transaction
 
 HOURLY: Final = timedelta(hours=1)
-UNPROVED: Final = gettext_noop("Egnyte refuses the token, but perhaps the API key as a whole")
+UNPROVED: Final = gettext_noop("Egnyte refuses the token, perhaps because the API key is suspended")
 
 
 def suspect(account: EgnyteAccount, *, reason: str, actor: str, acting: bool = False) -> bool:

@@ -159,7 +159,7 @@ def _insecure(request: HttpRequest) -> HttpResponse:
         status=503,
         title=_("This site is not set up for Egnyte yet"),
         message=_(
-            "Egnyte only returns to secure (https) addresses. Please tell the administrator of "
+            "Egnyte redirects only to secure (https) addresses. Please tell the administrator of "
             "this site to set SECURE_PROXY_SSL_HEADER or EGNYTE_REDIRECT_URI."
         ),
     )

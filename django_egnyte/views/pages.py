@@ -261,7 +261,7 @@ def _words(error: EgnyteError) -> tuple[str, str]:
     if isinstance(error, TooManyFailuresError):
         return _("Too many failed attempts"), _("Please wait an hour and try again.")
     if isinstance(error, WrongAccountError):
-        return _("Another Egnyte account answered"), _(
+        return _("Wrong Egnyte account"), _(
             "At Egnyte you are logged in as another user. Log out there and reconnect, or connect "
             "that account as a new one."
         )

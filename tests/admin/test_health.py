@@ -46,7 +46,7 @@ def test_the_health_page_counts(superuser: Client, egnyte_user: Any) -> None:
     make(egnyte_user, 5, expires_at=now - day)
     for age, kind in ((0, "connected"), (5, "reconnected"), (5, "revoked"), (40, "connected")):
         AccountEvent.objects.create(kind=kind, created_at=now - age * day)
-    make_grant(created_at=now - 3 * day)
+    make_grant(revoke_attempts=12)
     make_grant(revoke_attempts=0, release_at=now - day)
     HostState.objects.create(host="lost.egnyte.com", held_off_until=now + day)
     with ledger.charged(Purpose.LINK, host="acme.egnyte.com", user_ref="1"):

@@ -80,3 +80,9 @@ def test_no_number_of_failures_is_too_much_for_a_float():
     lo, hi = timedelta(seconds=0.8 * 2**30), timedelta(seconds=2**30)
     for attempts in (30, 31, 1_100, 2**40):
         assert lo <= agenda.wait_after(attempts, first=1, longest=1e12) <= hi
+
+
+def test_the_failures_of_a_day_take_over_a_day(jitter):
+    failures = range(agenda.FAILURES_OF_A_DAY - 1)
+    assert sum(map(agenda.wait_after, failures), timedelta(0)) > DAY
+    assert sum(map(agenda.wait_after, failures[:-1]), timedelta(0)) < DAY

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--resume-verdicts",
             action="store_true",
-            help="check the API key again at once, instead of after an hour",
+            help="let the next validation check the API key at once, instead of after an hour",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
