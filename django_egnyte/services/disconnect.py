@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
@@ -21,6 +21,8 @@ from ..signals import account_disconnected
 from . import grants, history, verdict
 from .transactions import after_commit, alias, in_short_transaction, take_write_lock
 
+_Row = TypeVar("_Row")
+
 CHUNK: Final = 500
 # In a conflict with a link of the same account at the same time.
 TRIES: Final = 3
@@ -33,11 +35,10 @@ class _Deletion:
     """A deletion in progress: Django sends ``pre_delete`` for one account after another.
 
     ``released`` has the primary keys of the accounts with a released grant, and ``ahead`` those of
-    them without a signal so far. ``looks`` counts the searches for further accounts.
+    them without a signal so far.
     """
 
     origin: Any
-    looks: int = 0
     released: set[int] = field(default_factory=set)
     ahead: set[int] = field(default_factory=set)
 
@@ -86,18 +87,22 @@ def before_deletion(account: models.Model, *, origin: Any) -> None:
     """The receiver of ``pre_delete``: release the account's grant before any deletion.
 
     ``origin`` is the instance or the queryset on which ``delete()`` was called. The grants of all
-    accounts in that deletion are released together, in a few queries.
+    accounts in that deletion are released at the first signal, in a few queries: one account after
+    another would lock the grants in another order than all other code.
     """
     last = _last.get()
     if last is None or origin is None or last.origin is not origin:
-        last = _Deletion(origin)
+        last = None
     elif account.pk in last.ahead:
         last.ahead.discard(account.pk)
         return
     elif account.pk in last.released:
-        last = _Deletion(origin)  # the same deletion, tried again
+        last = None  # the same deletion, tried again
     take_write_lock()
-    accounts = [each for each in _together(last) if each.pk not in last.released]
+    accounts: list[EgnyteAccount] = []
+    if last is None:
+        last = _Deletion(origin)
+        accounts += _together(account, origin)
     if not any(each.pk == account.pk for each in accounts):
         if isinstance(account, EgnyteAccount):
             accounts.append(account)
@@ -115,22 +120,23 @@ def _forget_deletion() -> None:
     _last.set(None)
 
 
-def _together(deletion: _Deletion) -> Iterable[EgnyteAccount]:
-    """The accounts of the same deletion, as far as a few queries can find them.
+def _together(account: models.Model, origin: Any) -> Iterable[EgnyteAccount]:
+    """The accounts that this deletion deletes, as far as they can be found before it.
 
-    For a queryset of accounts or users, one query finds them. For anything else, such as one user,
-    Django's collector does. It runs once, at the second account, because most users have only one.
+    For users, and for a queryset of accounts, one query finds them. For anything else above them,
+    Django's collector does.
     """
-    ours, origin = EgnyteAccount.objects.all(), deletion.origin
-    deletion.looks += 1
-    if deletion.looks == 2:
-        return _cascade_of(origin)
-    if deletion.looks == 1 and isinstance(origin, models.QuerySet):
+    ours, users = EgnyteAccount.objects.all(), get_user_model()
+    if origin is None or origin is account:
+        return ()
+    if isinstance(origin, users):
+        return ours.filter(user_id=origin.pk)
+    if isinstance(origin, models.QuerySet):
         if issubclass(origin.model, EgnyteAccount):
             return ours.filter(pk__in=list(origin.values_list("pk", flat=True)))
-        if issubclass(origin.model, get_user_model()):
+        if issubclass(origin.model, users):
             return ours.filter(user_id__in=list(origin.values_list("pk", flat=True)))
-    return ()
+    return _cascade_of(origin)
 
 
 def _cascade_of(origin: Any) -> models.QuerySet[EgnyteAccount]:
@@ -151,12 +157,11 @@ def _cascade_of(origin: Any) -> models.QuerySet[EgnyteAccount]:
 
 def _release(accounts: list[EgnyteAccount]) -> None:
     actor, reason = _deleting.get()
-    for start in range(0, len(accounts), CHUNK):
-        chunk = accounts[start : start + CHUNK]
-        if len(chunk) == 1:
-            _release_grant_of(chunk[0])
-        else:
-            _release_grants_of(chunk)
+    if len(accounts) == 1:
+        _release_grant_of(accounts[0])
+    else:
+        _release_grants_of([each.pk for each in accounts])
+    for chunk in _chunks(accounts):
         history.record_all(EventKind.DISCONNECTED, chunk, actor=actor, reason=reason)
         for account in chunk:
             history.announce(account_disconnected, _as_it_was(account), reason=actor)
@@ -182,13 +187,25 @@ def _release_grant_of(account: EgnyteAccount) -> None:
         grants.make_due(current_id, Release.DISCONNECTED)
 
 
-def _release_grants_of(accounts: list[EgnyteAccount]) -> None:
-    tokens = EgnyteToken.objects.filter(accounts__in=[each.pk for each in accounts])
-    ids = sorted(set(tokens.values_list("grant_id", flat=True)))
-    # Lock in the order that all code uses.
-    rows = EgnyteGrant.objects.filter(pk__in=ids, release_at=None)
-    list(rows.order_by("pk").select_for_update().values_list("pk"))
-    rows.write(**grants.due(Release.DISCONNECTED))
+def _release_grants_of(pks: list[int]) -> None:
+    """Lock all the grants, then all the accounts, and make the grants due.
+
+    Django deletes the accounts after that in any order.
+    """
+    ids: set[int] = set()
+    for chunk in _chunks(pks):
+        tokens = EgnyteToken.objects.filter(accounts__in=chunk)
+        ids.update(tokens.values_list("grant_id", flat=True))
+    for chunk in _chunks(sorted(ids)):
+        rows = EgnyteGrant.objects.filter(pk__in=chunk, release_at=None)
+        locked = grants.lock(rows)
+        EgnyteGrant.objects.filter(pk__in=locked).write(**grants.due(Release.DISCONNECTED))
+    for chunk in _chunks(sorted(pks)):
+        grants.lock(EgnyteAccount.objects.filter(pk__in=chunk))
+
+
+def _chunks(rows: list[_Row]) -> Iterator[list[_Row]]:
+    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
 
 
 def revoke(account: EgnyteAccount, *, actor: str, reason: str) -> bool:
@@ -225,6 +242,7 @@ def make_default(user: Any, account: EgnyteAccount) -> None:
 
     def work() -> None:
         accounts = EgnyteAccount.objects.for_user(user)
+        grants.lock(accounts)
         accounts.exclude(pk=account.pk).write(**NO_DEFAULT)
         accounts.filter(pk=account.pk).write(is_default=True, default_of=str(user.pk))
 

@@ -42,6 +42,15 @@ def in_use(grant_id: int) -> bool:
     return EgnyteAccount.objects.filter(token__grant_id=grant_id).exists()
 
 
+def lock(rows: models.QuerySet[Any]) -> list[int]:
+    """Lock these rows in the order in which all code locks them. Returns their primary keys.
+
+    An ``UPDATE`` or ``DELETE`` of several rows locks them in any order. Two of them could wait for
+    each other, and the database would then end a transaction of the site.
+    """
+    return list(rows.order_by("pk").select_for_update().values_list("pk", flat=True))
+
+
 # Storing a token
 
 

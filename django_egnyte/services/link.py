@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
@@ -38,8 +39,8 @@ from .transactions import alias, in_short_transaction, refuse_in_transaction
 logger = logging.getLogger("django_egnyte.link")
 
 TOLD_SCOPES: Final = frozenset(LONG_SCOPES.values())
-# Tries after a conflict with a simultaneous link of the same account.
-TRIES: Final = 3
+# Tries after a conflict with a simultaneous link or refresh of the same account.
+TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +220,10 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
         identity = gateway.oauth(request.host).userinfo(token.open().access_token)
         if request.is_unsure and request.scopes:
             request = replace(request, scopes=_granted(request, token))
-        for _ in range(TRIES):
+        for tried in range(TRIES):
+            store = partial(_store, request, token, identity, is_first=tried == 0)
             try:
-                return in_short_transaction(lambda: _store(request, token, identity))
+                return in_short_transaction(store)
             except IntegrityError:
                 # A simultaneous attempt created the same account, or the user's first default.
                 continue
@@ -255,17 +257,19 @@ def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
     return list(dict.fromkeys([*kept, *told]))
 
 
-def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> EgnyteAccount:
-    token = _take_into_use(token)
-    _refuse_borrowed(request, token)
-    mine = list(EgnyteAccount.objects.filter(user_id=request.user.pk))
+def _store(
+    request: LinkRequest, token: EgnyteToken, identity: UserInfo, *, is_first: bool
+) -> EgnyteAccount:
+    mine = list(EgnyteAccount.objects.filter(user_id=request.user.pk).select_related("token"))
     account = next(
         (e for e in mine if (e.domain, e.egnyte_user_id) == (request.host, identity.id)), None
     )
     _refuse_replacement(request, account)
+    token, left = _change_grants(token, account, is_first=is_first)
+    _refuse_borrowed(request, token)
     becomes_default = not any(each.is_default and each.is_live for each in mine)
     if becomes_default:
-        _clear_default([each for each in mine if each.is_default])
+        _clear_default([each for each in mine if each.is_default], account)
     values: dict[str, Any] = {
         "username": identity.username,
         "first_name": identity.first_name,
@@ -289,13 +293,45 @@ def _store(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> Egny
         account.save()
     else:
         _replace_token(account, values)
+    if left:
+        queue.hurry("process_revocations", using=alias())
     kind = EventKind.CONNECTED if created else EventKind.RECONNECTED
     history.record(kind, account, actor=request.actor)
     history.announce(account_connected, account, created=created, reason=request.flow)
     return account
 
 
-def _take_into_use(token: EgnyteToken) -> EgnyteToken:
+def _change_grants(
+    token: EgnyteToken, account: EgnyteAccount | None, *, is_first: bool
+) -> tuple[EgnyteToken, bool]:
+    """Take the token's grant into use, and make the grant that the account leaves due.
+
+    Returns the token to point to, and whether a grant was left. The two grants are locked in the
+    order of their primary keys.
+    """
+    old = account.token if account is not None else None
+    if not is_first:
+        ids = {token.grant_id} | ({old.grant_id} if old is not None else set())
+        grants.lock(EgnyteGrant.objects.filter(pk__in=ids | grants.twins(token.grant_id)))
+    if account is None or old is None:
+        return _take_into_use(token, is_first=is_first), False
+    if old.grant_id < token.grant_id:
+        left = _leave(account, old, token)
+        return _take_into_use(token, is_first=is_first), left
+    token = _take_into_use(token, is_first=is_first)
+    return token, _leave(account, old, token)
+
+
+def _leave(account: EgnyteAccount, old: EgnyteToken, token: EgnyteToken) -> bool:
+    """Make the old token's grant due, unless it is the same as the new one's.
+
+    If other accounts use it, the revoker will notice.
+    """
+    rows = grants.grant_of(old.pk).exclude(pk=token.grant_id)
+    return bool(rows.write(**grants.due_by(account, Release.RELINKED)))
+
+
+def _take_into_use(token: EgnyteToken, *, is_first: bool) -> EgnyteToken:
     """Take the token's grant into use. Returns the token to point to: the newest of the grant.
 
     While Egnyte was asked for the user, a refresh may have replaced ``token``, and another answer
@@ -303,6 +339,9 @@ def _take_into_use(token: EgnyteToken) -> EgnyteToken:
     """
     if grants.take_into_use(token):
         return token
+    if is_first:
+        # The rest locks further grants. Begin again and lock them all in order.
+        raise Overtaken
     grants.join_token(token)
     usable = grants.free() | ~Q(leased_for=LeasedFor.REVOKE)
     grant = EgnyteGrant.objects.filter(usable, tokens=token.pk).select_for_update().first()
@@ -335,25 +374,20 @@ def _refuse_replacement(request: LinkRequest, account: EgnyteAccount | None) -> 
         )
 
 
-def _clear_default(accounts: list[EgnyteAccount]) -> None:
-    """Unmark a default account that is not live, so that the new account can replace it."""
+def _clear_default(accounts: list[EgnyteAccount], account: EgnyteAccount | None) -> None:
+    """Unmark a default account that is not live, so that the new account can replace it.
+
+    Locks ``account``, which is written next, too.
+    """
     if accounts:
         keys = [each.pk for each in accounts]
+        grants.lock(EgnyteAccount.objects.filter(pk__in=[*keys, account.pk if account else 0]))
         EgnyteAccount.objects.filter(pk__in=keys).write(**NO_DEFAULT)
 
 
 def _replace_token(account: EgnyteAccount, values: dict[str, Any]) -> None:
-    """Point the account to the new token, and make the old token's grant due for revocation.
-
-    Not if it is the same grant. If other accounts use the old grant, the revoker will notice.
-    """
-    left = False
-    if account.token_id is not None:
-        old = grants.grant_of(account.token_id).exclude(pk=values["token"].grant_id)
-        left = bool(old.write(**grants.due_by(account, Release.RELINKED)))
+    """Point the account to the new token. ``Overtaken`` if it has another token by now."""
     # A revoked account has no token that would show that it was given to another user.
     rows = EgnyteAccount.objects.filter(user=account.user_id, token=account.token_id)
     if not rows.write_to(account, **values):
         raise Overtaken
-    if left:
-        queue.hurry("process_revocations", using=alias())

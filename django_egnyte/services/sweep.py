@@ -421,9 +421,8 @@ def _release_unused(pks: list[int]) -> int:
     unused = sorted(set(pks) - set(used.values_list("token__grant", flat=True)))
 
     def release() -> int:
-        rows = EgnyteGrant.objects.filter(pk__in=unused, release_at=None)
-        # Lock in the order in which all code locks grants.
-        list(rows.order_by("pk").select_for_update().values_list("pk"))
+        locked = grants.lock(EgnyteGrant.objects.filter(pk__in=unused, release_at=None))
+        rows = EgnyteGrant.objects.filter(pk__in=locked)
         return rows.write(release_at=DatabaseNow(), reason=Release.FORGOTTEN)
 
     # The revoker checks once more whether an account points into it.

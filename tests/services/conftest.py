@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, models
+from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from django_egnyte import gateway, queue
@@ -61,6 +64,30 @@ def many(make_user: Callable[[str], Any], link: Callable[..., EgnyteAccount]) ->
         return [link(make_user(f"user{number}"), **options) for number in range(count)]
 
     return make
+
+
+@pytest.fixture
+def team_model() -> Iterator[tuple[Any, Any]]:
+    """A model above the users: deleting a team deletes its members."""
+    with isolate_apps("tests"):
+
+        class Team(models.Model):  # noqa: DJ008
+            class Meta:
+                app_label = "tests"
+
+        class Member(get_user_model()):
+            team = models.ForeignKey(Team, on_delete=models.CASCADE)
+
+            class Meta:
+                app_label = "tests"
+
+        with connection.schema_editor() as editor:
+            editor.create_model(Team)
+            editor.create_model(Member)
+        yield Team, Member
+        with connection.schema_editor() as editor:
+            editor.delete_model(Member)
+            editor.delete_model(Team)
 
 
 @pytest.fixture

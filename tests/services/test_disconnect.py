@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.deletion import Collector
-from django.test.utils import CaptureQueriesContext, isolate_apps
+from django.test.utils import CaptureQueriesContext
 
 from django_egnyte.choices import EventKind, Status
 from django_egnyte.exceptions import TokenConflictError
@@ -261,30 +261,6 @@ def test_the_slow_sweep_goes_on_where_it_ended(many, monkeypatch):
     assert sweep.release_forgotten(seconds=10) == 2
     assert sweep.release_forgotten(seconds=10) == 3
     assert len(pending()) == len(accounts)
-
-
-@pytest.fixture
-def team_model():
-    """A model above the users: deleting a team deletes its members."""
-    with isolate_apps("tests"):
-
-        class Team(models.Model):  # noqa: DJ008
-            class Meta:
-                app_label = "tests"
-
-        class Member(get_user_model()):
-            team = models.ForeignKey(Team, on_delete=models.CASCADE)
-
-            class Meta:
-                app_label = "tests"
-
-        with connection.schema_editor() as editor:
-            editor.create_model(Team)
-            editor.create_model(Member)
-        yield Team, Member
-        with connection.schema_editor() as editor:
-            editor.delete_model(Member)
-            editor.delete_model(Team)
 
 
 @pytest.mark.parametrize("how", ["users", "accounts", "user", "team", "teams"])
