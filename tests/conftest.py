@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from django.test import Client
 
 import django_egnyte
@@ -150,19 +149,13 @@ def amqp_url() -> str:
     return SERVICES["rabbitmq"]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _quick_flush() -> Iterator[None]:
-    """Empty PostgreSQL's tables with DELETE. With few rows, TRUNCATE takes ten times as long.
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    from tests.flush import quick_flush, written_by_migrate
 
-    Its constraints are deferred to the commit, so the order does not matter.
-    """
-
-    def sql_flush(self: Any, style: Any, tables: list[str], **options: Any) -> list[str]:
-        return [f"DELETE FROM {self.quote_name(table)};" for table in tables]
-
-    with pytest.MonkeyPatch.context() as patch:
-        if connection.vendor == "postgresql":
-            patch.setattr(type(connection.ops), "sql_flush", sql_flush)
+    with django_db_blocker.unblock():
+        written = written_by_migrate()
+    with quick_flush(written):
         yield
 
 
