@@ -23,7 +23,9 @@ from typing import IO, Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.cookies import extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers, get_environ_proxies
 
 from django_egnyte import __version__
 from django_egnyte.exceptions import EgnyteError, InvalidHeaderError, ResponseError
@@ -40,6 +42,11 @@ Body = bytes | str | Mapping[str, Any] | IO[bytes] | Iterator[bytes]
 _USER_AGENT = f"django-egnyte/{__version__}"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*").fullmatch
+# requests would leave such a URL as it is. Most of Egnyte's are like this.
+_PLAIN_URL = re.compile(
+    r"https?://[a-z0-9][a-z0-9.-]*(?::[1-9]\d{0,3}|:[1-5]\d{4})?(?:/\w[\w-]*(?:\.[\w-]+)*)+",
+    re.ASCII,
+).fullmatch
 _ENVIRONMENT = tuple(
     spelling
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -74,8 +81,15 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def build_response(self, req: Any, resp: Any) -> Answer:
+        """As requests does it, but it looks for cookies only if there are some."""
         answer = Answer(line.current.get())
-        answer.__dict__.update(super().build_response(req, resp).__dict__)
+        answer.status_code, answer.reason = resp.status, resp.reason
+        answer.headers = CaseInsensitiveDict(resp.headers)
+        answer.encoding = get_encoding_from_headers(answer.headers)
+        answer.raw, answer.url = resp, req.url
+        answer.request, answer.connection = req, self
+        if "Set-Cookie" in answer.headers:
+            extract_cookies_to_jar(answer.cookies, req, resp)  # type: ignore[no-untyped-call]
         return answer
 
 
@@ -179,7 +193,14 @@ def _prepared(
     json = _members_of(json)
     prepared = requests.PreparedRequest()
     try:
-        prepared.prepare(method, url, every, params=params, data=body, json=json)
+        # Not `prepare`: it makes a jar for cookies and takes credentials from the URL.
+        prepared.prepare_method(method)
+        if params or not _PLAIN_URL(url):
+            prepared.prepare_url(url, params)
+        else:
+            prepared.url = url
+        prepared.headers = CaseInsensitiveDict(every)
+        prepared.prepare_body(body, None, json)
         problem = ""
     except requests.exceptions.InvalidJSONError:
         problem = "The request's body cannot be written as JSON."

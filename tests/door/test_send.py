@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from django_egnyte import http
 from django_egnyte.exceptions import (
@@ -21,6 +22,7 @@ from django_egnyte.exceptions import (
     ResponseError,
     UnavailableError,
 )
+from django_egnyte.http import door
 from django_egnyte.secret import Secret
 from tests.rawserver import Visitor, always, answer, serving
 
@@ -77,9 +79,10 @@ def test_close_pools_closes_what_is_idle() -> None:
 
 def test_cookies_are_neither_kept_nor_sent() -> None:
     with serving(always(answer(Set_Cookie="session=stolen; Path=/"))) as server:
-        http.send("GET", server.url)
+        response = http.send("GET", server.url)
         http.send("GET", server.url)
     assert b"cookie" not in server.requests[1].lower()
+    assert response.cookies["session"] == "stolen"
 
 
 def test_a_redirect_is_returned_and_never_followed() -> None:
@@ -99,6 +102,33 @@ def test_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with serving(always(answer())) as server:
         http.send("GET", server.url)
     assert b"authorization" not in server.requests[0].lower()
+
+
+def test_a_password_in_the_url_is_not_sent() -> None:
+    with serving(always(answer())) as server:
+        http.send("GET", server.url.replace("://", "://me:mine@"))
+    assert b"authorization" not in server.requests[0].lower()
+
+
+HOSTS = (
+    *("acme.egnyte.com", "127.0.0.1", "localhost:8000", "h:65535", "h:65536", "h:70000", "h:080"),
+    *("ACME.egnyte.com", "me:pw@h", "[::1]", "h:", "*.h", ".h", "h..", "\u0430.h", "h\n", ""),
+)
+PATHS = (
+    *("", "/", "/pubapi/v1/fs/Shared/a-b_c.pdf", "/a/", "/a//b", "/.", "/..", "/a/./b", "/a/../b"),
+    *("/...", "/a.", "/a..b", "/a%20b", "/a%2fb", "/a b", "/a?b=c", "/a#b", "/\u0430", "/a\n"),
+    *("/a;b", "/a:b", "/-a", "/a\\b", "/~a", "/A.B-C"),
+)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "HTTP", "ftp"])
+def test_a_url_that_is_sent_unchanged_is_one_that_requests_would_not_change(scheme: str) -> None:
+    urls = [f"{scheme}://{host}{path}" for host in HOSTS for path in PATHS]
+    unchanged = {url for url in urls if door._PLAIN_URL(url)}
+    for url in unchanged:
+        assert requests.Request("GET", url).prepare().url == url
+    usual = f"{scheme}://acme.egnyte.com/pubapi/v1/fs/Shared/a-b_c.pdf"
+    assert (usual in unchanged) == (scheme in ("http", "https"))
 
 
 def test_the_environments_proxy_is_used_as_soon_as_it_is_set(
@@ -332,7 +362,7 @@ def frames_of(error: BaseException) -> set[str]:
     "place",
     [
         "urllib.parse.quote",  # writes the form
-        "requests.models.PreparedRequest.prepare_headers",
+        "requests.models.PreparedRequest.prepare_body",
         "requests.adapters.HTTPAdapter.send",
         "urllib3.connection.HTTPConnection.request",
         "urllib3.util.connection.create_connection",
