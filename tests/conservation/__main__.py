@@ -148,11 +148,20 @@ def storm_and_judge(
     report("faults of processes", killer.counts)
     report("tracebacks in logs", logged)
     report("settling", settled + ended)
-    report("counts", {**counts, **end_counts})
+    report("counts", {**counts, **end_counts, "deadlocks": deadlocks()})
     print(f"\n{len(violations)} violations, seed {options.seed}")
     for violation, times in Counter(violations).most_common(40):
         print(f"- {violation}" + (f"  ({times} times)" if times > 1 else ""))
     return 1 if violations else 0
+
+
+def deadlocks() -> int:
+    """How often the database ended a transaction. A transaction of the app's own is tried again."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
 
 
 def beat(stop: threading.Event) -> None:
