@@ -122,7 +122,7 @@ def test_another_users_account_is_refused(
 def test_an_account_at_a_host_that_is_allowed_no_more_breaks_only_its_calls(
     egnyte_sandbox: Any, egnyte_account: EgnyteAccount, settings: Any
 ) -> None:
-    """Or each page that asks whether there is an account would be an error."""
+    """Otherwise each page that asks whether there is an account would fail."""
     settings.EGNYTE_DOMAIN_SUFFIXES = ["egnytegov.com"]
     calls = len(egnyte_sandbox.requests_log)
     for client in (RequestClient(request_of(egnyte_account.user)), egnyte_account.client):
@@ -215,7 +215,7 @@ def test_within_a_transaction_the_suspicion_may_roll_back_but_the_worker_is_told
 def test_within_a_transaction_no_token_is_refreshed(
     egnyte_account: EgnyteAccount, egnyte_sandbox: Any, hurried: list[Any], known: bool
 ) -> None:
-    """``known``: by our own clock. Else Egnyte's 401 tells."""
+    """``known``: our clock says that the token has expired. Otherwise Egnyte answers 401."""
     egnyte_sandbox.expire_token(egnyte_account.open_token())
     if known:
         ended = timezone.now() - timedelta(minutes=1)

@@ -45,7 +45,7 @@ def files(request: Any) -> HttpResponse:
 urlpatterns = [*urls.urlpatterns, path("files/", files, name="files")]
 
 
-# As strict as the comment in egnyte/base.html promises to be enough.
+# The strict policy that the comment in egnyte/base.html says is enough.
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
 
 
@@ -218,7 +218,7 @@ def test_in_a_site_that_is_always_light_the_cards_are_light_too(
 ) -> None:
     with scheme(browser, "dark"):
         browser.get(f"{live_server.url}/egnyte/")
-        # As in the base.html of a site that knows nothing of schemes.
+        # As in the base.html of a site without colour schemes.
         browser.execute_script("document.body.className = ''")
         seen = {
             selector: browser.find_element(By.CSS_SELECTOR, selector).value_of_css_property(name)
@@ -274,7 +274,7 @@ def test_the_mark_of_a_status_stays_with_its_word(
     browser: webdriver.Chrome, german_admin: Callable[[str, int], None], width: int
 ) -> None:
     german_admin("egnyteaccount/", width)
-    # A narrow column, however long the other words of the row are.
+    # The column stays narrow, even if the other words of the row are long.
     lines = browser.execute_script(
         """
         const status = document.querySelector(".egnyte-status");

@@ -122,7 +122,7 @@ def test_no_cipher_is_refused(settings: Any) -> None:
         _ = conf.ciphers
 
 
-# Seconds without a byte: by default, and more than any check lets pass.
+# Seconds of silence: the default, and more than the check allows.
 @pytest.fixture(params=[None, 3600.0])
 def under_lease(request: Any, settings: Any) -> float:
     """The longest chain of calls: a refresh and its write, userinfo, and the key's proof."""

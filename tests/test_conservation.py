@@ -1,4 +1,4 @@
-"""The long run is ``python -m tests.conservation``; this is a minute of it, or less.
+"""A minute or less of the check. For a long run, use ``python -m tests.conservation``.
 
 ``EGNYTE_TEST_CONSERVATION_MINUTES`` says how much.
 """
@@ -25,7 +25,7 @@ def test_every_token_is_held_or_waiting_or_dead_whatever_fails():
     pytest.importorskip("psycopg")
     command = [sys.executable, "-m", "tests.conservation", "--minutes", MINUTES]
     command += ["--database-url", SERVICES["postgres"]]
-    if shutil.which("redis-server") is None:  # then the broker does not fail
+    if shutil.which("redis-server") is None:  # then use a shared broker, which does not fail
         command += ["--broker", SERVICES["redis"]]
     root = Path(__file__).resolve().parent.parent
     ran = subprocess.run(

@@ -44,7 +44,7 @@ def test_the_query_of_the_callback_is_hidden() -> None:
     ("path", "query"),
     [
         ("/egnyte/connect/", "state=1"),
-        ("/egnyte/callback", QUERY),  # a redirect to the slash needs it
+        ("/egnyte/callback", QUERY),  # the redirect to the URL with a slash needs it
         ("/egnyte/callback/", ""),
         ("/egnyte/callback/", "page=2"),
         ("/other/egnyte/callback/", QUERY),

@@ -20,7 +20,7 @@ from tests import walk
 
 @egnyte_required
 def plain(request: HttpRequest, word: str) -> HttpResponse:
-    """Says the word."""
+    """Answers with a fixed word."""
     return HttpResponse(word)
 
 

@@ -20,7 +20,7 @@ from django_egnyte.pytest_plugin import link_account
 from django_egnyte.sandbox import Sandbox
 from django_egnyte.secret import Secret
 
-# At import, since it writes its defaults into whatever settings are active then.
+# Import it here: at import, it writes its defaults into the active settings.
 pytest.importorskip("django_cryptography.conf")
 
 PATH = "django_egnyte.django_cryptography.DjangoCryptographyCipher"
@@ -112,7 +112,7 @@ class Bomb:
 
 
 def test_a_pickle_is_never_loaded(cipher: DjangoCryptographyCipher) -> None:
-    """django-cryptography's own field unpickles: who knows the key could make it run code."""
+    """The field of django-cryptography unpickles, so anybody with the key could run code."""
     forged = _fernet(cipher._keys[cipher._newest], CONTEXT).encrypt(pickle.dumps(Bomb()))
     sealed = f"dc1.{cipher._newest}.{base64.urlsafe_b64encode(forged).decode()}"
     with pytest.raises(DecryptionError):
@@ -244,7 +244,7 @@ def test_without_cryptography_key_the_secret_key_seals() -> None:
 def test_a_short_cryptography_key_is_warned_of(
     settings: Any, cipher: str, key: str, found: list[str]
 ) -> None:
-    """Its derivation is quick and has a fixed salt, so a short one can be tried out."""
+    """The key derivation is fast and has a fixed salt, so a short key can be guessed."""
     settings.CRYPTOGRAPHY_KEY = key
     settings.EGNYTE_CIPHER = cipher
     assert [each.id for each in checks.check_encryption()] == found

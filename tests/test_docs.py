@@ -1,4 +1,4 @@
-"""The docs say what the code does: their Python is run. See also ``test_docs_reference``.
+"""The Python code of the docs runs. See also ``test_docs_reference``.
 
 In a page, every ``python`` block is run, one after the other, in one namespace. Comments that begin
 with ``.. check`` hold what a reader need not see: they are run, too. A block of settings is checked
@@ -177,7 +177,7 @@ def check_settings(block: Block, path: Path, space: dict[str, Any]) -> None:
     known |= {"BEAT_SCHEDULE", "TASK_ROUTES", "CSP"}  # imported
     assert set(named) <= known
     ours = {name: value for name, value in named.items() if name.startswith("EGNYTE_")}
-    ours.pop("EGNYTE_CIPHER", None)  # the second one is an extra
+    ours.pop("EGNYTE_CIPHER", None)  # the second one needs an extra
     with override_settings(**ours):
         # Whether a schedule lacks the sweeps depends on the Celery app that other tests have made.
         found = checks.run_checks(tags=["egnyte"])
@@ -229,7 +229,7 @@ def test_commands_take_what_the_page_gives_them(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=names(PAGES))
 def test_fixtures_named_are_fixtures(path: Path) -> None:
-    """Names like ``egnyte_account`` in the code of a page are the plugin's."""
+    """Names like ``egnyte_account`` in the code of a page are fixtures of the plugin."""
     known = {name for name in vars(pytest_plugin) if name.startswith("egnyte_")}
     for block in code_of(path, "python"):
         for node in ast.walk(ast.parse(block.code)):

@@ -1,4 +1,4 @@
-"""The pages of the areas name each operation, option and field of the code, and its parameters."""
+"""The pages of the areas name each operation, parameter, option and field of the code."""
 
 from __future__ import annotations
 

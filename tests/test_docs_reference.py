@@ -338,7 +338,7 @@ def test_signatures_in_the_reference_are_those_of_the_code(kind: type, header: s
     twins = {name for name in public if name[0] == "a" and name[1:] in public}
     for name in public:
         assert f"``{name}``" in text or name in said, name
-    silent = {"act_as", "by_id"}  # these ask Egnyte nothing
+    silent = {"act_as", "by_id"}  # these methods make no call
     assert twins == {f"a{name}" for name in public - twins - silent}
 
 
@@ -468,7 +468,7 @@ def test_bounds_said_are_those_of_the_checks() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=names(PAGES))
 def test_no_page_has_its_own_contents(path: Path) -> None:
-    """The theme shows them, and puts an error into a page that repeats them."""
+    """The theme shows the contents, and reports an error in a page that repeats them."""
     assert ".. contents::" not in path.read_text()
 
 

@@ -291,7 +291,7 @@ def test_a_file_is_found_locked_shared_and_its_changes_are_shown(
 def test_the_images_of_the_docs(
     chromium: webdriver.Chrome, one_ended: str, egnyte_sandbox_server: Any, tmp_path: Path
 ) -> None:
-    """``EGNYTE_TEST_IMAGES=docs/images`` makes them anew."""
+    """``EGNYTE_TEST_IMAGES=docs/images`` creates them again."""
     folder = Path(os.environ.get("EGNYTE_TEST_IMAGES", tmp_path))
     sandbox = egnyte_sandbox_server.sandbox
     sandbox.add_file("acme", "/Shared/Documents/Offer.pdf", bytes(184_320))

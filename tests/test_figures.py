@@ -1,4 +1,4 @@
-"""The figures of ``tox -e figures`` that can be told without measuring."""
+"""The figures of ``tox -e figures`` that need no measurement."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.browsing import consent, follow, log_in, refused, words
 
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
-# As strict as a site can be that uses the implicit flow.
+# The strictest policy with which the implicit flow works.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
     "form-action 'self' http://127.0.0.1:* http://*.localhost:*"
@@ -166,7 +166,7 @@ def test_an_implicit_token_is_posted_and_leaves_no_trace_in_the_browser(
 
 @pytest.fixture
 def held_up(browser: webdriver.Chrome) -> Iterator[Callable[[], None]]:
-    """No script's form is submitted until this is called."""
+    """No script can submit a form before this is called."""
     script = """
         const submit = HTMLFormElement.prototype.submit;
         HTMLFormElement.prototype.submit = function () { window.goOn = () => submit.call(this); };

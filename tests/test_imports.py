@@ -61,7 +61,7 @@ sys.meta_path.insert(0, Missing())
 
 
 def printed(*script: str) -> list[str]:
-    """The lines that a process prints which runs the script."""
+    """The lines that a process with this script prints."""
     root = Path(django_egnyte.__file__).parents[1]
     environ = {
         name: value

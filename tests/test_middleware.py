@@ -92,7 +92,7 @@ def test_a_page_that_ignores_request_egnyte_makes_no_query(
 ) -> None:
     with walk.Queries() as queries:
         assert browser.get("/untouched/").content == b"untouched"
-    # Not even for the session and the user, which the view does not use.
+    # No query at all, not even for the session and the user, which the view does not use.
     assert queries.made == []
 
 
@@ -108,7 +108,7 @@ def test_first_use_makes_one_query_more_than_the_user(
 def test_first_use_reads_the_token_along_and_no_refresh_token(
     browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
-    egnyte_account.client.userinfo()  # notes the use, so that the next one need not
+    egnyte_account.client.userinfo()  # records the use, so that the next call need not
     with walk.Queries() as queries:
         assert browser.get("/userinfo/").json()["username"] == "jsmith"
     assert len(queries.made) == 3, queries.made
@@ -201,7 +201,7 @@ def test_a_site_without_messages_is_led_to_connect_all_the_same(
 def test_no_chain_is_adapted_to_it(
     settings: Any, caplog: pytest.LogCaptureFixture, is_async: bool
 ) -> None:
-    """Django would run whatever cannot do async in a thread, request by request."""
+    """Django would run a middleware without async support in a thread, for each request."""
     settings.DEBUG = True
     settings.MIDDLEWARE = ["django_egnyte.middleware.EgnyteMiddleware"]
     with caplog.at_level("DEBUG", logger="django.request"):
@@ -213,7 +213,7 @@ def test_no_chain_is_adapted_to_it(
 @pytest.fixture
 def atomic_requests(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
-    # No worker is there to be hurried.
+    # There is no worker to which a task could be sent.
     monkeypatch.setattr(queue, "_send", lambda *args: None)
 
 

@@ -32,7 +32,7 @@ def account(egnyte_account: EgnyteAccount) -> EgnyteAccount:
 
 
 def replace(account: EgnyteAccount) -> EgnyteToken:
-    """As a service does that gives it another token."""
+    """As a service that gives it another token does."""
     newer = grants.copied(account.token, "another user")
     EgnyteAccount.objects.filter(pk=account.pk).write(
         token=newer, status=Status.SUSPECT, status_reason="newer"
@@ -232,7 +232,7 @@ def test_a_token_in_use_cannot_be_deleted(account: EgnyteAccount) -> None:
 
 
 def test_a_users_primary_key_may_be_a_long_name() -> None:
-    """Where it is an e-mail address, say: no token could be written down for that user."""
+    """For example an e-mail address. Otherwise no token could be stored for that user."""
     key = f"{'a' * 64}@{'b' * 190}"
     AccountEvent(kind=EventKind.CONNECTED, user_ref=key, actor=f"admin:{key}").full_clean()
     grant = EgnyteGrant(user_ref=key, domain="acme.egnyte.com", fingerprint="f", key_digest="k")
@@ -280,7 +280,7 @@ def test_a_stale_instance_brings_no_default_and_no_time_back(
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own second index")
 def test_no_large_table_has_an_index_that_nothing_reads() -> None:
-    """Django makes one for LIKE with each unique or indexed text column."""
+    """Django creates a second index for LIKE for each unique or indexed text column."""
     large = (EgnyteAccount, EgnyteGrant, EgnyteToken, AccountEvent)
     with connection.cursor() as cursor:
         cursor.execute(

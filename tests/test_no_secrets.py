@@ -130,7 +130,7 @@ def test_no_secret_is_found_anywhere_but_sealed(
             )
         )
 
-    # Error pages show every frame's locals: of a view's client, and of the exchange itself.
+    # Error pages show the local variables of every frame, such as a view's client.
     egnyte_sandbox.faults.add(path="/userinfo", status=500)
     read(browser.get("/egnyte-userinfo/"))
     with pytest.MonkeyPatch.context() as patch:

@@ -308,7 +308,7 @@ def test_a_success_without_a_token_refuses_a_refresh(client: OAuthClient, body: 
         with pytest.raises(errors.InvalidGrantError) as caught:
             asked.refresh(Secret("r3fresh"))
         assert caught.value.status == 200
-        # The code is used either way, but the cause is not known.
+        # The code has been used in either case, but the cause is unknown.
         with pytest.raises(errors.ResponseError):
             asked.exchange_code(Secret("c0de"), REDIRECT, [])
 

@@ -28,7 +28,7 @@ def client() -> OAuthClient:
 
 
 class Answer:
-    """An answer of the door's, as far as the client looks at it."""
+    """An answer of ``http.send``, with what the client reads of it."""
 
     def __init__(self, body: bytes, status: int = 200) -> None:
         self.content = body

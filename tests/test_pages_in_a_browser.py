@@ -18,7 +18,7 @@ from tests.browsing import SCHEMES, Axe, consent, follow, log_in, refused, schem
 pytestmark = [pytest.mark.service("browser"), pytest.mark.django_db(transaction=True)]
 
 
-# As strict as the comment in egnyte/base.html promises to be enough.
+# The strict policy that the comment in egnyte/base.html says is enough.
 POLICY = "default-src 'none'; style-src 'self'; form-action 'self' http://127.0.0.1:*"
 
 
@@ -32,7 +32,7 @@ def pages(
     axe: Axe, live_server: Any, client: Any, egnyte_user: Any, egnyte_sandbox: Any, language: str,
     settings: Any,
 ) -> Any:  # fmt: skip
-    """Goes to an address of the site, as its user; returns what is wrong with that page."""
+    """Opens an address of the site as its user, and returns the faults of that page."""
     settings.CONTENT_SECURITY_POLICY = POLICY
     client.force_login(egnyte_user)
     log_in(axe.browser, f"{live_server.url}/plain/", client)

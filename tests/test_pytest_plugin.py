@@ -1,4 +1,4 @@
-"""Somebody else's site tests itself with the fixtures, in a pytest run of its own."""
+"""A site tests itself with the fixtures, in a separate pytest run."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_tests_in_the_guide_pass(site: Site) -> None:
     site.write("test_guide.py", "\n".join(blocks))
     outcomes = site.run().parseoutcomes()
     assert set(outcomes) == {"passed"}
-    # One that has parameters passes several times.
+    # A test with parameters passes several times.
     assert outcomes["passed"] >= "".join(blocks).count("def test_")
 
 

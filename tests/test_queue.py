@@ -22,7 +22,7 @@ from django.db import transaction
 from django_egnyte import queue
 from tests.rawserver import Visitor, serving
 
-# Seconds a page may lose to a broker, whatever the broker does.
+# Seconds that a page may wait for a broker, whatever the broker does.
 AT_MOST = 2.5
 
 Sites = Callable[..., Celery]
@@ -94,7 +94,7 @@ def test_a_hung_broker_holds_no_page_up(site: Sites, scheme: str, script: Any) -
         site(f"{scheme}127.0.0.1:{server.port}/", broker_transport_options=options)
         assert timed("process_revocations") < AT_MOST
         assert server.connections >= 1
-        # Silent from now on: nothing is tried, and nothing is waited for.
+        # From now on the app sends nothing and does not wait.
         tried = server.connections
         assert timed("process_revocations") < 0.1
         assert server.connections == tried
@@ -201,7 +201,7 @@ def test_messages_share_a_connection(
         lines.append(queue._publisher._line)
     assert lines[0] is not None
     assert lines[1:] == lines[:1] * 2
-    # A server that was started again, or a proxy that has had enough.
+    # A server that was restarted, or a proxy that closed the connection.
     if scheme == "amqp":
         lines[0].connection.connection.transport.sock.shutdown(socket.SHUT_RDWR)
     else:

@@ -53,7 +53,7 @@ def test_processes_and_threads_that_race_make_one_refresh():
         egnyte.sandbox.policy.refresh_rotates = True
         egnyte.sandbox.faults.add(grant_type="refresh_token", delay_after=0.5, times=None)
         racers = [start("race", THREADS) for _ in range(PROCESSES)]
-        # However long they take to start: none begins before all are ready.
+        # None begins before all are ready, however long they take to start.
         assert [ready_of(racer) for racer in racers] == ["ready"] * PROCESSES
         for racer in racers:
             assert racer.stdin is not None

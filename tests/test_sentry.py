@@ -140,7 +140,7 @@ def test_nothing_is_asked_of_a_sentry_that_is_not_at_work(
 def test_a_callback_is_guarded_from_its_start(
     sdk: Sdk, given: dict[str, Any], guarded: bool
 ) -> None:
-    # Not over the signal, whose other receivers close the connections to the database.
+    # Do not send the signal: its other receivers close the database connections.
     sentry._guard_request(None, **given)
     assert bool(sdk.processors) is guarded
 

@@ -41,7 +41,7 @@ from tests import walk
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MODELS = list(apps.get_app_config("django_egnyte").get_models())
-# At import, since it writes its defaults into whatever settings are active then.
+# Import it here: at import, it writes its defaults into the active settings.
 pytest.importorskip("django_cryptography.conf")
 CRYPTOGRAPHY_KEY = "a key of django-cryptography's, which is long enough"
 CIPHERS = ["ciphers.FernetCipher", "django_cryptography.DjangoCryptographyCipher"]
@@ -51,7 +51,7 @@ CIPHERS = ["ciphers.FernetCipher", "django_cryptography.DjangoCryptographyCipher
 def secrets(
     request: Any, settings: Any, browser: Any, egnyte_sandbox: Any, egnyte_user: Any
 ) -> set[str]:
-    """Every table has rows, and this is what none of them may show."""
+    """Fill every table. Returns the secrets that no row may show."""
     settings.EGNYTE_CIPHER = f"django_egnyte.{request.param}"
     settings.CRYPTOGRAPHY_KEY = CRYPTOGRAPHY_KEY
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
@@ -88,7 +88,7 @@ def attributes() -> Iterator[Any]:
         names = [name for name in dir(row) if not name.startswith("__") and name != "objects"]
         values = [getattr(row, name) for name in names]
         yield from (f"{value} {value!r}" for value in [*values, row])
-        # Of a method, its owner; of an object, whatever it holds.
+        # For a method its owner, for an object all that it contains.
         yield from (repr(vars(value)) for value in values if hasattr(value, "__dict__"))
 
 
@@ -130,7 +130,7 @@ def pickles() -> Iterator[Any]:
     for each in kept:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             pickled = pickle.dumps(each, protocol)
-            # Protocol 0 escapes what is no ASCII; the tokens here are ASCII.
+            # Protocol 0 escapes everything but ASCII. The tokens here are ASCII.
             yield pickled.decode("latin-1")
             yield pickle.loads(pickled)
         yield copy.deepcopy(each)

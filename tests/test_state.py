@@ -133,7 +133,7 @@ def test_the_cookies_path_is_the_one_that_the_browser_sees(uri: str, path: str) 
 def test_an_implicit_answer_is_awaited_for_longer_and_by_its_own_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Egnyte has issued that token: known to be late, it can be revoked."""
+    """Egnyte has issued the late token, so the app must be able to revoke it."""
     browser = Browser()
     at(monkeypatch, 0)
     given = begin(browser, flow="implicit")
@@ -282,7 +282,7 @@ def test_a_parked_code_is_taken_back_and_only_that() -> None:
     assert "a code" not in repr(sent)
     assert browser.sends(CALLBACK).keys().isdisjoint(sent)
     assert state.take_back(sent, parked, user="7") == (attempt, Secret("a code"))
-    # A parked attempt is no begun one, nor the other way round.
+    # A parked attempt cannot be used as a new one, and a new one cannot be used as a parked one.
     everything = sent | browser.sends(CALLBACK)
     for take, given, user, reason in (
         (state.recall, parked, "7", "missing"),

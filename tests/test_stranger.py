@@ -64,7 +64,7 @@ class Project:
 
     @contextmanager
     def running(self, port: int, *arguments: str) -> Iterator[str]:
-        """A server in the background, once it takes connections."""
+        """Starts a server in the background, and waits until it accepts connections."""
         log = self.folder / f"{arguments[0]}.log"
         with log.open("w") as output:
             process = subprocess.Popen(

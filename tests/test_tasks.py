@@ -59,7 +59,7 @@ def test_a_dead_token_ends_its_account(egnyte_sandbox: Any, egnyte_user: Any) ->
     egnyte_sandbox.set_password("acme", "jsmith", "another")
     assert tasks.validate_account(account.pk, account.token_id) == "dead"
     assert EgnyteAccount.objects.get().status == Status.REVOKED
-    # Sent twice: nothing more happens.
+    # The second task does nothing.
     assert tasks.validate_account(account.pk, account.token_id) == "gone"
 
 
@@ -108,7 +108,7 @@ def test_a_refresh_that_egnyte_refuses(egnyte_account: EgnyteAccount, egnyte_san
     egnyte_sandbox.revoke(egnyte_account.open_token())
     outcome = tasks.refresh_account(egnyte_account.pk, egnyte_account.token_id)
     assert outcome == "refused"
-    # The verdict is the validation's, which is due now.
+    # The validation, which is due now, decides.
     account = EgnyteAccount.objects.get()
     assert tasks.validate_account(account.pk, account.token_id) == "dead"
 

@@ -1,4 +1,4 @@
-"""``tests.typed_site``, which two type checkers read, uses all that the docs promise to a site."""
+"""``tests.typed_site``, which two type checkers check, uses every public name in the docs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from . import typed_site
 from .docpages import DOCS, ROOT, blocks, needs_docs, page
 
 SITE = Path(typed_site.__file__).parent
-# The pages for those who make sites; what "moving" names may change.
+# The pages for developers of sites. "moving" uses internal names, which may change.
 PROMISES = [
     *(path for path in DOCS.glob("reference/*.rst")),
     *(path for path in DOCS.glob("guides/*.rst") if path.stem != "moving"),
@@ -48,7 +48,7 @@ CALLED = {
 
 
 def text_of(path: Path) -> str:
-    """A page without what its reader does not see."""
+    """A page without the parts that its reader does not see."""
     lines = path.read_text().splitlines()
     for block in blocks(path):
         if block.language == "check":
@@ -68,7 +68,7 @@ def literals_of(text: str) -> set[str]:
 
 
 def named_modules(text: str) -> Iterator[ModuleType]:
-    """The modules that the text names, by themselves or with what is in them."""
+    """The modules that the text names, alone or with a name in them."""
     for name in set(re.findall(r"\bdjango_egnyte(?:\.\w+)+", text)):
         parts = name.split(".")
         for end in range(len(parts), 1, -1):
@@ -81,7 +81,7 @@ def named_modules(text: str) -> Iterator[ModuleType]:
 
 
 def made_in(module: ModuleType) -> set[str]:
-    """The names that a module makes, or hands on under ``__all__``."""
+    """The names that a module defines, or exports in ``__all__``."""
     names: set[str] = set(getattr(module, "__all__", ()))
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -114,7 +114,7 @@ def promised_names() -> set[str]:
     names = {
         f"{module.__name__}.{name}"
         for module in named_modules(text)
-        if module is not urls  # a site names addresses instead
+        if module is not urls  # a site uses URL names instead
         for name in made_in(module) & said
         if name != "logger" and not is_fixture(name)
     }
@@ -159,7 +159,7 @@ def imported() -> set[str]:
 
 
 def attributes_used() -> set[tuple[str, str]]:
-    """Pairs of what an object is called and its attribute: ``request.egnyte.get`` is two."""
+    """Pairs of an object's name and its attribute: ``request.egnyte.get`` is two pairs."""
     pairs: set[tuple[str, str]] = set()
     for node in code_of_the_site():
         if isinstance(node, ast.Attribute):

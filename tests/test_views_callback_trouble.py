@@ -61,7 +61,7 @@ def test_egnytes_trouble_is_a_502_or_503_page(
     assert egnyte_sandbox.counts.get("token:authorization_code", 0) <= 1
     if "Retry-After" in fault.get("headers", {}):
         assert int(response["Retry-After"]) >= 7
-    # The sandbox did no work for an answer of ours, but did for a broken one of its own.
+    # The sandbox handled the request only if the fault breaks its own answer.
     assert_nothing_is_left(egnyte_sandbox)
 
 

@@ -100,7 +100,7 @@ def test_the_redirect_uri_of_the_settings_is_used(browser: Client, settings: Any
     settings.EGNYTE_REDIRECT_URI = "https://site.example/egnyte/callback/"
     response = browser.post(CONNECT, {"domain": "acme"}, secure=True)
     assert walk.query_of(response["Location"])["redirect_uri"] == settings.EGNYTE_REDIRECT_URI
-    # It also serves a site whose proxy does not tell of TLS.
+    # It also works for a site whose proxy does not say that the request was HTTPS.
     assert browser.post(CONNECT, {"domain": "acme"}).status_code == 302
 
 
@@ -288,7 +288,7 @@ def test_beginning_costs_two_queries_and_writes_no_session(
 def test_a_session_that_is_saved_meanwhile_loses_no_attempt(
     browser: Client, egnyte_sandbox: Any
 ) -> None:
-    """A page that loaded the session before the attempt began, and saves it afterwards."""
+    """A page that loads the session before the attempt begins, and saves it afterwards."""
     slow_page = browser.session
     slow_page["cart"] = ["a book"]
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")

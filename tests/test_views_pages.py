@@ -22,7 +22,7 @@ CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 
 class AtomicMiddleware:
-    """Unlike ``ATOMIC_REQUESTS``, it knows no view that is exempt."""
+    """Unlike ``ATOMIC_REQUESTS``, this middleware exempts no view."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -196,7 +196,7 @@ def test_no_page_is_shown_in_a_frame(
         assert browser.get(address)["X-Frame-Options"] == "DENY"
     assert browser.get(reverse("egnyte:disconnect", args=[1]))["X-Frame-Options"] == "DENY"
     assert Client().get(reverse("egnyte:accounts"))["X-Frame-Options"] == "DENY"
-    settings.X_FRAME_OPTIONS = "SAMEORIGIN"  # the site's own word
+    settings.X_FRAME_OPTIONS = "SAMEORIGIN"  # the site's own setting
     assert browser.get(pages[0])["X-Frame-Options"] == "SAMEORIGIN"
 
 

@@ -1,4 +1,4 @@
-"""Why the connect page says that the user is there, and the way out that it offers."""
+"""The reason that the connect page shows, and the alternatives that it offers."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_page_makes_three_queries(browser: Client, two: list[EgnyteAccount])
     assert len(queries.made) == 3, queries.made  # session, user, accounts
 
 
-# Connecting another account is a way out, too.
+# The user can also connect another account.
 
 
 def test_another_account_ends_the_loop_of_a_dead_default(

@@ -66,7 +66,7 @@ def test_an_error_page_under_debug_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:
-    """A bug where the secrets are at hand: Django's page shows every frame's variables."""
+    """A bug in a frame that holds the secrets: Django's page shows the variables of every frame."""
     settings.DEBUG = True
     browser.raise_request_exception = False
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")

@@ -34,7 +34,7 @@ def body_of(*ids: str) -> bytes:
 
 @pytest.fixture
 def egnyte(egnyte_account: EgnyteAccount) -> Any:
-    """Posts as Egnyte does. Of another site's view: no cookie, no CSRF token."""
+    """Posts as Egnyte does: without a cookie and a CSRF token."""
     client = Client(enforce_csrf_checks=True)
     secret = webhooks.secret_of(egnyte_account).reveal()
 

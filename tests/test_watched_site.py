@@ -1,4 +1,4 @@
-"""``tests.watched_site``, in a process of its own: what it needs patches Django for good."""
+"""``tests.watched_site`` runs in a separate process, because its packages patch Django."""
 
 from __future__ import annotations
 

@@ -188,5 +188,5 @@ def test_a_task_that_may_refresh_ends_before_its_lease(task):
 def test_a_sweeps_slice_ends_before_its_worker_is_stopped():
     for task in (tasks.validate_accounts, tasks.validate_batch, tasks.refresh_accounts):
         assert task.soft_time_limit > sweep.SLICE
-    # A batch that is taken after its claim has run out would be done twice.
+    # A batch that starts after its claim has expired would be done twice.
     assert tasks.validate_batch.expires <= sweep.CLAIM.total_seconds()

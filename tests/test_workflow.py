@@ -1,4 +1,4 @@
-"""The workflow, tox.ini and the package's metadata promise the same versions."""
+"""The workflow, tox.ini and the package's metadata name the same versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not WORKFLOW.exists(), reason="the workflow is n
 
 
 def pairs() -> set[str]:
-    """The pairs of versions in tox.ini's env_list, with its braces multiplied out."""
+    """The pairs of versions in tox.ini's env_list, with its braces expanded."""
     lines = re.findall(r"^    (py\S+-dj\S+)$", (ROOT / "tox.ini").read_text(), re.M)
     parts = [[part.split(",") for part in re.split(r"[{}]", line)] for line in lines]
     return {"".join(each) for line in parts for each in itertools.product(*line)}

@@ -186,7 +186,7 @@ def test_a_bar_is_as_high_as_its_value() -> None:
     assert up[0] == pytest.approx(2 * up[1], abs=0.1)
     assert up[2] > 1
     assert up[3:] == [0.0] * 7
-    # Both ways to one scale.
+    # Both halves of the chart have the same scale.
     assert down[9] == pytest.approx(2 * down[3], abs=0.1)
     assert up[0] == pytest.approx(5 * down[9], abs=0.3)
     for step in chart.steps:

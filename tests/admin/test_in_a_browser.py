@@ -57,7 +57,7 @@ def rows(egnyte_user: Any) -> None:
 
 @pytest.fixture
 def administrator(axe: Axe, live_server: Any, superuser: Any) -> Callable[[str, str], str]:
-    """Logs the browser in; goes to a page of the admin, in a language."""
+    """Logs the browser in, and opens a page of the admin in a language."""
     log_in(axe.browser, f"{live_server.url}/plain/", superuser)
 
     def show(address: str, language: str = "en") -> str:
@@ -195,7 +195,7 @@ def test_what_came_of_a_validation_appears_on_the_page(
 def test_the_images_of_the_docs(
     axe: Axe, administrator: Callable[..., str], django_user_model: Any, tmp_path: Path
 ) -> None:
-    """``EGNYTE_TEST_IMAGES=docs/images`` makes them anew."""
+    """``EGNYTE_TEST_IMAGES=docs/images`` creates them again."""
     folder = Path(os.environ.get("EGNYTE_TEST_IMAGES", tmp_path))
     now = timezone.now()
     people = [

@@ -85,7 +85,7 @@ def test_a_search_reads_indexes(others: Any) -> None:
     others("pat", 1)
     rows = search.found(EgnyteAccount.objects.order_by(), "pat")
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:  # of so few rows it would read all
+        with connection.cursor() as cursor:  # would read so few rows without an index
             cursor.execute("SET enable_seqscan = off")
     try:
         plan = rows.explain()

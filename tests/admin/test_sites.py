@@ -143,7 +143,7 @@ def test_where_events_have_no_admin_they_are_shown_without_a_link(
     shown = text_of(superuser.get(f"/few/{address}"))
     assert "Token refreshed" in shown
     assert "All events of this account" not in shown
-    # The site's own admin of the events leaves some out.
+    # The site's own admin does not show some of the events.
     shown = text_of(superuser.get(f"/every/{address}"))
     assert "Latest events" in shown
     assert "All events of this account" in shown
@@ -202,7 +202,7 @@ def test_everybody_with_a_row_hidden_from_them_is_refused_each_page_of_it(
             address = f"/every/django_egnyte/{model}/{row.pk}/{page}/"
             assert superuser.get(address).status_code == 403, address
             assert superuser.post(address, {"post": "yes"}).status_code == 403, address
-            # On a site without such rules all of it is permitted.
+            # On a site without such rules, everything is permitted.
             elsewhere = superuser.get(address.replace("/every/", "/admin/"))
             assert elsewhere.status_code in (200, 405), address
     assert not AccountEvent.objects.exists()

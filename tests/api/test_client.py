@@ -402,7 +402,7 @@ def test_a_streamed_answer_is_left_to_be_read() -> None:
 
 
 class Threaded(Line):
-    """Runs its own work in a thread of its own, and notes what ran where."""
+    """Runs its work in a separate thread, and records what ran in which thread."""
 
     def __init__(self, *args: Any, **kw: Any) -> None:
         super().__init__(*args, **kw)

@@ -176,7 +176,7 @@ def test_the_next_page_begins_where_this_one_ends() -> None:
     listed = {"files": [{"name": "a"}, {"name": "b"}]}
     assert page_of({**listed, "count": "100"}, "/x", 200).following == 300
     assert page_of(listed, "/x", 200).following == 202
-    # A count of less than what is there is not believed.
+    # A count that is smaller than the number of entries is ignored.
     assert page_of({**listed, "count": 1}, "/x", 200).following == 202
     with pytest.raises(InvalidPathError):
         page_of({"is_folder": "false"}, "/x", 0)

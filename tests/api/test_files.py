@@ -529,7 +529,7 @@ def test_a_download_is_a_file_to_read_from(files: Files, sandbox: Sandbox) -> No
     assert asyncio.run(read()) == data
 
 
-@pytest.mark.django_db  # the database connections listen to the end of a response
+@pytest.mark.django_db  # at the end of a response, Django closes the database connections
 def test_a_download_is_what_a_file_response_takes(files: Files, sandbox: Sandbox) -> None:
     sandbox.add_file("acme", "/Shared/a.bin", DATA)
     response = FileResponse(files.open("/Shared/a.bin"), as_attachment=True)

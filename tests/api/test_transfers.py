@@ -137,7 +137,7 @@ def test_it_does_not_try_for_ever(files: Files, sandbox: Sandbox, way: Way) -> N
         way(files, "download", PATH, target)
     assert target.getvalue() == b""
     assert sandbox.faults.hits(stuck) == transfers.TRIES
-    # And not at all after a refusal.
+    # After a refusal it is not repeated at all.
     sandbox.faults.clear()
     sandbox.faults.add(path="big.bin", truncate=600_000)
     refused = sandbox.faults.add(path="big.bin", times=None, status=503)

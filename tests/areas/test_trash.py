@@ -36,7 +36,7 @@ def test_what_was_deleted_is_restored_and_purged(
     admin: EgnyteClient, sandbox: Sandbox, deleted: list[str], way: Way
 ) -> None:
     ids = [item.id for item in admin.trash.list(sort_by="name")]
-    way(admin.trash, "restore", ids[:21])  # Ten at most at once.
+    way(admin.trash, "restore", ids[:21])  # At most ten in one call.
     assert sandbox.counts["trash:act"] == 3
     assert sandbox.read_file("acme", deleted[20]) == b"content"
     way(admin.trash, "purge", ids[21:])

@@ -26,7 +26,7 @@ def slowly(data: bytes) -> bytes:
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 PACKED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
-# A gzip header, and then deflate's stored blocks of no bytes, none the last.
+# A gzip header, and then empty stored blocks of deflate, none of which is the last.
 EMPTY_BLOCKS = gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 500
 TRICKLES = {
     "status line": [slowly(b"HTTP/1.1 200 OK" + b" " * 500)],
@@ -59,7 +59,7 @@ def trickling(pieces: list[bytes]) -> Any:
 
 @pytest.fixture(params=["plain", "tls", "proxy", "tunnel"])
 def way(request: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A way to a server: returns a context manager that gives the URL to ask."""
+    """How to reach a server: returns a context manager that gives its URL."""
     if request.param in ("tls", "tunnel"):
         certificate = request.getfixturevalue("tmp_path") / "cert.pem"
         context = request.getfixturevalue("certified")
@@ -141,7 +141,7 @@ def test_a_server_that_reads_slowly_is_left_at_the_deadline(way: Any) -> None:
 
 def test_the_deadline_of_a_large_body_begins_when_it_is_sent() -> None:
     def script(visitor: Visitor) -> None:
-        time.sleep(2.5)  # longer than the deadline: the buffers do not take the body
+        time.sleep(2.5)  # over the deadline: the body does not fit into the buffers
         visitor.request()
         if len(visitor.requests) == 1:
             visitor.send(answer(body=b"got it"))
@@ -236,7 +236,7 @@ def test_a_deadline_holds_over_tls(
         serving(lambda visitor: time.sleep(3)) as mute,
         pytest.raises(UnavailableError, match="within"),
     ):
-        # A handshake that never answers.
+        # A server that never answers the handshake.
         http.send("GET", mute.url.replace("http:", "https:"), timeout=(5, 5), deadline=0.2)
 
 

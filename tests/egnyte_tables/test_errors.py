@@ -24,7 +24,7 @@ ERRORS = """
 | GRANT_PASSWORD | For resource owner flow, grant_type must be password. Check documentation and try again. | 403 | GrantTypeError |
 | RESOURCE_FLOW_ISNULL | Resource owner flow based access request but username and/or password is null. Please check documentation and try again. | 400 | MissingCredentialsError |
 """  # noqa: E501
-# A word of Egnyte's column "Troubleshooting" that our own hint must not lack.
+# A word from Egnyte's column "Troubleshooting" that our hint must contain.
 TROUBLESHOOTING = {
     "ImplicitKeyError": "implicit",
     "RequestQuotaError": "stored and used again",

@@ -75,7 +75,7 @@ def test_each_refusal_of_a_call_means_what_the_table_says(
             assert dead.value.host == HOST
             assert status_of(account) == Status.SUSPECT
         elif meaning in (QPS, DAILY, NEWER):
-            # 77 seconds are too many for the limit of a second: NEWER is the day's, too.
+            # 77 seconds are too long for the limit per second, so NEWER is the daily limit, too.
             with pytest.raises(exceptions.RateLimitedError) as throttled:
                 client.get("/pubapi/v1/links")
             assert throttled.value.retry_after == 77
@@ -119,7 +119,7 @@ def test_each_refusal_reaches_a_view_through_request_egnyte(
             assert response.status_code == 302
             assert response["Location"].startswith("/egnyte/connect/?")
             assert ("validate_account", account.pk, account.token_id) in hurried
-            # The transaction of a view that raised was rolled back; a worker finds out again.
+            # The view's transaction was rolled back. A worker validates the token again.
             atomic = settings.DATABASES["default"]["ATOMIC_REQUESTS"]
             assert status_of(account) == (Status.ACTIVE if atomic else Status.SUSPECT)
         else:
@@ -161,7 +161,7 @@ def test_each_refusal_of_a_token_request_means_what_the_table_says(
     error = caught.value
     assert error.status == int(row[:3])
     if meaning in (QPS, DAILY, NEWER, TOKEN_ENDPOINT) or (body == "html" and "INACTIVE" not in row):
-        # The heading of a throttle, even without its header.
+        # The title of a throttle's answer, even without the header.
         assert isinstance(error, exceptions.RateLimitedError)
         wait = 77 if "Retry-After" in row else 3600
         assert (error.kind, error.retry_after) == ("token_endpoint", wait)

@@ -40,7 +40,7 @@ CODE_EXCHANGE = """
 | code | The authorization code received from the authorization server in step 2. | Yes |
 | grant_type | This must be set to 'authorization_code' for this request. | Yes |
 """
-# The page has no table here, but says in words what these two are.
+# The page has no table for these two, but describes them in the text.
 ENHANCED = """
 | Variable | Description | Required |
 | client_id | As in the Authorization Code Flow, which this flow enhances. | Yes |
@@ -230,7 +230,7 @@ def test_each_variable_of_a_flow_is_sent(
     if variable == "Egnyte Domain":
         assert sent.path.startswith("/d/acme/")
     elif name == "state":
-        # Opaque; code_exchange proves that it is what the callback wants back.
+        # Opaque. ``code_exchange`` shows that the callback accepts it.
         assert len(sent.parameters["state"]) >= 43
     else:
         assert sent.parameters[name] == (KEY | request.values)[name]

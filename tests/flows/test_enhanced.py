@@ -69,7 +69,7 @@ def test_enhanced_skips_the_question_where_the_domain_is_known(
         data = {"account": link_account(enhanced, egnyte_user).pk}
     url = begin(browser, **data)
     assert walk.query_of(url)["domain"] == "acme"
-    # No Referer is needed then, and a foreign one has no say.
+    # Then no Referer is needed, and a foreign one is ignored.
     location = enhanced.authorize(url, "jsmith")
     response = come_back(browser, location, gateway.base_url("globex.egnyte.com") + "/")
     assert response.status_code == 302

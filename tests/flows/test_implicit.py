@@ -88,7 +88,7 @@ def test_the_token_is_sought_where_egnyte_puts_it(browser: Client, implicit: Any
 def test_an_anonymous_fragment_ends_at_the_log_in_page(client: Client, implicit: Any) -> None:
     response = client.get(CALLBACK)
     assert response.status_code == 302
-    # The browser would carry the fragment on to an address without one of its own.
+    # The browser would add the fragment to a redirect that has none.
     assert response["Location"] == f"/accounts/login/?next={CALLBACK}#"
 
 
@@ -168,7 +168,7 @@ def test_what_is_brought_late_uses_up_the_attempts(
 def test_without_an_attempt_left_nobody_is_sent_to_egnyte(
     browser: Client, implicit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token that Egnyte would issue could not be taken."""
+    """The app could not accept a token that Egnyte would issue."""
     for number in range(5):
         state = walk.query_of(walk.begin(browser))["state"]
         garbage = {"access_token": f"garbage-{number}", "state": state}

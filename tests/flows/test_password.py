@@ -189,7 +189,7 @@ def test_twenty_wrong_passwords_at_once_are_five(browser: Client, internal: Any)
         thread.start()
     for thread in threads:
         thread.join()
-    # Of many at once one may be refused although there was room; none passes the limit.
+    # Of many parallel requests, one may be refused although there is room. None exceeds the limit.
     assert set(statuses) <= {403, 429}
     assert statuses.count(403) == internal.counts["token:password"] <= conf.FAILURES_PER_HOUR
     while log_in(browser, "wrong").status_code == 403:

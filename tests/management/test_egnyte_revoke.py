@@ -131,7 +131,7 @@ def test_grants_that_egnyte_would_not_end_stay(
 
 
 def test_a_host_that_is_held_off_is_a_failure_too(run, accounts) -> None:
-    """Nothing is tried there, so nothing fails, but the tokens stay valid."""
+    """The host is not called, so nothing fails, but the tokens stay valid."""
     HostState.objects.create(
         host="globex.egnyte.com", failures=9, held_off_until=timezone.now() + timedelta(hours=1)
     )

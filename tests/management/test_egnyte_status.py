@@ -186,7 +186,7 @@ def test_sweeps_that_do_not_run_need_someone(run, accounts, seen) -> None:
     ran = run("egnyte_status")
     assert (ran.code, ran.error) == (1, "No sweep has run for 120 minutes.")
     SweepState.objects.all().delete()
-    assert run("egnyte_status").code == 0  # the site is as young as its first account
+    assert run("egnyte_status").code == 0  # the site is as old as its first account
     EgnyteAccount.objects.update(created_at=timezone.now() - timedelta(hours=2))
     assert "No sweep has ever run" in run("egnyte_status").error
     assert seen()["last_sweep_seconds"] is None

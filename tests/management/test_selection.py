@@ -65,7 +65,7 @@ def test_an_unknown_account_is_an_error(accounts: list[EgnyteAccount]) -> None:
 def test_an_empty_name_does_not_widen_what_is_meant(
     accounts: list[EgnyteAccount], empty: str
 ) -> None:
-    """A script's variable that happens to be empty."""
+    """For example an empty variable in a script."""
     one = {"user": accounts[0].user.get_username(), "domain": "acme"}
     with pytest.raises(CommandError):
         names(**one | {empty: ""})
@@ -113,6 +113,6 @@ def test_a_domain_that_may_not_be_linked_is_an_error(db: None, settings: Any) ->
 def test_accounts_at_a_domain_that_may_be_linked_no_more_can_be_named(
     accounts: list[EgnyteAccount], settings: Any, name: str, value: Any
 ) -> None:
-    """For example to revoke its tokens for this very reason."""
+    """For example, to revoke the tokens of a domain that is no longer allowed."""
     setattr(settings, name, value)
     assert names(domain="ACME.egnyte.com ") == ["bdoe", "jsmith"]

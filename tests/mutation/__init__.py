@@ -1,8 +1,8 @@
-"""How many small changes to the code would the tests notice?
+"""Measure how many small changes to the code the tests notice.
 
-``python -m tests.mutation`` (or ``tox -e mutation``) changes the modules that the security of a
-site hangs on, one place at a time, with Cosmic Ray, runs the tests that come by that line, and
-prints the score. All of it takes some hours; ``results.json`` keeps what was seen, so that a run
-goes on where the last one was broken off. Whoever survives is killed by a new test, or explained
-in ``explained.json``.
+``python -m tests.mutation`` (or ``tox -e mutation``) changes the modules that matter for the
+security of a site, one place at a time, with Cosmic Ray. It runs the tests that reach that line,
+and prints the score. A complete run takes some hours. ``results.json`` keeps the results, so a run
+continues where the last one was interrupted. If the tests do not notice a mutant, write a test, or
+explain the mutant in ``explained.json``.
 """

@@ -30,9 +30,9 @@ HOME = ROOT / ".mutation"
 SCORE = Path(__file__).with_name("score.json")
 RESULTS = Path(__file__).with_name("results.json")
 PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not service"]
-# The copy's own, whether or not another one is installed.
+# Load the plugin of the copy, whether or not another one is installed.
 PYTEST += ["-p", "no:django_egnyte", "-p", "django_egnyte.pytest_plugin"]
-# Half of the time that pytest takes to start.
+# Without these plugins, pytest starts in half of the time.
 PYTEST += ["-p", "no:cov", "-p", "no:xdist", "-p", "no:hypothesispytest"]
 SECONDS_AT_LEAST = 60.0
 KILLED, EXPLAINED, SURVIVED = "killed", "explained", "survived"
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def digest(root: Path) -> str:
-    """Of all code and all tests."""
+    """A digest of all code and all tests."""
     paths = sorted(
         path for name in (mutants.PACKAGE, "tests") for path in (root / name).rglob("*.py")
     )
@@ -75,7 +75,7 @@ def digest(root: Path) -> str:
 
 
 def copy(slot: Path) -> Path:
-    """The project as it is now, to be changed at will."""
+    """A copy of the project, in which mutants may be made."""
     shutil.rmtree(slot, ignore_errors=True)
     ignored = shutil.ignore_patterns(".*", "__pycache__", "_build", "*.sqlite3*")
     shutil.copytree(ROOT, slot, ignore=ignored)
@@ -89,7 +89,7 @@ def environment(slot: Path) -> dict[str, str]:
         if not name.startswith(("EGNYTE_", "COV", "DATABASE_URL"))
     }
     return inherited | {
-        # A module that was changed twice within a second would be taken for its compiled self.
+        # Otherwise Python would use the old bytecode of a module that changes twice in a second.
         "PYTHONDONTWRITEBYTECODE": "1",
         "EGNYTE_TEST_SQLITE": str(slot / "site.sqlite3"),
         "BASELINE": str(HOME / "passed.json"),
@@ -97,9 +97,9 @@ def environment(slot: Path) -> dict[str, str]:
 
 
 class Baseline:
-    """Which tests come by which line, and how long they take: from one run of them all.
+    """Which tests reach which line, and how long they take. Measured in one run of all tests.
 
-    A mutant is judged by ``limit`` seconds of tests at the most.
+    Each mutant gets at most ``limit`` seconds of tests.
     """
 
     def __init__(self, slot: Path, limit: float) -> None:
@@ -136,10 +136,10 @@ class Baseline:
         return found
 
     def tests(self, mutant: Mutant) -> list[str]:
-        """Those that come by the mutant; its module's own first, then the fastest.
+        """The tests that reach the mutant: first those of its module, then the fastest.
 
-        What a module does when it is imported shows in all that its functions do. Where a test
-        starts processes is not known, so all of a module's own are taken.
+        Code that runs at import affects all functions of its module. It is not known which tests
+        start processes, so all tests of the module are included.
         """
         path, own = mutant.path.as_posix(), f"/test_{mutant.path.stem}.py::"
         tests = {test for test in self.seconds if own in test}
@@ -157,11 +157,10 @@ class Baseline:
 
 
 class Results:
-    """What became of each mutant, kept in a file from one run to the next, and from one clone to
-    the next: nobody waits for hours for what somebody has seen.
+    """The result of each mutant, kept in a file for later runs and for other clones.
 
-    A mutant is tried again when its module changes; one that survived in every run, until it is
-    explained.
+    A mutant is tried again when its module changes. One that survived is tried again in every run,
+    until it is explained.
     """
 
     def __init__(self, every: list[Mutant]) -> None:
@@ -174,7 +173,7 @@ class Results:
         return self._results.get(mutant.key)
 
     def is_open(self, mutant: Mutant) -> bool:
-        """Whether it is worth trying: it was not tried yet, or survived unexplained."""
+        """Whether to try it: it was not tried yet, or it survived and is not explained."""
         found = self.of(mutant)
         return found is None or (found == SURVIVED and not mutant.is_explained)
 
@@ -238,7 +237,7 @@ def judge(mutant: Mutant, baseline: Baseline, slot: Path) -> str:
 
 
 def report(every: list[Mutant], results: Results) -> int:
-    """Print the score, and after a whole run keep it where the docs and ``figures`` find it."""
+    """Print the score. After a complete run, store it for the docs and ``figures``."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     left = []
     for mutant in every:

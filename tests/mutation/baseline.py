@@ -1,7 +1,7 @@
-"""A pytest plugin: which tests pass, how long each takes, and which lines it comes by.
+"""A pytest plugin that records which tests pass, how long each takes, and which lines it reaches.
 
-``BASELINE`` in the environment names the file for the first two; the lines are coverage.py's
-contexts, for which pytest must run under ``coverage run``.
+The environment variable ``BASELINE`` names the file for the first two. The lines are contexts of
+coverage.py, so pytest must run under ``coverage run``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mutants: what is changed where, and what cannot make a difference."""
+"""The mutants: which code is changed, and which changes make no difference."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MODULES = (
     *("services/*.py", "oauth.py", "state.py", "ciphers.py", "django_cryptography.py"),
     "middleware.py",
 )
-# Cosmic Ray has an operator for each pair of arithmetic operators, and takes the star of
-# ``*arguments`` for one. These few say as much.
+# Cosmic Ray has an operator for each pair of arithmetic operators, and mistakes the star of
+# ``*arguments`` for one. These few operators find as much.
 OPERATORS = {
     f"core/{name}"
     for name in (
@@ -55,38 +55,38 @@ class Mutant:
     """A change of one place."""
 
     path: Path
-    """Of the module, relative to the project."""
+    """The path of the module, relative to the project."""
     before: str
     after: str
     first: int
     """Its first line, from 1."""
     last: int
-    """The last line that shows a difference: a decorator's shows in the whole of its function."""
+    """The last line that the change affects. A decorator affects its whole function."""
 
     def __str__(self) -> str:
         return f"{self.path.as_posix()}:{self.first}: {self.change}"
 
     @property
     def key(self) -> str:
-        """A name that another change, or the same one in a module that changed, does not have."""
+        """A name that is unique for this change of this version of the module."""
         text = f"{self.path}\0{self.before}\0{self.after}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def change(self) -> str:
-        """``old line => new line``, by which ``explained.json`` knows it, whatever its number."""
+        """``old line => new line``, its name in ``explained.json``, without a line number."""
         pairs = zip(self.before.splitlines(), self.after.splitlines(), strict=False)
         old, new = next((old, new) for old, new in pairs if old != new)
         return f"{old.strip()} => {new.strip()}"
 
     @property
     def is_explained(self) -> bool:
-        """Whether somebody has said why no test can notice it."""
+        """Whether ``explained.json`` says why no test can notice it."""
         return (self.path.as_posix(), self.change) in explained()
 
 
 def every(root: Path) -> list[Mutant]:
-    """All mutants but those that are no programs any more, or the same one but for its types."""
+    """All mutants that are valid programs and differ from the original in more than types."""
     found = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(root):
         with use_db(f"{folder}/work.sqlite", WorkDB.Mode.create) as db:
@@ -101,8 +101,8 @@ def every(root: Path) -> list[Mutant]:
                 if after is None or _meaning(before) == _meaning(after):
                     continue
             except (AttributeError, SyntaxError):
-                # An exception's dotted name is too much for Cosmic Ray, and it takes the star of
-                # ``**arguments`` for a sign.
+                # Cosmic Ray cannot handle dotted names of exceptions, and it mistakes the stars of
+                # ``**arguments`` for an operator.
                 continue
             first = spec.start_pos[0]
             last = _end_of_decorated(before, first) or spec.end_pos[0]
@@ -128,7 +128,7 @@ class _WithoutTypes(ast.NodeTransformer):
 
 
 def _end_of_decorated(source: str, line: int) -> int | None:
-    """The last line of the function or class whose decorator stands in this line."""
+    """The last line of the function or class whose decorator is on this line."""
     for node in ast.walk(ast.parse(source)):
         for decorator in getattr(node, "decorator_list", ()):
             if decorator.lineno <= line <= decorator.end_lineno:

@@ -27,7 +27,7 @@ PAGES = sorted(DOCS.glob("with/*.rst"))
 
 @pytest.fixture
 def _home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``mysite``, whose modules are what the page has shown so far."""
+    """``mysite``, with the modules that the page has shown so far."""
     for name in ("mysite", "mysite.views", "mysite.adapters"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
 
@@ -84,7 +84,7 @@ def test_the_code_of_a_page_runs(
 
 
 def configure(code: Any, settings: Any) -> None:
-    """The block works as settings, which hold from now on. What it adds to is there already."""
+    """The block works as settings, which stay in force. The lists that it extends exist already."""
     space = {name: list(getattr(settings, name)) for name in ("INSTALLED_APPS", "MIDDLEWARE")}
     there = {name: set(each) for name, each in space.items()}
     space["os"] = os  # type: ignore[assignment]

@@ -33,7 +33,7 @@ PASSWORD = "p4ssw0rd of an Egnyte user"
 
 
 class Kept(Transport):
-    """Sentry's transport, which sends nothing and keeps all."""
+    """A transport for Sentry that sends nothing and keeps all events."""
 
     def __init__(self, options: Any = None) -> None:
         super().__init__(options)
@@ -199,7 +199,7 @@ def test_a_failing_callback_is_reported_without_its_code(
     location = egnyte_sandbox.authorize(begin(browser), "jsmith")
     fails(monkeypatch, where)
     assert serve(browser, location) == 500
-    # The state alone is of no use: it belongs to a cookie, and is spent.
+    # The state alone is useless: it belongs to a cookie, and has been used.
     assert_kept_none([walk.query_of(location)["code"]], sentry.text, *reports)
     assert reports
 
@@ -308,7 +308,7 @@ def test_a_delivery_is_reported_without_the_secret_of_its_webhook(
 def test_without_sentry_nothing_is_asked_of_it(
     browser: Client, egnyte_sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for missing in (None, object()):  # not imported; a generation without isolation scopes
+    for missing in (None, object()):  # not imported, or a version without isolation scopes
         monkeypatch.setitem(sys.modules, "sentry_sdk", missing)
         location = egnyte_sandbox.authorize(begin(browser), "jsmith")
         assert browser.get(location).status_code == 302

@@ -107,7 +107,7 @@ def test_a_script_comes_back_to_its_page(
     headers = {**bearer, "Referer": "http://testserver/app/?tab=2"}
     found = client.post("/api/permitted/", headers=headers).json()
     assert walk.query_of(found["connect_url"]) == {"next": "/app/?tab=2"}
-    # A view of the API is no page to come back to: a browser has no token to show there.
+    # The user cannot return to a view of the API, because the browser has no token for it.
     found = client.get("/api/permitted/", headers=bearer).json()
     assert found["connect_url"] == "/en/egnyte/connect/"
 
@@ -192,7 +192,7 @@ def test_a_dead_token_leads_to_connect_and_never_to_a_500(
     headers: dict[str, str],
 ) -> None:
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", atomic)
-    # A token that can be refreshed is left to a worker in a transaction: see the next test.
+    # In a transaction, a worker refreshes the token: see the next test.
     egnyte_sandbox.policy.style = "legacy"
     link_account(egnyte_sandbox, egnyte_user)
     egnyte_sandbox.set_password("acme", "jsmith", "another")

@@ -1,4 +1,4 @@
-"""The whole way under the servers that people use, with cookies kept as browsers keep them."""
+"""All steps under real servers, with cookies as in a browser."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_user_links_an_account_and_lists_a_folder(
     log = tmp_path / "log"
     with serving(command, egnyte_sandbox_server.base_url, log) as site, requests.Session() as user:
         user.headers["Accept"] = "text/html"
-        to_login = user.get(f"{site}/en/folder/", timeout=20)  # over connect, to allauth's form
+        to_login = user.get(f"{site}/en/folder/", timeout=20)  # from connect to allauth's form
         assert urlsplit(to_login.url).path == "/en/accounts/login/"
         name = getattr(egnyte_user, egnyte_user.USERNAME_FIELD)
         connect = user.post(to_login.url, form(to_login, login=name, password=PASSWORD), timeout=20)

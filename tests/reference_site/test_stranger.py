@@ -60,7 +60,7 @@ def test_following_the_pages_gives_a_folder_as_json(project: Project) -> None:
             f"{site}/api/token/", data={"username": "alice", "password": "a password"}
         )
         caller = {"Authorization": f"Token {answer.json()['token']}"}
-        # The user has not connected yet. They open in a browser what the API tells.
+        # The user has not connected yet, and opens the URL from the API in a browser.
         answer = requests.get(f"{site}/api/folders/", headers=caller)
         assert (answer.status_code, answer.json()["error"]) == (401, "egnyte_not_linked")
         login = browser.get(

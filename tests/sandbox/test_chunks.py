@@ -47,7 +47,7 @@ def finish(call: Caller, upload_id: str, **headers: str) -> requests.Response:
 
 
 def begin(call: Caller) -> str:
-    """The id of an upload of which two chunks are there."""
+    """The id of an upload of which two chunks have arrived."""
     upload_id: str = send(call, 1, CHUNKS[0]).headers["X-Egnyte-Upload-Id"]
     assert send(call, 2, CHUNKS[1], upload_id).status_code == 200
     return upload_id

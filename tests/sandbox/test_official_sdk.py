@@ -162,7 +162,7 @@ def test_impersonation_and_dead_tokens(
         _ = client.user_info
 
 
-# The SDK's own live tests of these, and those which its Python 2 wrote for text as bytes left out.
+# The SDK's own live tests, without those that treat text as bytes, as on Python 2.
 OWN_TESTS = [
     ("test_folders", "TestFolders", ()),
     ("test_files", "TestFiles", ("test_download_file",)),
@@ -173,7 +173,7 @@ OWN_TESTS = [
 
 
 def upload_file(client: Any, filename: str, path: str) -> Any:
-    """In the place of the SDK's helper, which reads pictures that are not in its package."""
+    """Replaces the SDK's helper, which reads pictures that are not in its package."""
     file = client.file(path)
     file.upload(filename.encode())
     return file

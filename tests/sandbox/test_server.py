@@ -48,7 +48,7 @@ def test_a_connection_is_kept_and_counted(server: SandboxServer, acme: str) -> N
         for _ in range(5):
             answer = session.get(f"{acme}/pubapi/v1/userinfo", headers=bearer(token), timeout=5)
             assert answer.status_code == 200
-        # A refused body that was never read does not cost the connection, when it is short.
+        # If a refused body is short, the connection can be used again.
         session.post(f"{acme}/pubapi/v1/userinfo", data=b"x" * 1000, timeout=5)
         session.get(f"{acme}/pubapi/v1/userinfo", headers=bearer(token), timeout=5)
         assert server.connections_opened == 1
@@ -276,7 +276,7 @@ def test_it_is_fast_enough_for_benchmarks(server: SandboxServer) -> None:
             sock.sendall(request)
             sock.recv(65_536)
         used = time.process_time() - start
-    # Both sides' processor time, so that a busy machine does not fail it.
+    # The CPU time of both sides, so that the test does not fail on a busy machine.
     assert used < 1000 / 1500
 
 

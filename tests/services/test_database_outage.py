@@ -1,4 +1,4 @@
-"""The database fails at each single statement in turn; no token may be lost, whichever it is."""
+"""The database fails at each statement in turn. No token may be lost."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def fails_at_every_statement(
     raise AssertionError(f"more than {MOST_STATEMENTS} statements")
 
 
-# A short one is over when the statement is tried again; a long one is not.
+# A short outage is over when the statement is repeated. A long one is not.
 LENGTHS = pytest.mark.parametrize("length", [1, 4, 40], ids=["blink", "short", "long"])
 REFRESHES = pytest.mark.parametrize("rotates", [True, False], ids=["rotates", "repeats"])
 
@@ -145,7 +145,7 @@ def test_a_relink(egnyte_sandbox, egnyte_user, link, length):
 def test_a_refresh(egnyte_sandbox, egnyte_user, link, length, rotates):
     egnyte_sandbox.policy.refresh_rotates = rotates
     # Where Egnyte repeats the refresh token, an access token that could not be written is left to
-    # expire: to revoke it would end the account's grant.
+    # expire: revoking it would end the account's grant.
     kinds = ("access", "refresh") if rotates else ("refresh",)
     account: EgnyteAccount
 

@@ -267,7 +267,7 @@ def test_the_slow_sweep_goes_on_where_it_ended(many, monkeypatch):
 def test_deleting_many_takes_no_more_queries_than_deleting_few(
     make_user, egnyte_user, team_model, how
 ):
-    """In this app's tables, but for Django's own, which deletes in batches."""
+    """The queries on this app's tables, without those of Django's own batches."""
 
     Team, Member = team_model
 
@@ -299,7 +299,7 @@ def test_deleting_many_takes_no_more_queries_than_deleting_few(
                 Team.objects.all().delete()
             else:
                 EgnyteAccount.objects.filter(user__in=keys).delete()
-        # Django's own for a user with a table of its own are one for each.
+        # For users with a child table, Django makes one query for each.
         return len([each for each in queries.captured_queries if "_egnyte" in each["sql"]])
 
     few, many = delete(10, "few"), delete(100, "many")
@@ -310,7 +310,7 @@ def test_deleting_many_takes_no_more_queries_than_deleting_few(
 
 
 def test_users_who_go_along_with_other_users_release_their_accounts(many):
-    """A user model may have users below users. They are not of the queryset that is deleted."""
+    """A cascade may delete further users, which are not in the deleted queryset."""
     accounts = many(3)
     users = get_user_model()._default_manager.filter(pk=accounts[0].user_id)
     collector = Collector(using="default", origin=users)

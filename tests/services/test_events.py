@@ -1,4 +1,4 @@
-"""Egnyte's events are stored once, handled once, and a receiver that raises loses none."""
+"""Egnyte's events are stored once and handled once. If a receiver raises, no event is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site's users and accounts move by ``dumpdata`` and ``loaddata``."""
+"""``dumpdata`` and ``loaddata`` move a site's users and accounts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def dumped(
     for model in reversed(MODELS):
         rows_of = apps.get_model(model).objects.all()
         rows_of._raw_delete(rows_of.db)
-    # The users are there again, in another order.
+    # The users exist again, with other primary keys.
     names = [user.get_username() for user in users]
     for user in users:
         user.delete()
@@ -188,7 +188,7 @@ def test_a_token_that_replaces_another_serves_no_account_of_that_one(
         rows_of = apps.get_model(model).objects.all()
         rows_of._raw_delete(rows_of.db)
     here = link_account(egnyte_sandbox, make_user("here"))
-    # The fixture's rows have the primary keys of rows that are here, but for the account.
+    # The fixture's rows, except the account, have the primary keys of existing rows.
     change(path, "egnytegrant", pk=here.token.grant_id)
     change(path, "egnytetoken", pk=here.token_id, grant=here.token.grant_id)
     change(path, "egnyteaccount", pk=here.pk + 1, token=here.token_id, is_default=False)

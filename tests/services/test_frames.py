@@ -43,7 +43,7 @@ BROUGHT = "t0ken-that-nobody-may-see"
 
 
 def shown_of(error: BaseException) -> str:
-    """All that a tool prints which reads local variables, of causes and contexts, too."""
+    """What a tool prints if it reads local variables, also of causes and contexts."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format())
 
@@ -69,7 +69,7 @@ def assert_kept(secrets: Callable[[], set[str]]) -> Callable[..., None]:
         before = secrets()
         with pytest.raises(BaseException) as caught:  # noqa: PT011
             call()
-        # Without this frame, which holds them all.
+        # Without this frame, because it holds all secrets.
         assert caught.value.__traceback__ is not None
         shown = shown_of(caught.value.with_traceback(caught.value.__traceback__.tb_next))
         assert "Traceback" in shown
@@ -114,7 +114,7 @@ FAULTS: list[Any] = [
 
 @pytest.fixture(params=FAULTS)
 def fault(request: Any, monkeypatch: pytest.MonkeyPatch, egnyte_sandbox: Any) -> Any:
-    """Something goes wrong at the token endpoint, on the way or behind it."""
+    """A fault at the token endpoint, before it, or after it."""
 
     def strike() -> None:
         if isinstance(request.param, tuple):
@@ -236,7 +236,7 @@ def test_a_webhooks_secret_that_is_compared(egnyte_account, monkeypatch, broken)
     monkeypatch.setattr(webhooks, broken, bug)
     with pytest.raises(ZeroDivisionError) as caught:
         webhooks.sender_of(sent)
-    # What bug() was given is a local variable of its own.
+    # The argument of bug() is one of its local variables.
     ours = shown_of(caught.value).partition("in bug")[0]
     assert "in sender_of" in ours
     assert sent.reveal().partition(".")[2] not in ours

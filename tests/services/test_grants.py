@@ -248,7 +248,7 @@ def test_nothing_moves_into_or_out_of_a_grant_that_is_being_revoked(egnyte_user,
 
 
 def test_the_revoker_finds_that_two_grants_are_one(egnyte_account, egnyte_user):
-    """As where the same token was stored twice before either could be seen."""
+    """The same token was stored twice, in transactions that did not see each other."""
     token = egnyte_account.token
     twin = arrive(egnyte_user, "twin")
     EgnyteToken.objects.filter(pk=twin.pk).write(fingerprint=token.fingerprint)
@@ -390,7 +390,7 @@ def test_a_grant_that_becomes_part_of_another_meanwhile_is_looked_for_again(
     def late(ids: Any) -> Any:
         if not gone:
             gone.append(1)
-            return None  # each is locked too late
+            return None  # each account is locked too late
         return merged(ids)
 
     monkeypatch.setattr(grants, "merged", late)

@@ -54,7 +54,7 @@ def test_their_tokens_are_revoked_and_the_accounts_stay(egnyte_sandbox, left):
         ({"last_used_at": None}, True),
         ({"last_used_at": 29 * DAY}, False),
         ({"last_used_at": 31 * DAY}, True),
-        # A reconnected account counts as used, however long ago it was used before.
+        # Reconnecting an account counts as a use.
         ({"connected_at": 29 * DAY}, False),
         ({"last_used_at": None, "connected_at": 29 * DAY}, False),
     ],

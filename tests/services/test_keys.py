@@ -77,7 +77,7 @@ def test_a_suspended_key_costs_no_account_and_no_token(egnyte_sandbox, many, sty
         for _ in range(3):
             due_now()
             refreshes_due()
-            # One after the other, all together, and before they expire.
+            # One after the other, all at once, and before they expire.
             for account in accounts:
                 assert validate(account.pk, actor="task") in ("paused", "unknown")
             due_now()
@@ -122,7 +122,7 @@ def test_while_the_key_is_in_doubt_nothing_is_asked_for_an_hour(egnyte_sandbox, 
     with suspended(egnyte_sandbox):
         for account in accounts:
             assert validate(account.pk, actor="task") == "paused"
-        # Each account once, and for the first of them two witnesses.
+        # One call for each account, and two witnesses for the first one.
         assert [deadline for *_, deadline in asked].count(PROBE_DEADLINE) == 2
         asked.clear()
         an_hour_later()
@@ -154,7 +154,7 @@ def test_forty_deaths_at_once_need_no_more_proofs_than_the_site_may_ask_for(
     EgnyteAccount.objects.update(last_validated_at=None)  # no witnesses
     egnyte_sandbox.set_password("acme", "jsmith", "new")
     outcomes = [validate(account.pk, actor="task") for account in accounts]
-    # One proof an hour is allowed here. The site's own limit is no doubt about the key.
+    # The limit allows one proof an hour. Reaching it does not put the key in doubt.
     assert outcomes == ["dead", "unknown", "unknown", "unknown"]
     assert told(caplog) == []
     assert not keys.is_doubted()
@@ -174,7 +174,7 @@ def test_a_client_of_a_suspended_key_raises_and_keeps_its_account(egnyte_sandbox
 
 
 def resumed_before_the_proof(sandbox, monkeypatch):
-    """The suspension ends after a token was refused, and before the key is asked about."""
+    """The suspension ends after a token was refused and before the key is checked."""
     ask = keys._ask_witnesses
 
     def late(grant):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def clock(monkeypatch):
     """A clock that only sleep() advances. Returns the sleeps in seconds."""
     slept: list[float] = []
-    # For this module alone: the rest of the process goes by the real one.
+    # Only for this module. The rest of the process uses the real clock.
     clock = SimpleNamespace(monotonic=lambda: 1000.0 + sum(slept))
     monkeypatch.setattr(leases, "time", clock)
     sleep_by(monkeypatch, slept.append)
@@ -118,7 +118,7 @@ def test_all_who_use_the_grant_are_leased_at_once(egnyte_sandbox, egnyte_account
     egnyte_sandbox.policy.same_token = True
     twin, other = link(make_user("twin")), link(make_user("other"), username="bdoe")
     with leases.hold(egnyte_account, LeasedFor.REFRESH, patience=0):
-        # Only the second of them waits.
+        # Only the second one waits.
         with (
             pytest.raises(TokenExpiredError),
             leases.hold(twin, LeasedFor.REFRESH, patience=0),

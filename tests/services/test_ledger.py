@@ -261,7 +261,7 @@ def test_failing_refreshes_at_one_host_leave_others_their_hour(settings):
 
 
 def test_refusals_of_refresh_tokens_stop_no_refresh_at_their_host(settings):
-    """A customer deletes forty users: their tokens are not refreshed again, and others are."""
+    """A customer deletes forty users. Their tokens are not refreshed any more, but others are."""
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
     charge(Purpose.REFRESH, 40, error=InvalidGrantError("no"))
     charge(Purpose.REFRESH)
@@ -367,7 +367,7 @@ def test_one_host_that_says_no_more_stops_that_host_and_three_stop_the_key():
         assert ledger.is_used_up() is False
         charge(Purpose.LINK, host=host, user_ref=str(number), error=throttle(100 * (number + 1)))
     assert ledger.is_used_up() is True
-    # Until the last of them is over: fewer are no more the key's limit.
+    # Until the last of them is over: fewer than three are not the key's limit.
     assert 290 <= refused(Purpose.REFRESH, host="hooli.egnyte.com") <= 300
     KeyState.objects.filter(host=HOST).update(held_off_until=hence(-1))
     charge(Purpose.REFRESH, host="hooli.egnyte.com")
@@ -397,7 +397,7 @@ def test_a_throttle_of_one_key_holds_no_other_off(settings):
 
 
 def test_a_throttled_password_or_browsers_token_holds_no_host_off(settings):
-    """Both limits are of one Egnyte user or token, and anybody could provoke them."""
+    """Each limit belongs to one Egnyte user or token, and anybody could reach it on purpose."""
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
     charge(Purpose.LINK, user_ref="7", username="jsmith", error=throttle())
     charge(Purpose.IMPLICIT, user_ref="7", error=throttle(86_400, status=429))
@@ -426,7 +426,7 @@ def test_one_409_provoked_with_a_made_up_code_stops_no_other_host(
 def test_a_browsers_token_without_calls_left_stops_no_refresh(
     egnyte_sandbox, egnyte_user, make_user, link, settings
 ):
-    """Its owner has used up its calls, so Egnyte answers userinfo with a wait of a day."""
+    """The token's daily calls are used up, so Egnyte tells userinfo to wait for a day."""
     there = link(make_user("there"))
     refreshes_due(there)
     issued = egnyte_sandbox.issue(
@@ -499,7 +499,7 @@ def test_twelve_posts_of_one_user_at_once_pass_no_limit(settings):
 
 
 def test_whoever_is_in_the_way_of_another_at_once_tries_again(monkeypatch):
-    """The later row is gone by then, so this request is made after all."""
+    """The later row has been deleted by then, so this request is made."""
     charge(Purpose.REFRESH, 9)
     pauses = []
 

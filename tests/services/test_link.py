@@ -167,7 +167,7 @@ class KmsDown(Exception):
 
 
 class KmsCipher(ciphers.FernetCipher):
-    """A site's own, whose keys another server keeps."""
+    """A site's own cipher, whose keys are on another server."""
 
     answers: ClassVar[list[bool]] = []
 
@@ -247,7 +247,7 @@ def test_five_refused_codes_in_an_hour_are_enough(egnyte_sandbox, egnyte_user, m
 
 
 def test_five_redirects_in_an_hour_are_enough(egnyte_sandbox, egnyte_user):
-    """As for a host that is not a customer's: each request counts for the shared limit."""
+    """As for a host of no customer: each request counts for the shared limit."""
     egnyte_sandbox.faults.add(path="^/puboauth/token", method="POST", status=302, times=None)
     for _ in range(5):
         with pytest.raises(ResponseError):

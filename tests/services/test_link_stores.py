@@ -115,7 +115,7 @@ def test_accounts_without_refresh_tokens_share_nothing(egnyte_user, make_user, b
         ("new", None, True),  # the same refresh token
         ("new", "", False),
         ("new", "newer", False),
-        (None, "newer", True),  # the same grant all the same
+        (None, "newer", True),  # the same grant nevertheless
     ],
 )
 def test_a_refresh_in_progress_keeps_its_lease(
@@ -258,7 +258,7 @@ def test_two_users_who_are_given_the_same_tokens_at_once_share_one_grant(
 
 
 def test_what_is_linked_becomes_the_default_where_that_is_dead(egnyte_account, egnyte_user, link):
-    """Or connecting another account would lead to the connect page again, for ever."""
+    """Otherwise connecting another account would always lead back to the connect page."""
     revoke(egnyte_account, actor="admin:1", reason="a test")
     other = link(egnyte_user, username="bdoe")
     assert list(EgnyteAccount.objects.filter(is_default=True)) == [other]
@@ -279,7 +279,7 @@ def test_the_user_of_a_link_may_be_deleted_meanwhile(egnyte_sandbox, make_user, 
 def test_a_relink_writes_nothing_to_an_account_that_another_user_was_given_meanwhile(
     egnyte_account, egnyte_user, make_user, link
 ):
-    """A revoked account has no token by which to tell."""
+    """A revoked account has no token that could be compared."""
     token = link(make_user("third")).token
     revoke(egnyte_account, actor="task", reason="why")
     stale = EgnyteAccount.objects.get(pk=egnyte_account.pk)

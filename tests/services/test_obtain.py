@@ -96,7 +96,7 @@ def impatient(monkeypatch):
 
 
 def writes(monkeypatch, *failures):
-    """Let the writes end like this, one after the other."""
+    """Let the writes have these outcomes, one after the other."""
     put, left = grants._grants_with, list(failures)
 
     def write(*args, **options):
@@ -167,7 +167,7 @@ def test_an_orphan_is_told_of(egnyte_sandbox, monkeypatch, caplog, impatient):
 def test_a_token_that_an_account_lives_on_is_not_ended(
     egnyte_account, monkeypatch, ended, impatient, refresh_token, ends
 ):
-    """No query is needed to know that, so a database that is away cannot make it wrong."""
+    """This needs no query, so it works without the database."""
     writes(monkeypatch, *[OperationalError("lost")] * 1000)
     with pytest.raises(Error):
         get(

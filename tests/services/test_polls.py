@@ -1,4 +1,4 @@
-"""The events of chosen accounts are polled into the same signal, each once."""
+"""The events of chosen accounts are polled, and sent once by the same signal."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_crash_between_two_pages_loses_and_repeats_nothing(
     # Events and position are written together, or not at all.
     assert ReceivedEvent.objects.count() == 2
     monkeypatch.setattr(events, "store", real)
-    assert polls.poll_due(actor="test") == {}  # claimed, until the claim runs out
+    assert polls.poll_due(actor="test") == {}  # claimed until the claim expires
     poll()
     assert seen == paths("0", "1", "2", "3", "4")
 

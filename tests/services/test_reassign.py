@@ -86,7 +86,7 @@ def test_the_account_outlives_the_user_it_left(egnyte_sandbox, egnyte_account, e
 def test_what_the_caller_wrote_into_its_instance_does_not_matter(
     egnyte_account, egnyte_user, other
 ):
-    """As where ``save()`` has just refused it."""
+    """As after ``save()`` has refused it."""
     egnyte_account.user = other
     reassign(egnyte_account, other)
     assert stored().user_id == other.pk

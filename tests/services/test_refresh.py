@@ -61,7 +61,7 @@ def test_every_way_in_which_egnyte_may_refresh(
     assert (refresh_token_of(new) != old_refresh) is rotates
     assert is_well(egnyte_sandbox, stored())
     assert timedelta(days=29) < new.expires_at - timezone.now() <= timedelta(days=30)
-    # The old token stays in the grant: to revoke it would end the grant.
+    # The old token stays in the grant: revoking it would end the refresh token, too.
     assert EgnyteToken.objects.filter(grant=grant_of(new)).count() == 2
     assert pending() == []
     disconnect(new.pk, actor="user:1")
@@ -285,7 +285,7 @@ def test_what_a_killed_refresh_brought_is_left_where_no_key_opens_it(
 
 
 def lose_connection() -> None:
-    """End this thread's connection, as a failover does; a SQLite file cannot be lost."""
+    """Close this thread's connection, as a failover does. Does nothing on SQLite."""
     if connection.vendor == "sqlite":
         return
     if connection.vendor == "postgresql":
@@ -401,7 +401,7 @@ def test_a_relink_with_other_tokens_during_a_refresh_is_no_end_of_the_link(
 def test_a_disconnect_during_a_refresh_leaves_no_token(
     egnyte_sandbox, egnyte_account, monkeypatch, brings, kills
 ):
-    """Where Egnyte repeats the refresh token, nothing may go round in a circle."""
+    """If Egnyte repeats the refresh token, the app must not refresh in a loop."""
     refresh_brings(egnyte_sandbox, brings)
     egnyte_sandbox.policy.refresh_kills_access = kills
     slow = Slow(monkeypatch, egnyte_account)

@@ -55,7 +55,7 @@ def test_a_failing_refresh_is_not_a_storm(egnyte_sandbox, egnyte_account, fault)
         assert abs(caught.value.retry_after - left) < 5
     assert TokenRequest.objects.count() == 1
     grant = grant_of(egnyte_account)
-    # The uses of the account have not pushed the next try away.
+    # Using the account has not postponed the next try.
     assert (grant.next_refresh_at, grant.refresh_attempts) == (first, 1)
     assert timezone.now() < first < timezone.now() + timedelta(minutes=2)
     # Egnyte is back, and the next try is due.
@@ -115,7 +115,7 @@ def test_a_throttle_of_the_token_endpoint_is_waited_for_by_all(egnyte_sandbox, e
 def test_a_token_that_a_killed_process_left_is_used_though_earlier_tries_failed(
     egnyte_sandbox, egnyte_account, monkeypatch
 ):
-    """The next try is then due in weeks: that of the token that was left."""
+    """The next refresh is then due in weeks: that of the token that stays in use."""
     egnyte_sandbox.policy.refresh_rotates = True
     egnyte_sandbox.faults.add(grant_type="refresh_token", status=503)
     with pytest.raises(UnavailableError):

@@ -117,7 +117,7 @@ def test_a_suspended_key_costs_no_grant_that_waits(
     for number in range(count):
         disconnect(link(make_user(f"user{number}")).pk, actor="user:1")
     egnyte_sandbox.suspend_key("sandbox-code-key")
-    minutes = 600.0  # on a busy machine thirty could use up the host's share of a minute
+    minutes = 600.0  # on a busy machine, thirty could use up the host's share of the time
     for _ in range(2):
         assert process_revocations(seconds=minutes) == {"failed": count}
         all_due()
@@ -272,7 +272,7 @@ def test_a_grant_is_not_revoked_while_the_same_token_is_being_linked(
 def test_grants_that_hold_one_token_become_one_before_any_is_revoked(
     egnyte_sandbox, egnyte_account, egnyte_user, link
 ):
-    """As a restored backup or raw SQL could make them."""
+    """Rows that a restored backup or raw SQL could create."""
     other = link(egnyte_user, username="bdoe")
     disconnect(egnyte_account.pk, actor="user:1")
     EgnyteToken.objects.filter(grant__release_at=None).write(

@@ -216,7 +216,7 @@ def test_any_exception_in_one_row_puts_it_off_and_the_pass_goes_on(
         assert process_revocations() == {"failed": 1, "revoked": 2}
     row = EgnyteGrant.objects.get()
     assert (row.pk, row.revoke_attempts, row.lease) == (bad.pk, 1, "")
-    # Of a foreign exception the column keeps no more than its name: its text may hold anything.
+    # Of a foreign exception, the column stores only the name: its text may contain a secret.
     assert row.last_error == type(error).__name__
     (record,) = [r for r in caplog.records if getattr(r, "event", "") == "row_failed"]
     assert record.exc_info[1] is error
@@ -318,7 +318,7 @@ def test_what_uses_a_refresh_token_up_has_a_share_of_its_own(egnyte_sandbox, que
     assert purposes == {Purpose.REVOKE}
     left = EgnyteGrant.objects.get()
     assert left.pk == rows[-1].pk
-    # The site's own limit has used up none of its refreshes, and it comes when there is room.
+    # The site's own limit does not count as a refresh. The grant is revoked when there is room.
     assert left.revoke_refreshes == 0
     assert left.release_at - timezone.now() > timedelta(minutes=50)
     TokenRequest.objects.all().delete()
@@ -415,7 +415,7 @@ def killed_after_refresh():
 def test_a_token_that_arrives_while_its_grant_is_ended_is_not_forgotten(
     egnyte_sandbox, queued, monkeypatch
 ):
-    """As a refresh would bring it whose lease had run out."""
+    """A token from a refresh whose lease had expired."""
     queued(1)
     token = EgnyteToken.objects.get()
     end = revoke._Ending.end
@@ -460,7 +460,7 @@ def test_a_refused_grant_of_another_key_is_kept_and_never_refreshed(
     egnyte_sandbox.suspend_key("sandbox-code-key")
     egnyte_sandbox.add_key("another-key", "another-secret")
     with_another_key(settings)
-    link(egnyte_user)  # the new key is known to be good, and that says nothing about the old one
+    link(egnyte_user)  # the new key is known to be good, which proves nothing about the old key
     assert process_revocations() == {"failed": 1}
     (row,) = pending()
     assert "another API key" in row.last_error
@@ -472,7 +472,7 @@ def test_a_refused_grant_of_another_key_is_kept_and_never_refreshed(
 
 
 def test_the_very_first_row_is_seen(queued):
-    """The rows are gone through by primary key, from zero."""
+    """The pass reads the rows by primary key, from zero."""
     queued(1)
     row, token = EgnyteGrant.objects.get(), EgnyteToken.objects.get()
     if row.pk != 1:

@@ -24,7 +24,7 @@ from .conftest import all_due, orphans, pending
 from .rows import expired_now
 
 try:
-    # Here, since it writes its defaults into whatever settings are active when it is imported.
+    # Import it here: at import, it writes its defaults into the active settings.
     import django_cryptography.conf  # noqa: F401
 except ImportError:
     HAS_DJANGO_CRYPTOGRAPHY = False
@@ -52,7 +52,7 @@ def sealed_values() -> dict[str, str]:
 
 
 def assert_readable() -> None:
-    """Every row opens, and holds the token that its fingerprint names."""
+    """Assert that every row can be decrypted and has the token of its fingerprint."""
     for token in EgnyteToken.objects.all():
         opened = token.open()
         assert fingerprint(token.domain, opened.access_token) == token.fingerprint
@@ -276,7 +276,7 @@ def test_empty_tokens_stay_empty(settings, egnyte_sandbox, link, make_user):
 
 @contextmanager
 def meanwhile(*works: Callable[[], Any]) -> Iterator[None]:
-    """Repeats each of these in a thread of its own until the block is left."""
+    """Repeats each function in its own thread until the block ends."""
     over = threading.Event()
     failures: list[BaseException] = []
     turns = [0] * len(works)
@@ -333,7 +333,7 @@ def test_readers_and_writers_go_on_meanwhile(settings, link, make_user, egnyte_s
                     disconnect(account.pk, actor="test")
             done = rotated()
             assert done.unreadable == []
-            # Twelve columns that nobody else writes.
+            # Twelve columns that no other thread writes.
             assert done.resealed >= 12
     # Rows of processes with the old settings need one more pass.
     rotated()

@@ -136,7 +136,7 @@ def test_a_pass_begins_nothing_after_its_time(make_pass, clock):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_each_host_has_a_quarter_of_the_time(make_pass, clock, fails):
-    """Also if its slow answers are no failures of the host."""
+    """Also if its slow answers do not count as failures of the host."""
     asked = []
 
     def work(row):

@@ -81,9 +81,9 @@ def test_a_batch_does_all_that_a_validation_does(egnyte_sandbox, many, make_user
 
 def test_living_tokens_cost_few_queries(many, django_assert_max_num_queries):
     accounts = many(40)
-    # The first of a host makes the row of the key there.
+    # The first validation at a host creates the row of the key there.
     sweep.validate_batch([accounts[0].pk], actor="task")
-    # The rows, one lot's lock and update in a transaction, the key's acceptance, and the hosts'.
+    # The rows, the lock and the update of one batch, the key's state, and the hosts' states.
     with django_assert_max_num_queries(8):
         assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"alive": 40}
 
@@ -113,7 +113,7 @@ def test_a_host_that_answers_errors_is_left_alone_for_a_while(
     assert sweep.validate_due(actor="command") == {"alive": 1, "failed": 30}
     assert egnyte_sandbox.faults.rules[0].hits <= sweep.THREADS + 3
     assert EgnyteAccount.objects.get(pk=good.pk).validation_attempts == 0
-    # Not for longer than ten minutes, however often: the errors may be about a few accounts.
+    # For at most ten minutes each time, because the errors may concern only a few accounts.
     for _ in range(9):
         hosts.note_unreachable("acme.egnyte.com", UnavailableError("504", status=504))
     until = HostState.objects.get(host="acme.egnyte.com").held_off_until
@@ -219,11 +219,11 @@ def test_a_row_that_somebody_has_locked_stops_no_batch(many):
 
 
 def test_a_batch_locks_its_rows_in_the_order_of_all_others(many, monkeypatch):
-    """Where no lock can be skipped: the batch waits for one row, and a link for the other."""
+    """Without SKIP LOCKED, the batch waits for one row, and a link waits for the other."""
     features = type(connection.features)
     monkeypatch.setattr(features, "has_select_for_update_skip_locked", False)
     one, two = many(2)
-    # On PostgreSQL any update moves a row behind the others, and a small table is read as it lies.
+    # On PostgreSQL an update moves a row to the end, and a small table is read in physical order.
     EgnyteAccount.objects.filter(pk=one.pk).update(validation_attempts=1)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -368,7 +368,7 @@ def test_refreshes_are_made_in_time_and_those_in_use_go_first(egnyte_sandbox, ma
 def test_two_sweeps_ask_for_a_failing_account_once(egnyte_sandbox, egnyte_account, monkeypatch):
     egnyte_sandbox.faults.add(grant_type="refresh_token", status=503, times=None)
     refreshes_due()
-    # Each lists what is due when it begins, and comes to the account some time later.
+    # Each pass lists the due work when it begins, and reaches the account later.
     lists = [list(EgnyteAccount.objects.with_token()) for _ in range(4)]
     monkeypatch.setattr(sweep, "_due_for_refresh", lambda *args: lists.pop())
     assert sweep.refresh_due(actor="task") == {"failed": 1}
@@ -462,7 +462,7 @@ def test_a_token_endpoint_with_errors_is_left_alone_by_the_refreshes(
 def test_a_host_that_takes_no_more_token_requests_stops_no_other_host(
     egnyte_sandbox, many, make_user, link, status
 ):
-    """Its accounts are always due first, and must not end each pass."""
+    """The host's accounts are always due first, and must not end each pass."""
     acme = many(3)
     good = link(make_user("good"), domain="globex", username="mmiller")
     refreshes_due(*acme, ago=2 * HOUR)
@@ -496,7 +496,7 @@ def test_a_host_that_has_used_up_its_failures_stops_no_other_host(
 
 
 def test_a_slow_token_endpoint_uses_its_share_only(many, make_user, link, monkeypatch):
-    """It answers in the end, so nothing holds it off, and its accounts are always due first."""
+    """The host answers slowly, so it is not held off, and its accounts are always due first."""
     monkeypatch.setattr(sweep, "CHUNK", 3)
     acme = many(5)
     good = link(make_user("good"), domain="globex", username="mmiller")

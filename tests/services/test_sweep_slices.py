@@ -102,7 +102,7 @@ def test_a_held_off_host_is_not_claimed(many, make_user, link):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is set by the test, for the sweeps alone."""
+    """A clock that the test sets, only for the sweeps."""
     now = [1000.0]
     for module in (sweep, runner):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
@@ -243,7 +243,7 @@ def test_a_refresh_that_egnyte_refuses_or_that_is_gone_is_counted_as_such(
     monkeypatch.setattr(sweep, "_due_for_refresh", lambda this: due)
     EgnyteAccount.objects.get(pk=left.pk).delete()
     assert sweep.refresh_due(actor="task") == {"refused": 1, "gone": 1}
-    # A refused refresh token is no verdict: a validation finds out about the access token.
+    # A refused refresh token does not revoke the account: a validation checks the access token.
     assert EgnyteAccount.objects.get(pk=refused.pk).status == "active"
     assert sweep.validate_due(actor="task") == {"dead": 1}
     assert EgnyteAccount.objects.get(pk=refused.pk).status == "revoked"

@@ -99,7 +99,7 @@ def test_a_transaction_of_djangos_own_test_case_is_nobodys():
         connection.atomic_blocks[-1]._from_testcase = True
         refuse_in_transaction()
         assert in_short_transaction(HostState.objects.count) == 0
-        # It is broken now, and only its owner may start it again.
+        # The transaction is broken, and only its owner may end it.
         with pytest.raises(OperationalError):
             in_short_transaction(hopeless)
     assert len(tries) == 1
@@ -190,7 +190,7 @@ KOLKATA = 5.5 * 3600
         (True, "UTC", "Asia/Kolkata", KOLKATA),
         (True, "Asia/Kolkata", "UTC", 0),
         (False, "Asia/Kolkata", None, KOLKATA),
-        (False, "UTC", "Asia/Kolkata", 0),  # Django lets a connection have none then
+        (False, "UTC", "Asia/Kolkata", 0),  # without USE_TZ, the connection has no time zone
         (False, "UTC", None, 0),
     ],
 )
@@ -210,7 +210,7 @@ def test_the_databases_clock_shows_the_time_of_what_is_stored(
 
 
 def test_a_patient_transaction_is_tried_until_its_time_is_over(monkeypatch):
-    """As for a token that has just arrived, which would be lost otherwise."""
+    """As for a token that has just been received, which would be lost otherwise."""
     now, tries = [0.0], []
 
     def sleep(seconds: float) -> None:

@@ -223,7 +223,7 @@ def test_without_autocommit_a_use_is_noted_at_once(legacy):
 def test_two_requests_of_a_user_with_two_accounts_do_not_lock_each_other_out(egnyte_user, link):
     one, two = link(egnyte_user), link(egnyte_user, username="bdoe")
     EgnyteAccount.objects.update(last_used_at=None)
-    # Where one transaction locks all, the second begins when the first has ended.
+    # If a transaction locks the whole database, the second begins after the first.
     together = 2 if connection.features.has_select_for_update else 1
     barrier = threading.Barrier(together, timeout=20)
 
@@ -298,7 +298,7 @@ def test_an_account_of_another_key_is_shown_and_neither_refreshed_nor_judged(
         refresh(stored, actor="test")
     assert "reconnect" in caught.value.hint
     assert not TokenRequest.objects.exists()
-    # The old key is configured again: all is well.
+    # The old key is configured again, so everything works.
     settings.EGNYTE_CLIENT_ID = "sandbox-code-key"
     settings.EGNYTE_CLIENT_SECRET = "sandbox-code-secret"
     egnyte_sandbox.resume_key("sandbox-code-key")

@@ -158,7 +158,7 @@ def test_a_verdict_waits_for_nobody(egnyte_sandbox, legacy, monkeypatch):
 
 
 def test_a_use_that_cannot_be_written_breaks_nothing_of_the_sites(legacy, monkeypatch, caplog):
-    """It is written after the commit: what the site does then must happen all the same."""
+    """The write follows the commit, and must not prevent the site's own ``on_commit`` functions."""
     EgnyteAccount.objects.write(status="suspect")
     legacy.refresh_from_db()
     done = []

@@ -50,7 +50,7 @@ class Kept(Transport):
 
 @pytest.fixture(params=["defaults", "everything"])
 def sentry(request: Any) -> Iterator[Kept]:
-    """Sentry at its default settings; and tracing, without what removes variables by their name."""
+    """Sentry with its default settings and tracing, but without the scrubber of variables."""
     options: Any = {}
     if request.param == "everything":
         keeps_all = EventScrubber(denylist=[], pii_denylist=[])
@@ -102,7 +102,7 @@ def assert_kept(
 
 
 def reported(call: Callable[[], Any]) -> None:
-    """As a site's own code does: another error follows, with the first as its context."""
+    """As in a site's own code: a second error has the first one as its context."""
     try:
         try:
             call()
@@ -137,7 +137,7 @@ FAULTS: list[Any] = [
 
 @pytest.fixture(params=FAULTS)
 def fault(request: Any, monkeypatch: pytest.MonkeyPatch, egnyte_sandbox: Any) -> Any:
-    """Something goes wrong at the token endpoint, on the way or behind it."""
+    """A fault at the token endpoint, before it, or after it."""
 
     def strike() -> None:
         if isinstance(request.param, tuple):
