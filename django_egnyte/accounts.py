@@ -1,4 +1,4 @@
-"""Functions with which a site's own code may change accounts."""
+"""Functions that a site's own code may call to change accounts."""
 
 from __future__ import annotations
 

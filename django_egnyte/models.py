@@ -476,7 +476,7 @@ class AccountEvent(AppModel):
     """One entry of the append-only history: who did what to an account, and why. No secrets.
 
     It has no foreign keys, so it stays when accounts and users are deleted. ``actor`` is
-    ``user:<pk>``, ``admin:<pk>``, ``task``, ``command`` or ``client``.
+    ``user:<pk>``, ``admin:<pk>``, ``task``, ``command``, ``client``, ``reassign`` or ``delete``.
     """
 
     created_at: Moment = models.DateTimeField(

@@ -57,7 +57,7 @@ class Call:
     ) -> None:
         self.method = method.upper()
         if not _METHOD(self.method):
-            raise InvalidHeaderError("That is no HTTP method.")
+            raise InvalidHeaderError("This is not an HTTP method.")
         self.path = api_path(path)
         self.headers = headers
         self.stream = stream

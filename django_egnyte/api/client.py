@@ -256,7 +256,7 @@ class EgnyteClient(Areas):
         for name in sent:
             if str(name).strip().lower() in _RESERVED:
                 raise InvalidHeaderError(
-                    "This header is the client's own.", hint="To act as another user: act_as()."
+                    "The client sets this header itself.", hint="To act as another user: act_as()."
                 )
         if self._acting is not None:
             sent[self._acting[0]] = self._acting[1]

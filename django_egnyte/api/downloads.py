@@ -116,7 +116,7 @@ class Download(io.RawIOBase):
         last, self._held = self._held, b""
         if self.file.checksum not in (None, self._digest.text()):
             raise ResponseError(
-                "The file that came is not the one that Egnyte has: its checksum differs."
+                "The downloaded file differs from the file at Egnyte: the checksums are not equal."
             )
         return last
 
@@ -142,7 +142,7 @@ class Download(io.RawIOBase):
             )
         ):
             response.close()
-            raise ResponseError("Egnyte did not go on with the same version of the file.")
+            raise ResponseError("Egnyte did not continue with the same version of the file.")
         self._response.close()
         self._response, self._source = response, http.iter_body(response)
         self._is_broken = False
@@ -280,5 +280,5 @@ def _write(to: Any, piece: bytes) -> None:
         if written is None and not isinstance(to, io.RawIOBase):
             return  # the write() of many objects returns nothing
         if not written:
-            raise EgnyteError("The file to download to takes no more.")
+            raise EgnyteError("The file to which the download is written accepts no more data.")
         view = view[written:]

@@ -200,8 +200,9 @@ def _end_unwritten(client: OAuthClient, answer: TokenAnswer, *, is_refresh: bool
         client.revoke(answer.access_token)
     except EgnyteError as error:
         logger.critical(
-            "That token could not be revoked either (%s). It stays valid at %s without a record.",
-            type(error).__name__,
+            "The token of %s that the database did not store could not be revoked either (%s). It "
+            "stays valid, and the app has no record of it.",
             client.host,
+            type(error).__name__,
             extra={"event": "orphan", "domain": client.host},
         )

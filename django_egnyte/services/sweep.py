@@ -362,7 +362,7 @@ def warn_of_budget() -> bool:
     if needed <= possible:
         return False
     logger.warning(
-        "%d tokens are to be refreshed within %s, and the API key's limit allows %d of them. "
+        "%d tokens must be refreshed within %s, but the API key's limit allows only %d of them. "
         "Ask Egnyte for a higher limit and raise EGNYTE_TOKEN_REQUESTS_PER_HOUR.",
         needed,
         conf.refresh_before,

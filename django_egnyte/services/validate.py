@@ -61,7 +61,7 @@ def validate_loaded(account: EgnyteAccount, *, actor: str) -> Outcome:
     except EgnyteError as error:
         postpone(account, error)
         logger.warning(
-            "Account %s could not be validated: %s.",
+            "Account %s could not be validated: %s. The app tries again later.",
             account.pk,
             type(error).__name__,
             extra={"event": "validation_failed", "account_id": account.pk},

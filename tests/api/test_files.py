@@ -493,7 +493,7 @@ def test_a_write_that_is_short_is_gone_on_with(files: Files, sandbox: Sandbox) -
         assert files.download("/Shared/a.bin", to).size == len(DATA)  # type: ignore[call-overload]
         assert to.content == DATA
     for written in (None, 0):
-        with pytest.raises(EgnyteError, match="takes no more"):
+        with pytest.raises(EgnyteError, match="accepts no more data"):
             files.download("/Shared/a.bin", Full(written))  # type: ignore[call-overload]
 
 

@@ -129,7 +129,7 @@ def test_options_of_a_folder(jane: EgnyteClient, way: Way) -> None:
         False,
     )
     assert options.inheritance_rule is None
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="change"):
         way(jane.files, "set_options", FOLDER)
     with pytest.raises(TypeError, match="colour"):
         way(jane.files, "set_options", FOLDER, colour="red")

@@ -63,7 +63,7 @@ class Audit(Paged):
         )
         value = yield from self._json("POST", f"{AUDIT}/{segment(kind)}", json=body)
         if not isinstance(value.get("id"), str):
-            raise ResponseError("Egnyte took a report and gave no id for it.")
+            raise ResponseError("Egnyte accepted a report but sent no id for it.")
         return str(value["id"])
 
     acreate = twin(create)

@@ -169,7 +169,7 @@ def segment(value: str | int) -> str:
     """An id as one segment of a path. InvalidPathError if it is not exactly one segment."""
     text = str(value)
     if text == "" or "/" in text:
-        raise InvalidPathError("An id is needed that is one segment of a path.")
+        raise InvalidPathError("The id must be one segment of a path.")
     return fs_path(text).removeprefix("/")
 
 

@@ -145,5 +145,5 @@ class Links(Paged):
         value = yield from self._json("POST", LINKS, json=body)
         made = value.pop("links", None)
         if not made or not isinstance(made, list) or not all(isinstance(e, dict) for e in made):
-            raise ResponseError("Egnyte made a link and did not say which.")
+            raise ResponseError("Egnyte made a link but did not describe it.")
         return records(Link, [{**value, **each} for each in made])

@@ -59,7 +59,7 @@ class Metadata(Area):
         ConflictError if it exists. ValueError for a hyphen in its name.
         """
         if "-" in name:
-            raise ValueError("the name of a namespace may hold no hyphen")
+            raise ValueError("the name of a namespace must not contain a hyphen")
         body = {
             "name": name,
             "scope": scope,

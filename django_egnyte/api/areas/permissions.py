@@ -68,7 +68,7 @@ class Permissions(Area):
         for level in [*(users or {}).values(), *(groups or {}).values()]:
             one_of("a level", level, LEVELS)
         if keep_parent is not None and inherits is not False:
-            raise ValueError("keep_parent goes with inherits=False")
+            raise ValueError("keep_parent needs inherits=False")
         body = present(
             userPerms=dict(users) if users else None,
             groupPerms=dict(groups) if groups else None,

@@ -126,7 +126,7 @@ class Places(Tools):
         """Change options of a folder. Egnyte does not allow all of them at a top folder."""
         body = options_of(FolderChanges, changes)
         if not body:
-            raise ValueError("nothing is to be changed")
+            raise ValueError("give at least one change")
         yield from self._send("PATCH", fs_path(path, under=FS), json=body)
 
     aset_options = twin(set_options)

@@ -22,6 +22,6 @@ def scim_options(
         raise ValueError("Egnyte takes one condition at a time")
     for name, test, value in given:
         if '"' in value or "\\" in value:
-            raise ValueError("a value to look for may hold no quotation mark and no backslash")
+            raise ValueError("a value to look for must not contain a quotation mark or a backslash")
         options["filter"] = f'{name} {test} "{value}"'
     return options

@@ -58,7 +58,7 @@ class Trash(Paged):
         """The items in the trash. Egnyte takes `deleted_by`, `start` and `end` only together."""
         given = [deleted_by is not None, start is not None, end is not None]
         if any(given) and not all(given):
-            raise ValueError("deleted_by, start and end go together")
+            raise ValueError("give deleted_by, start and end together, or none of them")
         params = present(
             deletedBy=deleted_by,
             startDate=iso(start),

@@ -133,7 +133,7 @@ class Users(Paged):
         """Change the given attributes, and no others. ValueError if none is given."""
         body = camel(options_of(UserChanges, changes))
         if not body:
-            raise ValueError("nothing is to be changed")
+            raise ValueError("give at least one change")
         return User.of((yield from self._json("PATCH", f"{USERS}/{segment(user_id)}", json=body)))
 
     achange = twin(change)

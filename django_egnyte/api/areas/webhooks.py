@@ -66,7 +66,7 @@ class Webhooks(Area):
         if len(paths) > MOST_PATHS:
             raise ValueError(f"a webhook takes {MOST_PATHS} paths at most")
         if (header is None) != (value is None):
-            raise ValueError("header and value go together")
+            raise ValueError("give both header and value, or neither")
         body = present(
             url=url,
             eventType=[*events] or None,
