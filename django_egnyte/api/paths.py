@@ -110,7 +110,7 @@ def clean_path(path: str) -> str:
 def refuse_bad_names(path: str) -> None:
     """Raise InvalidPathError if Egnyte refuses to create something of this name."""
     for name in _segments(path):
-        if len(name) > _MAX_NAME or _NO_NAME(name):
+        if not is_name(name):
             raise InvalidPathError(
                 "Egnyte takes no such name for a file or folder.",
                 hint=(
@@ -118,6 +118,11 @@ def refuse_bad_names(path: str) -> None:
                     f"dot or .tmp, begin with ._ or have more than {_MAX_NAME} characters."
                 ),
             )
+
+
+def is_name(name: str) -> bool:
+    """Whether Egnyte creates a file or folder of this name."""
+    return 0 < len(name) <= _MAX_NAME and not _NO_NAME(name)
 
 
 def _segments(path: str) -> list[str]:

@@ -21,7 +21,7 @@ from django.utils.deconstruct import deconstructible
 from ..api.areas.reader import RemoteFile
 from ..api.entries import File as EgnyteFile
 from ..api.entries import Folder
-from ..api.paths import clean_path, fs_path
+from ..api.paths import clean_path, fs_path, is_name
 from ..exceptions import InvalidPathError, NotFoundError, NotLinkedError
 from ..models import EgnyteAccount
 
@@ -39,6 +39,7 @@ BUFFER = 1024 * 1024
 """The number of bytes read at once."""
 MEMORY = 10 * BUFFER
 RACES = 10
+LONGEST_NAME = 200
 CONTENT = "/pubapi/v1/fs-content"
 
 
@@ -102,9 +103,16 @@ class EgnyteStorage(Storage):
             raise SuspiciousFileOperation(str(error)) from error
 
     def get_valid_name(self, name: str) -> str:
-        """Like Django's, but avoids what Egnyte refuses: a dot at the end, and `.tmp`."""
-        valid = super().get_valid_name(name).rstrip(".")
-        return f"{valid}_" if valid.lower().endswith(".tmp") else valid
+        """Like Django's, but always a name that Egnyte accepts, whatever a visitor's file is called.
+
+        It is never empty: Django would then store the file under the name of its folder.
+        """
+        # Keep the end, with the extension. Django may append characters to get a free name.
+        valid = super().get_valid_name(name).rstrip(".")[-LONGEST_NAME:]
+        if valid.lower().endswith(".tmp"):
+            valid += "_"
+        # Egnyte refuses Thumbs.db, .DS_Store and names that begin with "._".
+        return valid if is_name(valid) else f"_{valid}"
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         # With allow_overwrite a file of that name gets a new version.

@@ -184,12 +184,22 @@ def test_with_allow_overwrite_a_file_gets_a_version(make: Make, egnyte_sandbox: 
 
 
 @pytest.mark.parametrize(
-    ("name", "valid"), [("a b.txt", "a_b.txt"), ("note.", "note"), ("x.TMP", "x.TMP_"), ("a", "a")]
+    ("name", "valid"),
+    [
+        *(("a b.txt", "a_b.txt"), ("note.", "note"), ("x.TMP", "x.TMP_"), ("a", "a")),
+        *(("...", "_"), ("._x.jpg", "_._x.jpg"), ("thumbs.db", "_thumbs.db")),
+        (".DS_Store", "_.DS_Store"),
+        ("n" * 300 + ".txt", "n" * 196 + ".txt"),
+    ],
 )
 def test_names_that_egnyte_refuses_are_made_valid(
-    storage: EgnyteStorage, name: str, valid: str
+    storage: EgnyteStorage, egnyte_sandbox: Sandbox, name: str, valid: str
 ) -> None:
     assert storage.get_valid_name(name) == valid
+    for _ in range(2):  # the second file gets another name
+        stored = storage.save(storage.generate_filename(f"docs/{name}"), ContentFile(b"x"))
+        assert stored.startswith("docs/")
+        assert content(egnyte_sandbox, stored) == b"x"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "a\nb"])
