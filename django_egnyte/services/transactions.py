@@ -13,7 +13,14 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connections,
+    router,
+    transaction,
+)
 from django.db.models import DateTimeField, Func
 
 from ..exceptions import InTransactionError
@@ -90,8 +97,9 @@ def _read_committed(connection: Any) -> None:
 def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T:
     """Run ``work`` in its own durable transaction.
 
-    It runs again after a deadlock, a serialization failure, a busy lock or a lost connection: up
-    to ``TRIES`` times, and more often until ``patience`` seconds have passed, with growing pauses.
+    It runs again after a deadlock, a serialization failure, a busy lock, a lost connection, or if
+    the server has become a read-only replica: up to ``TRIES`` times, and more often until
+    ``patience`` seconds have passed, with growing pauses.
     ``work`` must only use the database. ``RuntimeError`` inside another transaction.
     """
     until = time.monotonic() + patience
@@ -99,11 +107,16 @@ def in_short_transaction(work: Callable[[], _T], *, patience: float = 0.0) -> _T
         try:
             with locking_transaction(durable=True):
                 return work()
-        except (InterfaceError, OperationalError):
+        except (InterfaceError, InternalError, OperationalError):
+            connection = connections[alias()]
             over = tried >= TRIES and time.monotonic() >= until
-            if over or connections[alias()].in_atomic_block:
+            if over or connection.in_atomic_block:
                 raise
-            connections[alias()].close_if_unusable_or_obsolete()
+            if tried == 1:
+                connection.close_if_unusable_or_obsolete()
+            else:
+                # After a failover this server may only read, though its connection is usable.
+                connection.close()
         time.sleep(random.uniform(0.3, 1.0) * min(FIRST_PAUSE * 2.0**tried, LONGEST_PAUSE))  # noqa: S311
     raise AssertionError("unreachable")
 

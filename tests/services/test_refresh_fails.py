@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from django_egnyte.choices import Purpose
@@ -156,3 +156,26 @@ def test_a_token_left_behind_that_has_expired_is_what_the_next_refresh_is_made_w
     assert refreshed.token.generation == 3
     assert egnyte_sandbox.is_alive(refreshed.open_token())
     assert grant_of(egnyte_account).refresh_refused_at is None
+
+
+READ_ONLY = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+@pytest.mark.skipif(connection.vendor not in READ_ONLY, reason="SQLite has no replicas")
+def test_a_failover_during_the_call_loses_no_token(egnyte_sandbox, egnyte_account, monkeypatch):
+    egnyte_sandbox.policy.refresh_rotates = True
+    ask = OAuthClient.refresh
+
+    def asked(client, token):
+        answer = ask(client, token)
+        with connection.cursor() as cursor:
+            cursor.execute(READ_ONLY[connection.vendor])
+        return answer
+
+    monkeypatch.setattr(OAuthClient, "refresh", asked)
+    refreshed = refresh(EgnyteAccount.objects.with_token().get(), actor="test")
+    assert refreshed.token_id != egnyte_account.token_id
+    assert egnyte_sandbox.is_alive(refreshed.open_token())

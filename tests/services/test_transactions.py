@@ -6,7 +6,14 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -131,6 +138,20 @@ def test_there_are_so_many_tries(failures):
     with nullcontext() if failures < transactions.TRIES else pytest.raises(InterfaceError):
         in_short_transaction(work)
     assert len(tries) == transactions.TRIES
+
+
+@pytest.mark.parametrize("error", [InternalError, OperationalError])
+def test_a_server_that_has_become_a_replica_is_left(monkeypatch, error):
+    """It answers queries, so that Django keeps its connection. Its error depends on the vendor."""
+    left = []
+    monkeypatch.setattr(connections[connection.alias], "close", lambda: left.append(1))
+
+    def work() -> str:
+        if not left:
+            raise error("cannot execute INSERT in a read-only transaction")
+        return "done"
+
+    assert in_short_transaction(work) == "done"
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows")
