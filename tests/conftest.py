@@ -46,9 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"EGNYTE_TEST_REQUIRE names no service: {', '.join(unknown)}")
 
 
+def services_of(item: pytest.Item) -> set[str]:
+    return {marker.args[0] for marker in item.iter_markers("service")}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # One worker begins with all of them, so only one starts a browser, and none is left at the end.
+    items.sort(key=lambda item: "browser" not in services_of(item))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # not covered by pytest-timeout
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with turn(alone=item.get_closest_marker("service") is not None):
+    services = services_of(item)
+    with turn(alone=bool(services - {"browser"}), browser="browser" in services):
         return (yield)
 
 

@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
     command = [str(python), "-m", "coverage", "run", "-m", "pytest"]
     if arguments:
         return subprocess.run([*command, *arguments], cwd=ROOT).returncode
-    status, closing = run_holding_last_line(
-        [*command, "-n", "auto", "--color=yes" if sys.stdout.isatty() else "--color=no"]
-    )
+    command += ["-n", "auto", "--dist", "worksteal"]
+    command += ["--color=yes" if sys.stdout.isatty() else "--color=no"]
+    status, closing = run_holding_last_line(command)
     uncovered = False
     if status == 0:
         coverage = [str(python), "-m", "coverage"]

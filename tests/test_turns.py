@@ -23,7 +23,7 @@ def _rooms_of_their_own(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path_factory.mktemp("turns")
-    for name in ("GATE", "ROOM"):
+    for name in ("GATE", "ROOM", "BROWSER"):
         (folder / name).touch()
         monkeypatch.setattr(f"tests.turns.{name}", folder / name)
 
@@ -66,6 +66,24 @@ def test_who_is_alone_has_nobody_beside_him(
         threads.submit(enter, among(alone=second), entered)
         assert not entered.wait(0.2)
     assert entered.wait(DEADLINE)
+
+
+def test_a_browser_runs_beside_others(threads: ThreadPoolExecutor) -> None:
+    entered = threading.Event()
+    with among(alone=False, browser=True):
+        threads.submit(enter, among(alone=False), entered)
+        assert entered.wait(DEADLINE)
+
+
+def test_browsers_run_one_at_a_time_and_hold_up_nobody(threads: ThreadPoolExecutor) -> None:
+    other, second = threading.Event(), threading.Event()
+    with among(alone=False, browser=True):
+        threads.submit(enter, among(alone=False, browser=True), second)
+        assert not second.wait(0.2)
+        threads.submit(enter, among(alone=True), other)
+        assert not other.wait(0.2)
+    assert other.wait(DEADLINE)
+    assert second.wait(DEADLINE)
 
 
 def test_nobody_overtakes_who_waits_to_be_alone(threads: ThreadPoolExecutor) -> None:
@@ -112,5 +130,16 @@ def test_with_other_workers_turns_are_taken(
     entered = threading.Event()
     with turn(alone=False):
         threads.submit(enter, turn(alone=True), entered)
+        assert not entered.wait(0.2)
+    assert entered.wait(DEADLINE)
+
+
+def test_of_two_turns_with_a_browser_one_waits(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+    entered = threading.Event()
+    with turn(alone=False, browser=True):
+        threads.submit(enter, turn(alone=False, browser=True), entered)
         assert not entered.wait(0.2)
     assert entered.wait(DEADLINE)

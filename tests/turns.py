@@ -1,5 +1,7 @@
 """Turns among the workers of pytest-xdist: tests that measure time run alone.
 
+Tests in a browser run beside others, but one at a time.
+
 The locks are ``flock`` on files of this folder, so they end with the process.
 """
 
@@ -13,18 +15,21 @@ from pathlib import Path
 
 GATE = Path(__file__)
 ROOM = Path(__file__).with_name("__init__.py")
+BROWSER = Path(__file__).with_name("browsing.py")
 
 
-def turn(*, alone: bool) -> contextlib.AbstractContextManager[None]:
+def turn(*, alone: bool, browser: bool = False) -> contextlib.AbstractContextManager[None]:
     """Wait for a turn, with other workers or ``alone``. Without other workers, do not wait."""
     if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) < 2 or sys.platform == "win32":
         return contextlib.nullcontext()
-    return among(alone=alone)
+    return among(alone=alone, browser=browser)
 
 
 @contextlib.contextmanager
-def among(*, alone: bool) -> Iterator[None]:
+def among(*, alone: bool, browser: bool = False) -> Iterator[None]:
     with contextlib.ExitStack() as room:
+        if browser:  # before the gate: others may pass while this one waits
+            room.enter_context(locked(BROWSER, alone=True))
         # A worker that waits to be alone keeps the gate, so that no other worker starts a test.
         with locked(GATE, alone=True):
             room.enter_context(locked(ROOM, alone=alone))
