@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
         return complain(str(error))
     for stale in ROOT.glob(".coverage.*"):
         stale.unlink()
+    # The tests start many processes, and each would compile the package again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [str(python), "-m", "coverage", "run", "-m", "pytest"]
     if arguments:
         return subprocess.run([*command, *arguments], cwd=ROOT).returncode
