@@ -24,10 +24,10 @@ class _Overtaken(Exception):
 def reassign(account: EgnyteAccount, user: Any, *, actor: str = "reassign") -> EgnyteAccount:
     """Give the account to ``user``, with its tokens sealed again for that user. Returns it.
 
-    It is then no default account. If it belongs to ``user`` already, nothing changes. Raises
-    ``LinkError`` if ``user`` has linked the same Egnyte user or is gone, ``NotLinkedError`` if the
-    account is gone or keeps changing, ``DecryptionError`` if no key opens its token, and
-    ``InTransactionError`` inside a transaction.
+    Afterwards it is not a default account. If it belongs to ``user`` already, nothing changes.
+    Raises ``LinkError`` if ``user`` has linked the same Egnyte user or was deleted,
+    ``NotLinkedError`` if the account was deleted or keeps changing, ``DecryptionError`` if no key
+    decrypts its token, and ``InTransactionError`` inside a transaction.
     """
     refuse_in_transaction()
     for _ in range(TRIES):
