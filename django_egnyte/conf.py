@@ -158,6 +158,11 @@ class Settings:
         return int(getattr(settings, "EGNYTE_TOKEN_REQUESTS_PER_HOUR", 100))
 
     @property
+    def events_per_hour(self) -> int:
+        """How many new events the webhooks of one account may bring in an hour."""
+        return int(getattr(settings, "EGNYTE_EVENTS_PER_HOUR", 100_000))
+
+    @property
     def base_url(self) -> str | None:
         return getattr(settings, "EGNYTE_BASE_URL", None)
 

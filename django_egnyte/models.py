@@ -547,6 +547,9 @@ class ReceivedEvent(AppModel):
         indexes = [
             models.Index(fields=["due_at"], name="egnyte_received_due"),
             models.Index(fields=["received_at"], name="egnyte_received_at"),
+            models.Index(
+                fields=["account_ref", "source", "received_at"], name="egnyte_received_by"
+            ),
         ]
 
     def __str__(self) -> str:

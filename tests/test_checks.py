@@ -185,6 +185,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
         [None, timedelta(seconds=1), timedelta(days=365)],
     ),
     ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", [*COUNTS, 0, 1_000_001], [1, 100, 1_000_000]),
+    ("EGNYTE_EVENTS_PER_HOUR", [*COUNTS, 999, 10_000_001], [1000, 10_000_000]),
 ]
 
 

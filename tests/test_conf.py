@@ -72,6 +72,7 @@ def test_the_defaults_are_those_of_the_contract(name: str, default: Any) -> None
         ("EGNYTE_VALIDATE_EVERY", "validate_every", timedelta(hours=1), timedelta(hours=1)),
         ("EGNYTE_REFRESH_BEFORE", "refresh_before", timedelta(hours=1), timedelta(hours=1)),
         ("EGNYTE_TOKEN_REQUESTS_PER_HOUR", "token_requests_per_hour", 7, 7),
+        ("EGNYTE_EVENTS_PER_HOUR", "events_per_hour", 7000, 7000),
         ("EGNYTE_BASE_URL", "base_url", "http://localhost", "http://localhost"),
     ],
 )

@@ -6,15 +6,18 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 
 from django_egnyte import queue
+from django_egnyte.api.areas.events import Event
 from django_egnyte.api.areas.notifications import MAX_BYTES, MAX_EVENTS
 from django_egnyte.callers import WEBHOOK_HEADER
 from django_egnyte.models import EgnyteAccount, ReceivedEvent
@@ -245,6 +248,34 @@ def test_no_error_report_shows_the_secret(
     assert response.status_code == 500
     assert "in the middle of everything" in response.content.decode()
     assert secret not in response.content.decode()
+
+
+def test_an_account_brings_a_limited_number_of_events_in_an_hour(
+    egnyte: Any, egnyte_account: EgnyteAccount, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.EGNYTE_EVENTS_PER_HOUR = 3
+    polled = Event.of({"id": 1, "timestamp": "2026-01-01T00:00:00Z", "type": "file_system"})
+    with transaction.atomic():
+        events.store(egnyte_account, [polled])
+    assert egnyte(body_of("a", "b")).status_code == 200
+    assert egnyte(body_of("a", "b")).status_code == 200  # known events do not count
+    assert egnyte(body_of("c")).status_code == 200
+    for _ in range(2):
+        refused = egnyte(body_of("d"))
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "600")
+    assert "EGNYTE_EVENTS_PER_HOUR" in caplog.text
+    ReceivedEvent.objects.update(received_at=timezone.now() - timedelta(hours=1))
+    assert egnyte(body_of("d")).status_code == 200
+    assert ReceivedEvent.objects.count() == 5
+
+
+def test_one_accounts_events_do_not_refuse_anothers(
+    egnyte: Any, egnyte_account: EgnyteAccount, settings: Any
+) -> None:
+    settings.EGNYTE_EVENTS_PER_HOUR = 1
+    assert egnyte(body_of("a")).status_code == 200
+    ReceivedEvent.objects.update(account_ref=egnyte_account.pk + 1)
+    assert egnyte(body_of("b")).status_code == 200
 
 
 def test_under_asgi_the_secret_leaves_the_scope(egnyte_account: EgnyteAccount) -> None:

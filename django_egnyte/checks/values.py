@@ -14,6 +14,7 @@ HOUR: Final = 3600
 LONGEST: Final = timedelta(days=365)
 MOST_RETRIES: Final = 100
 MOST_REQUESTS: Final = 1_000_000
+MOST_EVENTS: Final = 10_000_000
 
 
 def _is_number(value: Any, least: float, most: float) -> bool:
@@ -79,5 +80,11 @@ VALUES: Final[Sequence[tuple[str, str, str, Callable[[Any], bool]]]] = (
         f"a whole number from 1 to {MOST_REQUESTS:,}",
         "100",
         lambda value: _is_count(value, 1, MOST_REQUESTS),
+    ),
+    (
+        "EGNYTE_EVENTS_PER_HOUR",
+        f"a whole number from 1,000 to {MOST_EVENTS:,}",
+        "100_000",
+        lambda value: _is_count(value, 1000, MOST_EVENTS),
     ),
 )

@@ -597,6 +597,9 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["due_at"], name="egnyte_received_due"),
                     models.Index(fields=["received_at"], name="egnyte_received_at"),
+                    models.Index(
+                        fields=["account_ref", "source", "received_at"], name="egnyte_received_by"
+                    ),
                 ],
             },
         ),

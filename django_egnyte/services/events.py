@@ -21,6 +21,7 @@ from .. import queue
 from ..api.areas.events import Event
 from ..api.areas.notifications import Notification
 from ..choices import EventSource
+from ..conf import conf
 from ..models import EgnyteAccount, ReceivedEvent
 from ..signals import egnyte_event
 from . import agenda
@@ -41,6 +42,20 @@ RECORDS: Final[dict[str, type[Event | Notification]]] = {
     EventSource.CURSOR: Event,
     EventSource.WEBHOOK: Notification,
 }
+
+
+def is_flooded(account_id: int) -> bool:
+    """Whether the webhooks of this account have brought ``EGNYTE_EVENTS_PER_HOUR`` new events.
+
+    An administrator of the customer can read the secret at Egnyte. Without a limit, they could fill
+    this site's database.
+    """
+    recent = ReceivedEvent.objects.filter(
+        account_ref=account_id,
+        source=EventSource.WEBHOOK,
+        received_at__gt=timezone.now() - timedelta(hours=1),
+    )
+    return recent[conf.events_per_hour - 1 :].exists()
 
 
 def receive(account_id: int, events: Iterable[Notification]) -> bool:

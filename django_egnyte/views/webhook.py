@@ -32,8 +32,8 @@ def webhook(request: HttpRequest) -> HttpResponse:
     """``egnyte:webhook``: stores the events and answers 200 at once; a worker handles them.
 
     It answers 403 without this site's secret, before it reads the body; 413 for a body over 1 MiB;
-    400 if the body is not a list of events. Egnyte repeats a delivery that is not answered with
-    200.
+    400 if the body is not a list of events; 503 if the account has too many events in this hour.
+    Egnyte repeats a delivery that is not answered with 200.
     """
     sender = webhooks.sender_of(_take_secret(request))
     if sender is None:
@@ -46,6 +46,11 @@ def webhook(request: HttpRequest) -> HttpResponse:
             sender.account_id,
             extra={"event": "webhook_of_older_key", "account_id": sender.account_id},
         )
+    if events.is_flooded(sender.account_id):
+        why = f"account {sender.account_id} has brought EGNYTE_EVENTS_PER_HOUR events"
+        refused = _refused(503, why)
+        refused.headers["Retry-After"] = "600"
+        return refused
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or len(length) > 18 or int(length) > MAX_BYTES:
         return _refused(413, f"it is over {MAX_BYTES:,} bytes")
