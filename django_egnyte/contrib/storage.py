@@ -103,7 +103,7 @@ class EgnyteStorage(Storage):
             raise SuspiciousFileOperation(str(error)) from error
 
     def get_valid_name(self, name: str) -> str:
-        """Like Django's, but always a name that Egnyte accepts, whatever a visitor's file is called.
+        """Like Django's, but always a name that Egnyte accepts, for any name of an upload.
 
         It is never empty: Django would then store the file under the name of its folder.
         """
