@@ -52,6 +52,8 @@ _ENVIRONMENT = tuple(
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
     for spelling in (name, name.upper())
 )
+# So many hosts may have idle connections.
+_HOSTS = 64
 _FOREIGN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
 _adapter: HTTPAdapter | None = None
@@ -66,7 +68,15 @@ class Answer(requests.Response):
 
 
 class _Adapter(HTTPAdapter):
-    """Pools whose connections keep to the limits of the current call, through proxies too."""
+    """Pools whose connections keep to the limits of the current call, through proxies too.
+
+    requests works out the pool of each request anew. Without a proxy the origin and the CA bundle
+    name it, so it is looked up by these.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[tuple[str, str | bool], Any] = {}
+        super().__init__(pool_connections=_HOSTS, pool_maxsize=32)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         # urllib3 sends a file in blocks of this size. Its default is a quarter of it.
@@ -79,6 +89,28 @@ class _Adapter(HTTPAdapter):
         if not known:
             line.time_out(manager, resolve=not proxy.lower().startswith("socks"))
         return manager
+
+    def get_connection_with_tls_context(
+        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        key = _origin(request.url), verify
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            if len(self._pools) >= _HOSTS:
+                self._pools.clear()
+            self._pools[key] = pool
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        path: str = super().request_url(request, proxies) if proxies else request.path_url
+        return path
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
     def build_response(self, req: Any, resp: Any) -> Answer:
         """As requests does it, but it looks for cookies only if there are some."""
@@ -265,13 +297,12 @@ def _exchange(
     prepared: requests.PreparedRequest, call: line.Call, stream: bool, max_bytes: int
 ) -> Answer:
     started = time.perf_counter()
-    url: str = prepared.url or ""
     response = _the_adapter().send(
         prepared,
         stream=True,
         timeout=(call.connecting, call.silence),
         verify=_ca_bundle(),
-        proxies=_proxies("/".join(url.split("/", 3)[:3]), _environment()),
+        proxies=_proxies(_origin(prepared.url or ""), _environment()),
     )
     assert isinstance(response, Answer)
     response.elapsed = timedelta(seconds=time.perf_counter() - started)
@@ -358,7 +389,7 @@ def _the_adapter() -> HTTPAdapter:
     # At first use two threads may make one each. One of them is then collected as garbage.
     adapter = _adapter
     if adapter is None:
-        adapter = _adapter = _Adapter(pool_connections=64, pool_maxsize=32)
+        adapter = _adapter = _Adapter()
     return adapter
 
 
@@ -382,6 +413,11 @@ def _proxies(origin: str, environment: tuple[str | None, ...]) -> dict[str, str]
 def _ca_bundle() -> str | bool:
     get = os.environ.get
     return get("REQUESTS_CA_BUNDLE") or get("CURL_CA_BUNDLE") or True
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 def _host(url: str) -> str:

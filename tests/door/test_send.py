@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import gc
 import io
 import socket
 import ssl
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -67,6 +69,35 @@ def test_connections_are_kept_and_used_again() -> None:
         for thread in threads:
             thread.join()
         assert server.connections <= 2
+
+
+def test_connections_are_shared_only_for_one_origin_and_ca_bundle(tmp_path: Path) -> None:
+    bundles = [str(tmp_path / name) for name in ("one.pem", "two.pem")]
+    urls = ("https://a.example/x", "https://a.example:444/x", "http://a.example/x")
+    adapter = door._Adapter()
+
+    def pool(url: str, verify: str | bool) -> Any:
+        request = requests.Request("GET", url).prepare()
+        return adapter.get_connection_with_tls_context(request, verify, {})
+
+    wanted = [(url, verify) for url in urls for verify in (True, *bundles)]
+    pools = [pool(*each) for each in wanted]
+    assert len(set(map(id, pools))) == len(wanted)
+    assert [pool(*each) for each in wanted] == pools
+    assert pool("https://a.example/y?z", True) is pools[0]
+
+
+def test_only_so_many_hosts_have_idle_connections() -> None:
+    adapter = door._Adapter()
+    pools = weakref.WeakSet[Any]()
+    for number in range(4 * door._HOSTS):
+        request = requests.Request("GET", f"https://h{number}.example/").prepare()
+        pools.add(adapter.get_connection_with_tls_context(request, True, {}))
+    gc.collect()
+    assert door._HOSTS <= len(pools) <= 2 * door._HOSTS
+    adapter.close()
+    gc.collect()
+    assert len(pools) == 0
 
 
 def test_close_pools_closes_what_is_idle() -> None:
