@@ -52,8 +52,9 @@ BATCH: Final = 250
 THREADS: Final = 8
 # Read these before the rest of a batch, so that the threads can start.
 AHEAD: Final = 50
-# Write in batches: a write costs some queries, and waits for busy threads.
-FLUSH: Final = BATCH
+# Write in lots: a write costs some queries, and waits for busy threads. The threads ask about the
+# last accounts of a batch during the first write, and the last write is a small one.
+FLUSH: Final = BATCH - AHEAD
 PER_DOMAIN: Final = 20_000
 # One more than elsewhere: in threads, one lost connection would stop a host's whole batch.
 SILENCES_OF_A_HOST: Final = 2
@@ -147,7 +148,7 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
         "validations", seconds=seconds, put_off=_put_off, silences=SILENCES_OF_A_HOST
     )
     client = functools.cache(gateway.oauth)
-    alive: list[tuple[EgnyteAccount, float]] = []
+    alive = _Alive(this)
     with ThreadPoolExecutor(min(THREADS, max(1, len(ids)))) as pool:
         asked: list[tuple[EgnyteAccount, Future[_Answer]]] = []
         for part in (ids[:AHEAD], ids[AHEAD:]):  # the threads ask while the others are read
@@ -156,13 +157,11 @@ def validate_batch(ids: Sequence[int], *, actor: str, seconds: float = SLICE) ->
         for account, asking in asked:
             answer = asking.result()
             if answer.is_good and account.status == Status.ACTIVE:
-                alive.append((account, answer.asked))
-                if len(alive) >= FLUSH:
-                    _flush(this, alive)
+                alive.add(account, answer.asked)
             else:
                 work = functools.partial(_settle, this, answer, actor)
                 this.settle(account, work, account.domain, noted=answer.error)
-    _flush(this, alive)
+    alive.write()
     this.write_failures()
     return this.outcomes
 
@@ -215,28 +214,48 @@ def _put_off(account: EgnyteAccount, error: Exception) -> None:
         )
 
 
-def _flush(this: Pass[EgnyteAccount], alive: list[tuple[EgnyteAccount, float]]) -> None:
-    """Store that Egnyte accepted these accounts, and the API key if it is theirs."""
-    if not alive:
-        return
-    accounts, alive[:] = list(alive), []
+class _Alive:
+    """The accounts of a batch that Egnyte accepted, stored in lots of ``FLUSH``."""
+
+    def __init__(self, this: Pass[EgnyteAccount]) -> None:
+        self._this = this
+        self._lot: list[tuple[EgnyteAccount, float]] = []
+        self._key_is_noted = False
+
+    def add(self, account: EgnyteAccount, asked: float) -> None:
+        self._lot.append((account, asked))
+        if len(self._lot) >= FLUSH:
+            self.write()
+
+    def write(self) -> None:
+        """Store what is left, and once in a batch that Egnyte accepted the API key."""
+        if not self._lot:
+            return
+        lot, self._lot = self._lot, []
+        try:
+            _write_alive([account.pk for account, _ in lot])
+            if not self._key_is_noted:
+                self._key_is_noted = _note_key(lot)
+        except Exception:
+            # They become due again when their claim ends.
+            logger.exception(
+                "The database did not store %d validations. The next sweep makes them again.",
+                len(lot),
+                extra={"event": "validations_not_noted"},
+            )
+            self._this.outcomes["failed"] += len(lot)
+        else:
+            self._this.outcomes["alive"] += len(lot)
+
+
+def _note_key(lot: list[tuple[EgnyteAccount, float]]) -> bool:
+    """Note the last acceptance of the API key. ``False`` if these accounts are another key's."""
     digest = gateway.key_digest()
-    proofs = [(asked, each.domain) for each, asked in accounts if _key_of(each) == digest]
-    try:
-        _write_alive([account.pk for account, _ in accounts])
-        if proofs:
-            asked, host = max(proofs)
-            keys.note_accepted(host, asked=asked)
-    except Exception:
-        # They become due again when their claim ends.
-        logger.exception(
-            "The database did not store %d validations. The next sweep makes them again.",
-            len(accounts),
-            extra={"event": "validations_not_noted"},
-        )
-        this.outcomes["failed"] += len(accounts)
-    else:
-        this.outcomes["alive"] += len(accounts)
+    proofs = [(asked, each.domain) for each, asked in lot if _key_of(each) == digest]
+    if proofs:
+        asked, host = max(proofs)
+        keys.note_accepted(host, asked=asked)
+    return bool(proofs)
 
 
 def _key_of(account: EgnyteAccount) -> str:
