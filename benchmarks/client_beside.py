@@ -6,7 +6,8 @@ Calls go to a small server in another process, with and without TLS. ``account.c
 compared with a reused ``requests.Session``, in one thread and in eight; ``aget`` with
 ``httpx.AsyncClient``, each with 200 parallel calls. Downloads and uploads go to the sandbox in
 another process, and are compared with ``requests`` and the same checksum. Prints the CPU seconds of
-this process and the ratios of speeds, as medians of alternating rounds. Needs httpx and openssl.
+this process and the ratios of speeds, as medians of alternating rounds, and for calls in one thread
+also the calls of Python functions, which depend on no other load. Needs httpx and openssl.
 """
 
 from __future__ import annotations
@@ -159,6 +160,8 @@ def called(name: str, account: Any, base_url: str, calls: int) -> None:
                 session.get(url, timeout=(3.05, 30)).json()
 
         beside(f"{name}, one thread", ours, theirs, "requests.Session")
+        counts = f"{functions(ours):.0f}, requests.Session {functions(theirs):.0f}"
+        print(f"{name}, calls of Python functions: {counts}", flush=True)
         each = calls // THREADS
         with ThreadPoolExecutor(THREADS) as pool:
             beside(
@@ -197,6 +200,22 @@ def cpu(work: Callable[[], Any]) -> float:
     began = time.process_time()
     work()
     return time.process_time() - began
+
+
+def functions(work: Callable[[int], Any], times: int = 100) -> float:
+    """How many Python functions one call runs."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        work(times)
+    finally:
+        sys.setprofile(None)
+    return count / times
 
 
 def report(name: str, spent: list[tuple[float, float]], what: str) -> None:
