@@ -61,13 +61,13 @@ def test_disconnect_deletes_the_account_and_ends_its_token(
     )
 
 
-def test_disconnect_makes_at_most_six_queries(
+def test_disconnect_makes_six_queries(
     browser: Client, egnyte_account: EgnyteAccount
 ) -> None:
     with walk.Queries() as queries:
         response = browser.post(disconnect_url(egnyte_account))
     assert response.status_code == 302
-    assert len(queries.made) <= 6, queries.made
+    assert len(queries.made) == 6, queries.made
 
 
 @pytest.mark.parametrize("name", ["disconnect", "default"])

@@ -63,16 +63,16 @@ def test_a_next_that_looks_like_a_views_name_is_a_path(
     assert response["Location"] in (path, path.replace(" ", "%20"), reverse("egnyte:accounts"))
 
 
-def test_a_callback_makes_at_most_twelve_queries(browser: Client, egnyte_sandbox: Any) -> None:
+def test_a_callback_makes_eleven_queries(browser: Client, egnyte_sandbox: Any) -> None:
     location = egnyte_sandbox.authorize(walk.begin(browser), "jsmith")
     with walk.Queries() as queries:
         response = walk.come_back(browser, location)
     assert response.status_code == 302
-    assert len(queries.made) <= 12, queries.made
+    assert len(queries.made) == 11, queries.made
 
 
 @pytest.mark.parametrize("style", ["modern", "legacy"])
-def test_a_relink_makes_at_most_thirteen_queries(
+def test_a_relink_makes_at_most_twelve_queries(
     browser: Client, egnyte_sandbox: Any, style: str
 ) -> None:
     egnyte_sandbox.policy.style = style
@@ -81,7 +81,7 @@ def test_a_relink_makes_at_most_thirteen_queries(
     with walk.Queries() as queries:
         response = walk.come_back(browser, location)
     assert response.status_code == 302
-    assert len(queries.made) <= 13, queries.made
+    assert len(queries.made) <= 12, queries.made
     assert EgnyteAccount.objects.count() == 1
 
 

@@ -61,7 +61,7 @@ def disconnect(
 
     def work() -> EgnyteAccount | None:
         rows = EgnyteAccount.objects.filter(pk=account_id)
-        account = (rows if user is None else rows.for_user(user)).first()
+        account = next(iter(rows if user is None else rows.for_user(user)), None)
         if account is None:
             return None
         with _as(actor, reason):
@@ -177,10 +177,8 @@ def _as_it_was(account: EgnyteAccount) -> EgnyteAccount:
 
 def _release_grant_of(account: EgnyteAccount) -> None:
     """Make the grant due: one query, unless the account has another token by now."""
-    if account.token_id is not None:
-        rows = grants.grant_of(account.token_id).filter(release_at=None)
-        if rows.write(**grants.due_by(account, Release.DISCONNECTED)):
-            return
+    if account.token_id is not None and grants.make_due_by(account, Release.DISCONNECTED):
+        return
     # Moving an account to another grant releases the old one, so look for the current grant.
     current = EgnyteGrant.objects.filter(tokens__accounts=account.pk)
     for current_id in current.values_list("pk", flat=True):

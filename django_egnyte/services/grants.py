@@ -24,7 +24,8 @@ from ..managers import GuardedQuerySet
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
 from . import agenda
-from .transactions import DatabaseNow, alias, clock, hence, in_short_transaction
+from .inserts import insert
+from .transactions import DatabaseNow, alias, hence, in_short_transaction
 
 logger = logging.getLogger("django_egnyte.grants")
 
@@ -71,10 +72,7 @@ def write_down(
     """
 
     def write() -> EgnyteToken:
-        grant = _grant_of(answer, host, refreshed)
-        if grant is not None:
-            return _add(grant, answer, user_ref, refreshed)
-        begun = EgnyteGrant.objects.create(
+        begun = EgnyteGrant(
             domain=host,
             key_digest=gateway.key_digest(),
             fingerprint=fingerprint(host, answer.access_token),
@@ -84,6 +82,13 @@ def write_down(
             user_ref=user_ref,
             flow=flow,
         )
+        # Most tokens are new: one statement looks for the token and inserts its grant.
+        unless, values = _known(answer, host, refreshed)
+        if refreshed is not None or not insert(begun, unless=unless, values=values):
+            grant = _grant_of(answer, host, refreshed)
+            if grant is not None:
+                return _add(grant, answer, user_ref, refreshed)
+            insert(begun)
         return _insert(begun, answer, user_ref, generation=1 if answer.complete else 0)
 
     try:
@@ -107,8 +112,8 @@ def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> 
     return None
 
 
-# Each link runs these two statements. Django takes ten times as long to build such a statement as
-# the database takes to answer it. The refreshed token may have moved to another grant since it was
+# Each link or disconnection runs these statements. Django takes ten times as long to build such a
+# statement as the database takes to answer it. The refreshed token may have moved to another grant since it was
 # read. A grant keeps the fingerprint of its first token, even after that token expired and was
 # deleted.
 _KNOWN: Final = """
@@ -125,6 +130,10 @@ _TAKE: Final = """
         AND (fingerprint IN (%s, %s) OR refresh_fingerprint IN (%s, %s))
     )
 """
+_RELEASE: Final = """
+    UPDATE {grants} SET release_at = {now}, reason = %s, account_ref = %s, username = %s
+    WHERE release_at IS NULL AND id = (SELECT grant_id FROM {tokens} WHERE id = %s)
+"""
 _TABLES: Final = {
     "tokens": EgnyteToken._meta.db_table,
     "grants": EgnyteGrant._meta.db_table,
@@ -132,12 +141,19 @@ _TABLES: Final = {
 
 
 def _grants_with(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> set[int]:
+    with connections[alias()].cursor() as cursor:
+        cursor.execute(*_known(answer, host, refreshed))
+        return {grant_id for (grant_id,) in cursor.fetchall()}
+
+
+def _known(
+    answer: TokenAnswer, host: str, refreshed: EgnyteToken | None
+) -> tuple[str, tuple[Any, ...]]:
+    """The statement, with its parameters, that finds the grants with this answer's tokens."""
     access = fingerprint(host, answer.access_token)
     refresh = fingerprint(host, answer.refresh_token)
-    known = (access, refresh, refreshed.pk if refreshed is not None else None, access)
-    with connections[alias()].cursor() as cursor:
-        cursor.execute(_KNOWN.format(**_TABLES), known)
-        return {grant_id for (grant_id,) in cursor.fetchall()}
+    values = (access, refresh, refreshed.pk if refreshed is not None else None, access)
+    return _KNOWN.format(**_TABLES), values
 
 
 def take_into_use(token: EgnyteToken) -> bool:
@@ -147,16 +163,12 @@ def take_into_use(token: EgnyteToken) -> bool:
     token, or if the revoker has the lease.
     """
     connection = connections[alias()]
-    now, values = clock(connection)
+    now, of_now = DatabaseNow().compiled(connection)
     names = (token.fingerprint, token.refresh_fingerprint or token.fingerprint)
+    values = [token.grant_id, token.generation, *of_now, LeasedFor.REVOKE.value]
+    values += [token.grant_id, *names, *names]
     with connection.cursor() as cursor:
-        cursor.execute(
-            _TAKE.format(now=now, **_TABLES),
-            [
-                *(token.grant_id, token.generation, *values, LeasedFor.REVOKE.value),
-                *(token.grant_id, *names, *names),
-            ],
-        )
+        cursor.execute(_TAKE.format(now=now, **_TABLES), values)
         return bool(cursor.rowcount)
 
 
@@ -394,7 +406,7 @@ def _insert(
 def _sealed(token: EgnyteToken, plain: TokenPair) -> EgnyteToken:
     token.access_token = seal(plain.access_token, token.seal_context("access_token"))
     token.refresh_token = seal(plain.refresh_token, token.seal_context("refresh_token"))
-    token.save()
+    insert(token)
     return token
 
 
@@ -487,6 +499,16 @@ def release_safely(grant_id: int, nonce: str) -> None:
 def make_due(grant_id: int, reason: Release) -> None:
     """Make a grant due for the revoker, which checks again that no account uses it."""
     EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
+
+
+def make_due_by(account: EgnyteAccount, reason: Release) -> bool:
+    """Make the grant of this account's token due. ``False`` if it is due already, or gone."""
+    connection = connections[alias()]
+    now, of_now = DatabaseNow().compiled(connection)
+    values = [*of_now, reason.value, account.pk, account.username, account.token_id]
+    with connection.cursor() as cursor:
+        cursor.execute(_RELEASE.format(now=now, **_TABLES), values)
+        return bool(cursor.rowcount)
 
 
 def grant_of(token_id: int) -> GuardedQuerySet[EgnyteGrant]:

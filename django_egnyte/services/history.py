@@ -9,6 +9,7 @@ from django.dispatch import Signal
 
 from ..choices import EventKind
 from ..models import AccountEvent, EgnyteAccount, EgnyteGrant
+from .inserts import insert
 from .transactions import after_commit
 
 logger = logging.getLogger("django_egnyte")
@@ -30,7 +31,10 @@ def record_all(
 ) -> None:
     """The same as ``record``, for many rows in one statement."""
     events = [_event(kind, row, actor, reason) for row in rows]
-    AccountEvent.objects.bulk_create(events, batch_size=500)
+    if len(events) == 1:
+        insert(events[0])
+    else:
+        AccountEvent.objects.bulk_create(events, batch_size=500)
     for event in events:
         logger.info(
             "%s: account %s at %s (%s)%s",

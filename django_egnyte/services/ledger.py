@@ -34,7 +34,8 @@ from ..exceptions import (
 )
 from ..models import KeyState, TokenRequest
 from .agenda import DAY
-from .transactions import DatabaseNow, ago, alias, clock, hence
+from .inserts import insert
+from .transactions import DatabaseNow, ago, alias, hence
 
 logger = logging.getLogger("django_egnyte.ledger")
 
@@ -224,13 +225,14 @@ def _write_down(charge: Charge, failed: bool) -> TokenRequest:
     """
     limits = _limits(charge, failed)
     for pause in (*PAUSES, None):
-        row: TokenRequest = TokenRequest.objects.create(
+        row = TokenRequest(
             key_digest=gateway.key_digest(),
             created_at=DatabaseNow(),
             failed=failed,
             refused=failed,
             **charge._asdict(),
         )
+        insert(row)
         counts = _counts(charge, row)
         over = counts.exceeded(limits)
         if not over and not _is_held_off(charge, counts):
@@ -253,7 +255,8 @@ def _is_held_off(charge: Charge, counts: Counts) -> bool:
 def _counts(charge: Charge, row: TokenRequest) -> Counts:
     """The counts that the limits of this request need, in one query."""
     connection = connections[alias()]
-    (now, of_now), (hour_ago, of_hour) = clock(connection), clock(connection, plus=-HOUR)
+    now, of_now = DatabaseNow().compiled(connection)
+    hour_ago, of_hour = ago(HOUR).compiled(connection)
     held = [row.key_digest, *of_now]
     sql = _COUNT.format(
         requests=TokenRequest._meta.db_table,

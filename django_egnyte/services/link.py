@@ -33,6 +33,7 @@ from ..oauth import OAuthClient, TokenAnswer, UserInfo
 from ..secret import Secret
 from ..signals import account_connected
 from . import agenda, grants, history, ledger
+from .inserts import insert
 from .obtain import due_on_failure, keep, obtain
 from .transactions import alias, in_short_transaction, refuse_in_transaction
 
@@ -73,7 +74,7 @@ def spend_state(state: str) -> None:
     ends = timezone.now() + timedelta(seconds=2 * STATE_LIFETIME)
     try:
         with transaction.atomic(using=alias(), durable=True):
-            SpentState.objects.create(digest=digest, expires_at=ends)
+            insert(SpentState(digest=digest, expires_at=ends))
     except IntegrityError:
         raise StateError("This callback was already used.", reason="spent") from None
 
@@ -217,9 +218,10 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
     """
     with due_on_failure(token):
         _refuse_borrowed(request, token)
-        identity = gateway.oauth(request.host).userinfo(token.open().access_token)
+        client, access_token = gateway.oauth(request.host), token.open_access_token()
+        identity = client.userinfo(access_token)
         if request.is_unsure and request.scopes:
-            request = replace(request, scopes=_granted(request, token))
+            request = replace(request, scopes=_granted(request, client, access_token))
         for tried in range(TRIES):
             store = partial(_store, request, token, identity, is_first=tried == 0)
             try:
@@ -234,15 +236,14 @@ def prove_and_store(request: LinkRequest, token: EgnyteToken) -> EgnyteAccount:
         )
 
 
-def _granted(request: LinkRequest, token: EgnyteToken) -> Sequence[str]:
+def _granted(request: LinkRequest, client: OAuthClient, access_token: Secret) -> Sequence[str]:
     """The scopes that the token really has, as far as Egnyte says.
 
     A scope that ``whoami`` may not know counts as granted. If Egnyte does not answer, or names none
     of the requested scopes, all of them count as granted. This never makes a link fail.
     """
-    client = replace(gateway.oauth(request.host), deadline=PROBE_DEADLINE)
     try:
-        told = client.scopes(token.open_access_token())
+        told = replace(client, deadline=PROBE_DEADLINE).scopes(access_token)
     except EgnyteError as error:
         logger.info(
             "Egnyte did not say which scopes a token has (%s). The app assumes all that it "

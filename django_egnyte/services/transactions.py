@@ -169,6 +169,12 @@ class DatabaseNow(Func):
         super().__init__()
         self.seconds = plus.total_seconds()
 
+    def compiled(self, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """The SQL and the parameters, for a raw statement."""
+        for_vendor = getattr(self, f"as_{connection.vendor}", self.as_sql)
+        sql, values = for_vendor(None, connection)
+        return sql, values
+
     def shift_in(self, connection: Any) -> float:
         """The shift, plus the UTC offset of the zone in which naive times are stored."""
         name = connection.timezone_name if not settings.USE_TZ else "UTC"
@@ -189,14 +195,6 @@ class DatabaseNow(Func):
     ) -> tuple[str, tuple[Any, ...]]:
         shift = f"{self.shift_in(connection):+.3f} seconds"
         return "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW', %s)", (shift,)
-
-
-def clock(connection: Any, plus: float = 0.0) -> tuple[str, tuple[Any, ...]]:
-    """``DatabaseNow`` plus ``seconds``, as SQL and parameters for a raw statement."""
-    sql, values = (
-        EgnyteAccount.objects.all().query.get_compiler(connection=connection).compile(hence(plus))
-    )
-    return sql, tuple(values)
 
 
 def ago(seconds: float) -> DatabaseNow:

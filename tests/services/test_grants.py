@@ -264,7 +264,8 @@ def unseen(monkeypatch: pytest.MonkeyPatch, work: Any, *, until_linked: bool = F
     The later one finds the earlier before it is linked, except with ``until_linked``.
     """
     with monkeypatch.context() as patch:
-        patch.setattr(grants, "_grants_with", lambda *given: set())
+        nothing = "SELECT grant_id FROM django_egnyte_egnytetoken WHERE 1 = 0"
+        patch.setattr(grants, "_known", lambda *given: (nothing, ()))
         if until_linked:
             patch.setattr(grants, "join_token", lambda token: None)
         return work()

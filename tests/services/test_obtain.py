@@ -97,15 +97,15 @@ def impatient(monkeypatch):
 
 def writes(monkeypatch, *failures):
     """Let the writes have these outcomes, one after the other."""
-    put, left = grants._grants_with, list(failures)
+    find, left = grants._known, list(failures)
 
-    def write(*args, **options):
+    def known(*args):
         failure = left.pop(0) if left else None
         if failure is not None:
             raise failure
-        return put(*args, **options)
+        return find(*args)
 
-    monkeypatch.setattr(grants, "_grants_with", write)
+    monkeypatch.setattr(grants, "_known", known)
     return left
 
 
