@@ -61,9 +61,7 @@ def test_disconnect_deletes_the_account_and_ends_its_token(
     )
 
 
-def test_disconnect_makes_six_queries(
-    browser: Client, egnyte_account: EgnyteAccount
-) -> None:
+def test_disconnect_makes_six_queries(browser: Client, egnyte_account: EgnyteAccount) -> None:
     with walk.Queries() as queries:
         response = browser.post(disconnect_url(egnyte_account))
     assert response.status_code == 302

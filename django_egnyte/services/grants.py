@@ -20,7 +20,6 @@ from ..choices import LeasedFor, Release
 from ..conf import IN_FLIGHT, LEASE, WRITE_PATIENCE
 from ..exceptions import TokenConflictError
 from ..fields import seal
-from ..managers import GuardedQuerySet
 from ..models import EgnyteAccount, EgnyteGrant, EgnyteToken, TokenPair, new_id
 from ..oauth import TokenAnswer, fingerprint
 from . import agenda
@@ -113,9 +112,9 @@ def _grant_of(answer: TokenAnswer, host: str, refreshed: EgnyteToken | None) -> 
 
 
 # Each link or disconnection runs these statements. Django takes ten times as long to build such a
-# statement as the database takes to answer it. The refreshed token may have moved to another grant since it was
-# read. A grant keeps the fingerprint of its first token, even after that token expired and was
-# deleted.
+# statement as the database takes to answer it. The refreshed token may have moved to another grant
+# since it was read. A grant keeps the fingerprint of its first token, even after that token expired
+# and was deleted.
 _KNOWN: Final = """
     SELECT grant_id FROM {tokens}
     WHERE fingerprint = %s OR (refresh_fingerprint = %s AND refresh_fingerprint <> '') OR id = %s
@@ -132,7 +131,7 @@ _TAKE: Final = """
 """
 _RELEASE: Final = """
     UPDATE {grants} SET release_at = {now}, reason = %s, account_ref = %s, username = %s
-    WHERE release_at IS NULL AND id = (SELECT grant_id FROM {tokens} WHERE id = %s)
+    WHERE release_at IS NULL AND id = (SELECT grant_id FROM {tokens} WHERE id = %s) AND id <> %s
 """
 _TABLES: Final = {
     "tokens": EgnyteToken._meta.db_table,
@@ -501,30 +500,17 @@ def make_due(grant_id: int, reason: Release) -> None:
     EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
 
 
-def make_due_by(account: EgnyteAccount, reason: Release) -> bool:
-    """Make the grant of this account's token due. ``False`` if it is due already, or gone."""
+def make_due_by(account: EgnyteAccount, reason: Release, *, spared: int = 0) -> bool:
+    """Make the grant of this account's token due, unless its id is ``spared``.
+
+    ``False`` if it is spared, due already, or gone.
+    """
     connection = connections[alias()]
     now, of_now = DatabaseNow().compiled(connection)
-    values = [*of_now, reason.value, account.pk, account.username, account.token_id]
+    values = [*of_now, reason.value, account.pk, account.username, account.token_id, spared]
     with connection.cursor() as cursor:
         cursor.execute(_RELEASE.format(now=now, **_TABLES), values)
         return bool(cursor.rowcount)
-
-
-def grant_of(token_id: int) -> GuardedQuerySet[EgnyteGrant]:
-    """A query for the grant that a token belongs to now."""
-    grant_id = EgnyteToken.objects.filter(pk=token_id).values("grant_id")[:1]
-    return EgnyteGrant.objects.filter(pk=Subquery(grant_id))
-
-
-def due_by(account: EgnyteAccount, reason: Release) -> dict[str, Any]:
-    """As ``due()``, for a known account."""
-    return {
-        "release_at": DatabaseNow(),
-        "reason": reason,
-        "account_ref": account.pk,
-        "username": account.username,
-    }
 
 
 def due(reason: Release) -> dict[str, Any]:

@@ -26,7 +26,8 @@ def insert(row: models.Model, *, unless: str = "", values: Sequence[Any] = ()) -
     connection = connections[using]
     about: dict[str, Any] = {"instance": row, "raw": False, "using": using, "update_fields": None}
     pre_save.send(model, **about)
-    placeholders, parameters = [], []
+    placeholders: list[str] = []
+    parameters: list[Any] = []
     for field in _inserted_fields(model):
         value: Any = field.pre_save(row, True)
         if isinstance(value, DatabaseNow):
@@ -69,5 +70,5 @@ def _inserted_fields(model: type[models.Model]) -> list[models.Field[Any, Any]]:
 @functools.cache
 def _insert_into(model: type[models.Model]) -> str:
     # Our columns need no quotes.
-    columns = ", ".join(field.column for field in _inserted_fields(model))
+    columns = ", ".join(str(field.column) for field in _inserted_fields(model))
     return f"INSERT INTO {model._meta.db_table} ({columns})"

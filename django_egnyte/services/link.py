@@ -317,19 +317,18 @@ def _change_grants(
     if account is None or old is None:
         return _take_into_use(token, is_first=is_first), False
     if old.grant_id < token.grant_id:
-        left = _leave(account, old, token)
+        left = _leave(account, token)
         return _take_into_use(token, is_first=is_first), left
     token = _take_into_use(token, is_first=is_first)
-    return token, _leave(account, old, token)
+    return token, _leave(account, token)
 
 
-def _leave(account: EgnyteAccount, old: EgnyteToken, token: EgnyteToken) -> bool:
-    """Make the old token's grant due, unless it is the same as the new one's.
+def _leave(account: EgnyteAccount, token: EgnyteToken) -> bool:
+    """Make the account's old grant due, unless it is also that of the new ``token``.
 
     If other accounts use it, the revoker will notice.
     """
-    rows = grants.grant_of(old.pk).exclude(pk=token.grant_id)
-    return bool(rows.write(**grants.due_by(account, Release.RELINKED)))
+    return grants.make_due_by(account, Release.RELINKED, spared=token.grant_id)
 
 
 def _take_into_use(token: EgnyteToken, *, is_first: bool) -> EgnyteToken:
