@@ -14,7 +14,8 @@ from django_egnyte.services import disconnect, grants, sweep
 from django_egnyte.services.revoke import process_revocations
 
 from .conftest import pending
-from .rows import DAY
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
