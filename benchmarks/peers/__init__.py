@@ -7,4 +7,8 @@ contenders in alternation, and prints the table of ``docs/reference/benchmarks.r
 is a site in its own long-running process. The provider is this project's sandbox in another
 process. ``DATABASE_URL`` selects another database than SQLite, and ``EGNYTE_BENCHMARK_BROKER`` the
 broker for this app's tasks (``memory://`` by default).
+
+    tox -e peers -- shares
+
+prints where the CPU time of this app goes, from samples of the stack.
 """

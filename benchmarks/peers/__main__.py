@@ -25,6 +25,7 @@ MINUTES = float(os.environ.get("EGNYTE_BENCHMARK_MINUTES", "60"))
 """The seconds after which no further round begins."""
 FLOWS, VIEWS = 3, 20
 """The number of repetitions of each contender in each round."""
+LINK = ("start", "callback", "disconnect")
 OURS, AGAINST = "egnyte", "allauth"
 PACKAGES = ("Django", "django-allauth", "social-auth-app-django", "Authlib")
 
@@ -61,6 +62,7 @@ ROWS = (
     ("callback", "ms", 1e3, 2),
     ("disconnect", "ms", 1e3, 2),
     ("link and unlink", "ms", 1e3, 2),
+    ("the same, scopes named", "ms", 1e3, 2),
     ("deletion of the user", "ms", 1e3, 2),
     ("revocation by a worker", "ms", 1e3, 2),
     ("a token in a view", "ms", 1e3, 3),
@@ -73,21 +75,18 @@ NAMES = {"delete": "deletion of the user", "worker": "revocation by a worker"}
 
 
 def main() -> int:
+    if sys.argv[1:] == ["shares"]:
+        return shares()
     figures: Figures = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         _, provider = stack.enter_context(process("-c", SERVER))
-        sites = {}
-        for name in CONTENDERS:
-            place = Path(folder, name)
-            place.mkdir()
-            if url := os.environ.get("DATABASE_URL"):
-                create_database(url, name)
-            sites[name], _ = stack.enter_context(
-                process("-m", "benchmarks.peers.site", name, provider, str(place), database=name)
-            )
+        sites = {
+            name: stack.enter_context(running(name, provider, Path(folder))) for name in CONTENDERS
+        }
         queries = {name: ask(site, "queries") for name, site in sites.items()}
         for site in sites.values():
             ask(site, f"flow {FLOWS}")
+            ask(site, f"named {FLOWS}")
             ask(site, f"view {VIEWS}")
         until = time.monotonic() + MINUTES * 60
         for number in range(ROUNDS):
@@ -102,11 +101,37 @@ def main() -> int:
     return 0
 
 
+def shares() -> int:
+    """Print the parts of this app's CPU time, in percent."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        process("-c", SERVER) as (_, provider),
+        running(OURS, provider, Path(folder)) as site,
+    ):
+        for work, parts in ask(site, f"shares {ROUNDS}").items():
+            print(f"{work}:", *(f"{part} {share:.0f}" for part, share in parts.items()), sep="\n  ")
+    return 0
+
+
+@contextlib.contextmanager
+def running(name: str, provider: str, folder: Path) -> Iterator[Any]:
+    """The process of a contender's site."""
+    place = folder / name
+    place.mkdir()
+    if url := os.environ.get("DATABASE_URL"):
+        create_database(url, name)
+    command = ("-m", "benchmarks.peers.site", name, provider, str(place))
+    with process(*command, database=name) as (site, _):
+        yield site
+
+
 def one_round(sites: dict[str, Any], figures: Figures) -> None:
     plain = setup()
     for name, site in sites.items():
         spent = ask(site, f"flow {FLOWS}")
-        spent["link and unlink"] = spent["start"] + spent["callback"] + spent["disconnect"]
+        named = ask(site, f"named {FLOWS}")
+        spent["link and unlink"] = sum(spent[step] for step in LINK)
+        spent["the same, scopes named"] = sum(named[step] for step in LINK)
         spent |= ask(site, f"view {VIEWS}")
         spent["a token in a view"] = spent.pop("token")
         seconds, memory = setup(CONTENDERS[name].apps, CONTENDERS[name].middleware)

@@ -28,6 +28,7 @@ import django
 from django.conf import settings
 
 from .contenders import CONTENDERS, Contender
+from .shares import Sampler
 
 CONTRIB = ("admin", "auth", "contenttypes", "sessions", "messages", "staticfiles")
 MIDDLEWARE = (
@@ -188,7 +189,7 @@ class Site:
 
         self.contender = contender
         self.provider = provider
-        self.application = get_wsgi_application()
+        self.application: Callable[..., Any] = get_wsgi_application()
         self.users = 0
 
     def flow(self, times: int) -> dict[str, float]:
@@ -204,6 +205,31 @@ class Site:
         self.contender.after_round()
         spent["worker"] = (time.process_time() - began) / (2 * times)
         return spent
+
+    def named(self, times: int) -> dict[str, float]:
+        """As ``flow``, with a provider whose token answer names the scopes."""
+        self._control("policy", answer_scope=True)
+        try:
+            return self.flow(times)
+        finally:
+            self._control("policy", answer_scope=False)
+
+    def shares(self, times: int) -> dict[str, dict[str, float]]:
+        """The percentages of the parts of a link with its end, and of a view with a token."""
+
+        def weigh(path: str) -> tuple[str, int]:
+            if path in ("/user/", "/token/"):
+                return "a token in a view", int(path == "/token/")
+            # Each user of ``flow`` links twice and disconnects once.
+            return "link and unlink", 2 if path.endswith("/disconnect/") else 1
+
+        self.flow(3)
+        with Sampler(self.application, weigh) as sampler:
+            self.application = sampler
+            for _ in range(times):
+                self.flow(10)
+                self.view(100)
+        return sampler.percentages()
 
     def _one(self, note: Callable[[str, Callable[[], float]], None]) -> None:
         user, browser = self._newcomer()
@@ -330,12 +356,17 @@ class Site:
 
     def _consented(self, location: str) -> str:
         """The user allows access at the provider. Returns the redirect URL."""
-        body = json.dumps({"url": location, "username": "jsmith"}).encode()
-        url = self.provider.partition("/d/")[0] + "/_sandbox/authorize"
-        request = Request(url, body, {"Content-Type": "application/json"})
-        with urlopen(request) as answer:
-            parts = urlsplit(json.load(answer)["location"])
+        answer = self._control("authorize", url=location, username="jsmith")
+        parts = urlsplit(answer["location"])
         return f"{parts.path}?{parts.query}"
+
+    def _control(self, name: str, **values: Any) -> dict[str, Any]:
+        """Call the sandbox's own address ``name``."""
+        url = self.provider.partition("/d/")[0] + f"/_sandbox/{name}"
+        request = Request(url, json.dumps(values).encode(), {"Content-Type": "application/json"})
+        with urlopen(request) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
 
 
 def main(name: str, provider: str, folder: str) -> None:
