@@ -194,7 +194,8 @@ def test_the_filters_of_the_other_lists_offer_only_what_occurs(superuser: Client
     for kind in (EventKind.REVOKED, EventKind.CONNECTED, EventKind.CONNECTED):
         AccountEvent.objects.create(kind=kind, domain="acme.egnyte.com")
     assert offered(superuser.get(grants)) == {"state": ["waiting"]}
-    assert offered(superuser.get(events)) == {"event": ["connected", "revoked"]}
+    # In the order of their names: "Account revoked" and "Connected".
+    assert offered(superuser.get(events)) == {"event": ["revoked", "connected"]}
     assert superuser.get(events, {"kind": "revoked"}).context["cl"].result_count == 1
 
 
