@@ -9,32 +9,33 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from queue import SimpleQueue
 
 from coverage import CoverageData
 
-from . import mutants
+from . import child, mutants
 from .mutants import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".mutation"
 SCORE = Path(__file__).with_name("score.json")
 RESULTS = Path(__file__).with_name("results.json")
-PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not service"]
-# Load the plugin of the copy, whether or not another one is installed.
-PYTEST += ["-p", "no:django_egnyte", "-p", "django_egnyte.pytest_plugin"]
-# Without these plugins, pytest starts in half of the time.
-PYTEST += ["-p", "no:cov", "-p", "no:xdist", "-p", "no:hypothesispytest"]
-SECONDS_AT_LEAST = 60.0
+# Only the plugins that the tests need; and the copy's own, whether or not another is installed.
+PLUGINS = ("pytest_django.plugin", "pytest_timeout", "django_egnyte.pytest_plugin")
+PYTEST = ["-q", "-m", "not service", "-p", "no:cacheprovider"]
+PYTEST += [argument for name in PLUGINS for argument in ("-p", name)]
+# The mutants share one database, which the baseline makes.
+PYTEST += ["--reuse-db"]
+DATABASE, MADE = "site_test.sqlite3", "made.sqlite3"
+SECONDS_AT_LEAST = 20.0
 KILLED, EXPLAINED, SURVIVED = "killed", "explained", "survived"
 
 
@@ -43,8 +44,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once")
     parser.add_argument("--sample", type=int, help="only so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="for the drawing")
-    parser.add_argument("--only", default="", help="a part of the paths of the modules to change")
-    parser.add_argument("--seconds", type=float, default=30, help="of tests for a mutant")
+    parser.add_argument("--only", default="", help="a pattern in the modules' paths")
+    parser.add_argument("--seconds", type=float, default=8, help="of tests for a mutant")
+    parser.add_argument("--tests", nargs="+", default=[], help="let only these files judge")
     parser.add_argument("--afresh", action="store_true", help="forget what an earlier run found")
     options = parser.parse_args()
     if options.afresh:
@@ -52,13 +54,13 @@ def main() -> int:
         RESULTS.unlink(missing_ok=True)
     HOME.mkdir(exist_ok=True)
     slots = [copy(HOME / f"slot{number}") for number in range(options.jobs)]
-    baseline = Baseline(slots[0], options.seconds)
-    every = mutants.every(slots[0])
+    baseline = Baseline(slots, options.tests, options.seconds)
+    every = mutants.every(slots[0], HOME / "mutants")
     results = Results(every)
     pending = [
         mutant
         for mutant in every
-        if options.only in mutant.path.as_posix() and results.is_open(mutant)
+        if re.search(options.only, mutant.path.as_posix()) and results.is_open(mutant)
     ]
     if options.sample:
         random.Random(options.seed).shuffle(pending)
@@ -67,9 +69,12 @@ def main() -> int:
 
 
 def digest(root: Path) -> str:
-    """A digest of all code and all tests."""
+    """Of all code and all tests, without this tool."""
     paths = sorted(
-        path for name in (mutants.PACKAGE, "tests") for path in (root / name).rglob("*.py")
+        path
+        for name in (mutants.PACKAGE, "tests")
+        for path in (root / name).rglob("*.py")
+        if path.parent.name != "mutation"
     )
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
 
@@ -82,85 +87,116 @@ def copy(slot: Path) -> Path:
     return slot
 
 
-def environment(slot: Path) -> dict[str, str]:
+def pytest_in(
+    slot: Path, arguments: list[str], limit: float | None = None, **variables: str
+) -> int | None:
+    """The exit code of pytest in a slot. ``None`` if it took longer than ``limit`` seconds."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("EGNYTE_", "COV", "DATABASE_URL"))
+        if not name.startswith(("EGNYTE_", "COV", "DATABASE_URL", "PYTHONDONT"))
     }
-    return inherited | {
-        # Otherwise Python would use the old bytecode of a module that changes twice in a second.
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "EGNYTE_TEST_SQLITE": str(slot / "site.sqlite3"),
-        "BASELINE": str(HOME / "passed.json"),
+    own = {
+        "EGNYTE_TEST_SQLITE": str(slot / DATABASE.replace("_test", "")),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONPATH": str(slot),
     }
+    for left in slot.glob(f"{DATABASE}*"):
+        left.unlink()
+    if (slot / MADE).exists():
+        shutil.copy(slot / MADE, slot / DATABASE)
+    return child.run(slot, [*PYTEST, *arguments], inherited | own | variables, limit)
 
 
 class Baseline:
-    """Which tests reach which line, and how long they take. Measured in one run of all tests.
+    """Which tests reach which line, and how long they take: from one run of them all.
 
-    Each mutant gets at most ``limit`` seconds of tests.
+    Each slot runs a share of the files. At most ``limit`` seconds of its module's own tests judge a
+    mutant, and as many seconds of other tests.
     """
 
-    def __init__(self, slot: Path, limit: float) -> None:
+    def __init__(self, slots: list[Path], files: list[str], limit: float) -> None:
         self._limit = limit
-        self._data = HOME / "coverage.sqlite"
-        passed, stamp, now = HOME / "passed.json", HOME / "digest", digest(slot)
+        folder = HOME / "baseline"
+        stamp, now = folder / "digest", f"{digest(slots[0])} {files}"
         if not stamp.exists() or stamp.read_text() != now:
-            self._data.unlink(missing_ok=True)
-            self._measure(slot)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            self._measure(slots, files, folder)
             stamp.write_text(now)
-        self.seconds: dict[str, float] = json.loads(passed.read_text())
+        for slot in slots:
+            shutil.copy(folder / MADE, slot / MADE)
+        self.seconds: dict[str, float] = {}
+        self._by_line: dict[tuple[str, int], set[str]] = defaultdict(set)
+        for passed in folder.glob("*.json"):
+            self.seconds |= json.loads(passed.read_text())
+        for data in folder.glob("*.coverage"):
+            self._read_lines(data)
         print(f"{len(self.seconds)} tests pass without a mutant", flush=True)
-        self._by_line = self._lines(slot)
 
-    def _measure(self, slot: Path) -> None:
-        settings = slot / "mutation.coveragerc"
-        settings.write_text(f"[run]\nsource_pkgs = {mutants.PACKAGE}\ndata_file = {self._data}\n")
-        command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", *PYTEST]
-        command += ["-p", "tests.mutation.baseline"]
-        ran = subprocess.run(command, cwd=slot, env=environment(slot) | {"COVERAGE_CORE": "ctrace"})
-        if ran.returncode:
-            print("Some tests fail without any mutant; those judge nothing.")
+    def _measure(self, slots: list[Path], files: list[str], folder: Path) -> None:
+        found = files or sorted(
+            path.relative_to(slots[0]).as_posix() for path in slots[0].glob("tests/**/test_*.py")
+        )
 
-    def _lines(self, slot: Path) -> dict[tuple[str, int], set[str]]:
-        data = CoverageData(str(self._data))
+        def measure(number: int, slot: Path) -> int | None:
+            with contextlib.suppress(FileNotFoundError):
+                (slot / MADE).unlink()
+            share = found[number :: len(slots)]
+            plugin = ["-p", "tests.mutation.baseline"]
+            return pytest_in(slot, [*plugin, *share], BASELINE=str(folder / str(number)))
+
+        with ThreadPoolExecutor(len(slots)) as pool:
+            if any(pool.map(measure, range(len(slots)), slots)):
+                print("Some tests fail without any mutant; those judge nothing.")
+        shutil.copy(slots[0] / DATABASE, folder / MADE)
+
+    def _read_lines(self, path: Path) -> None:
+        data = CoverageData(str(path))
         data.read()
-        found: dict[tuple[str, int], set[str]] = defaultdict(set)
         for name in data.measured_files():
-            path = Path(name)
-            if slot.parent in path.parents:
-                relative = path.relative_to(slot).as_posix()
-                for line, contexts in data.contexts_by_lineno(name).items():
-                    found[relative, line] = {c for c in contexts if c in self.seconds}
-        return found
+            relative = Path(*Path(name).parts[len(HOME.parts) + 1 :]).as_posix()
+            for line, contexts in data.contexts_by_lineno(name).items():
+                self._by_line[relative, line] |= {c for c in contexts if c in self.seconds}
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """The tests that reach the mutant: first those of its module, then the fastest.
+    def tests(self, mutant: Mutant) -> list[list[str]]:
+        """Those that reach the mutant, the fastest first: its module's own, then others.
 
-        Code that runs at import affects all functions of its module. It is not known which tests
-        start processes, so all tests of the module are included.
+        A line that runs at the import can change all functions of the module. The lines that a
+        test reaches in other processes are not measured, so the rest of the module's own tests
+        come last.
         """
-        path, own = mutant.path.as_posix(), f"/test_{mutant.path.stem}.py::"
-        tests = {test for test in self.seconds if own in test}
-        coming_by = [
+        path = mutant.path.as_posix()
+        reaching = [
             self._by_line[path, line]
             for line in range(mutant.first, mutant.last + 1)
             if (path, line) in self._by_line
         ]
-        if not any(coming_by):
-            coming_by = [those for (name, _), those in self._by_line.items() if name == path]
-        tests = tests.union(*coming_by)
-        found = sorted(tests, key=lambda test: (own not in test, self.seconds[test]))
+        if not any(reaching):
+            reaching = [those for (name, _), those in self._by_line.items() if name == path]
+        tests = set().union(*reaching)
+        is_own = re.compile(rf"/test_{mutant.path.stem}(_\w+)?\.py::").search
+        own = {test for test in self.seconds if is_own(test)}
+        return [
+            chosen
+            for chosen in (
+                self._within_limit(tests & own),
+                self._within_limit(tests - own) + self._within_limit(own - tests),
+            )
+            if chosen
+        ]
+
+    def _within_limit(self, tests: set[str]) -> list[str]:
+        found = sorted(tests, key=lambda test: (self.seconds[test], test))
         spent = accumulate(self.seconds[test] for test in found)
         return [test for test, seconds in zip(found, spent, strict=True) if seconds < self._limit]
 
 
 class Results:
-    """The result of each mutant, kept in a file for later runs and for other clones.
+    """What became of each mutant. The file is in the repository, because a whole run takes hours.
 
-    A mutant is tried again when its module changes. One that survived is tried again in every run,
-    until it is explained.
+    A mutant is tried again when its function changes. One that survived is tried in every run until
+    it is explained.
     """
 
     def __init__(self, every: list[Mutant]) -> None:
@@ -208,32 +244,30 @@ def run(pending: list[Mutant], results: Results, baseline: Baseline, slots: list
 
 
 def judge(mutant: Mutant, baseline: Baseline, slot: Path) -> str:
-    tests = baseline.tests(mutant)
-    if not tests:
-        return SURVIVED
-    chosen = slot / "chosen.txt"
-    chosen.write_text("\n".join(tests))
-    limit = SECONDS_AT_LEAST + 3 * sum(baseline.seconds[name] for name in tests)
-    path = slot / mutant.path
-    path.write_text(mutant.after, encoding="utf-8")
+    path, chosen = slot / mutant.path, slot / "chosen.txt"
+    write(path, mutant.after)
     try:
-        with subprocess.Popen(
-            [sys.executable, *PYTEST, "-x", f"@{chosen}"],
-            cwd=slot,
-            env=environment(slot),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process:
-            try:
-                code = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                code = None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        for tests in baseline.tests(mutant):
+            chosen.write_text("\n".join(tests))
+            limit = SECONDS_AT_LEAST + 4 * sum(baseline.seconds[name] for name in tests)
+            if pytest_in(slot, ["-x", f"@{chosen}"], limit) != 0:
+                return KILLED
     finally:
-        path.write_text(mutant.before, encoding="utf-8")
-    return SURVIVED if code == 0 else KILLED
+        write(path, mutant.before)
+    return SURVIVED
+
+
+_times = count(1)
+
+
+def write(path: Path, source: str) -> None:
+    """Write a module with a time of its own, or it would be taken for its compiled predecessor.
+
+    Python compares the whole seconds only.
+    """
+    path.write_text(source, encoding="utf-8")
+    time = next(_times)
+    os.utime(path, (time, time))
 
 
 def report(every: list[Mutant], results: Results) -> int:

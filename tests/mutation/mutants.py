@@ -19,8 +19,8 @@ from cosmic_ray.work_db import WorkDB, use_db
 
 PACKAGE = "django_egnyte"
 MODULES = (
-    *("services/*.py", "oauth.py", "state.py", "ciphers.py", "django_cryptography.py"),
-    "middleware.py",
+    *("services/*.py", "models.py", "managers.py", "oauth.py", "state.py", "ciphers.py"),
+    *("django_cryptography.py", "middleware.py"),
 )
 # Cosmic Ray has an operator for each pair of arithmetic operators, and mistakes the star of
 # ``*arguments`` for one. These few operators find as much.
@@ -68,8 +68,10 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """A name that is unique for this change of this version of the module."""
-        text = f"{self.path}\0{self.before}\0{self.after}"
+        """A name that another change, or the same one in a function that changed, does not have."""
+        names, first, last = _smallest(self.before, self.first)
+        lines = self.before.splitlines()[first - 1 : last]
+        text = "\0".join([str(self.path), *names, *lines, str(self.first - first), self.change])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -85,33 +87,56 @@ class Mutant:
         return (self.path.as_posix(), self.change) in explained()
 
 
-def every(root: Path) -> list[Mutant]:
-    """All mutants that are valid programs and differ from the original in more than types."""
-    found = {}
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(root):
-        with use_db(f"{folder}/work.sqlite", WorkDB.Mode.create) as db:
-            init(modules(Path()), db, {})
-            specs = [spec for item in db.work_items for spec in item.mutations]
-        for spec in specs:
-            if spec.operator_name not in OPERATORS:
+def every(root: Path, kept: Path) -> list[Mutant]:
+    """All mutants but those that are no programs any more, or the same one but for its types.
+
+    To make them takes minutes, so those of a module are kept in a file of the folder ``kept``.
+    """
+    kept.mkdir(exist_ok=True)
+    return [mutant for path in modules(root) for mutant in _of_module(root, path, kept)]
+
+
+def _of_module(root: Path, path: Path, kept: Path) -> list[Mutant]:
+    before = (root / path).read_text(encoding="utf-8")
+    text = "\0".join([str(path), before, *sorted(OPERATORS)])
+    file = kept / f"{hashlib.sha256(text.encode()).hexdigest()}.json"
+    if not file.exists():
+        file.write_text(json.dumps(list(_changes(root, path, before))))
+    changes = [Mutant(path, before, *change) for change in json.loads(file.read_text())]
+    different = {mutant.key: mutant for mutant in changes}.values()
+    return sorted(different, key=lambda mutant: (mutant.first, mutant.after))
+
+
+def _changes(root: Path, path: Path, before: str) -> Iterator[tuple[str, int, int]]:
+    """The changed source, its first line, and the last one that shows the change."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(root),
+        use_db(f"{folder}/work.sqlite", WorkDB.Mode.create) as db,
+    ):
+        init([path], db, {})
+        specs = [spec for item in db.work_items for spec in item.mutations]
+    for spec in specs:
+        if spec.operator_name not in OPERATORS:
+            continue
+        try:
+            after = mutate_code(before, get_operator(spec.operator_name)(), spec.occurrence)
+            if after is None or _meaning(before) == _meaning(after):
                 continue
-            before = spec.module_path.read_text(encoding="utf-8")
-            try:
-                after = mutate_code(before, get_operator(spec.operator_name)(), spec.occurrence)
-                if after is None or _meaning(before) == _meaning(after):
-                    continue
-            except (AttributeError, SyntaxError):
-                # Cosmic Ray cannot handle dotted names of exceptions, and it mistakes the stars of
-                # ``**arguments`` for an operator.
-                continue
-            first = spec.start_pos[0]
-            last = _end_of_decorated(before, first) or spec.end_pos[0]
-            mutant = Mutant(spec.module_path, before, after, first, last)
-            found[mutant.key] = mutant
-    return sorted(found.values(), key=lambda mutant: (mutant.path, mutant.first, mutant.after))
+        except (AttributeError, SyntaxError):
+            # An exception's dotted name is too much for Cosmic Ray, and it takes the star of
+            # ``**arguments`` for a sign.
+            continue
+        first = spec.start_pos[0]
+        yield after, first, _end_of_decorated(before, first) or spec.end_pos[0]
 
 
 class _WithoutTypes(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.stmt:
+        self.generic_visit(node)
+        is_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return ast.Pass() if is_types else node
+
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
         return node
@@ -134,6 +159,32 @@ def _end_of_decorated(source: str, line: int) -> int | None:
             if decorator.lineno <= line <= decorator.end_lineno:
                 return int(node.end_lineno)  # type: ignore[attr-defined]
     return None
+
+
+def _smallest(source: str, line: int) -> tuple[list[str], int, int]:
+    """The function in which this line stands, or else the statement: names, first and last line."""
+    names, found = [], (line, line)
+    body: list[ast.AST] = [_tree(source)]
+    while body:
+        node = body.pop()
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.stmt):
+                lines = [child.lineno, *(each.lineno for each in _decorators(child))]
+                if min(lines) <= line <= (child.end_lineno or 0):
+                    found = (min(lines), child.end_lineno or 0)
+                    names.append(getattr(child, "name", ""))
+                    if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                        body.append(child)
+    return names, *found
+
+
+def _decorators(node: ast.AST) -> list[ast.expr]:
+    return getattr(node, "decorator_list", [])
+
+
+@lru_cache(maxsize=64)
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 @lru_cache(maxsize=64)
