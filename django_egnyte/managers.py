@@ -86,7 +86,6 @@ class GuardedQuerySet(AppQuerySet[_Row]):
         defaults = defaults or {}
         # Refuse even if the row is created now: the same call would fail once the row exists.
         self._refuse(defaults, "update_or_create()")
-        self._for_write = True
         with transaction.atomic(using=self.db):
             row, created = self.select_for_update().get_or_create(
                 defaults if create_defaults is None else create_defaults, **kwargs

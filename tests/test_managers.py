@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import FieldError
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.signals import post_save
 from django.utils import timezone
 
 from django_egnyte.choices import Status
@@ -127,8 +128,11 @@ def test_bulk_create_replaces_nothing_guarded(egnyte_user: Any, account: EgnyteA
             unique_fields=unique,
             update_fields=["first_name", "status"],
         )
-    with pytest.raises(FieldError, match="token"):
-        EgnyteAccount.objects.bulk_create([again], None, False, True, ["token"], unique)
+    for positional in ([["token"]], [["token"], unique]):
+        with pytest.raises(FieldError, match="may not write token:"):
+            EgnyteAccount.objects.bulk_create([again], None, False, True, *positional)
+    with pytest.raises(ValueError, match="must be provided"):  # Django's own refusal
+        EgnyteAccount.objects.bulk_create([again], None, False, True)
     with pytest.raises(IntegrityError), transaction.atomic():
         EgnyteAccount.objects.bulk_create([again])
 
@@ -147,6 +151,20 @@ def test_update_or_create_creates_and_updates(egnyte_user: Any) -> None:
     found = EgnyteAccount.objects.get()
     assert first == again == found
     assert (found.first_name, found.last_name, found.status) == ("Janet", "Smith", "suspect")
+
+
+def test_update_or_create_writes_no_other_column(account: EgnyteAccount) -> None:
+    written: list[Any] = []
+
+    def note(sender: Any, update_fields: Any, **kwargs: Any) -> None:
+        written.append(update_fields)
+
+    post_save.connect(note, sender=EgnyteAccount)
+    try:
+        EgnyteAccount.objects.update_or_create(defaults={"first_name": "Janet"}, pk=account.pk)
+    finally:
+        post_save.disconnect(note, sender=EgnyteAccount)
+    assert written == [{"first_name"}]
 
 
 def test_update_or_create_refuses_what_only_services_write(
@@ -186,3 +204,8 @@ def test_the_queries_go_to_the_database_that_is_written_to(
     assert EgnyteAccount.objects.all().db == "default"
     assert EgnyteAccount.objects.live().filter(pk=1).db == "default"
     assert EgnyteToken.objects.using("other").all().db == "other"
+
+
+@pytest.mark.parametrize("name", ["update", "write", "write_to", "update_or_create"])
+def test_no_template_calls_what_writes(name: str) -> None:
+    assert getattr(EgnyteAccount.objects.all(), name).alters_data is True

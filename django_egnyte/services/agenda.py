@@ -9,7 +9,7 @@ from typing import Final, TypedDict
 from django.utils import timezone
 
 from ..conf import conf
-from ..exceptions import EgnyteError, RateLimitedError
+from ..exceptions import RateLimitedError
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
@@ -49,7 +49,7 @@ def next_refresh(expires_at: datetime | None, can_refresh: bool) -> datetime | N
 
 def wait_after(
     attempts: int,
-    error: EgnyteError | None = None,
+    error: Exception | None = None,
     *,
     first: float = FIRST_WAIT,
     longest: float = DAY,
@@ -62,11 +62,6 @@ def wait_after(
     if isinstance(error, RateLimitedError):
         seconds = max(seconds, error.retry_after)
     return timedelta(seconds=seconds)
-
-
-def as_egnytes(error: Exception) -> EgnyteError | None:
-    """The error if it is an ``EgnyteError``, else ``None``."""
-    return error if isinstance(error, EgnyteError) else None
 
 
 def _between(low: float, high: float) -> float:

@@ -35,7 +35,6 @@ logger = logging.getLogger("django_egnyte.events")
 KEPT: Final = timedelta(days=7)
 # With the pauses between them, the attempts take about eight hours.
 TRIES: Final = 10
-LONGEST_WAIT: Final = 6 * agenda.HOUR
 BATCH: Final = 200
 
 RECORDS: Final[dict[str, type[Event | Notification]]] = {
@@ -151,7 +150,7 @@ def _handle(row: ReceivedEvent) -> str:
 def _put_off(row: ReceivedEvent, error: Exception) -> None:
     name = type(error).__name__
     if row.attempts < TRIES:
-        wait = agenda.wait_after(row.attempts - 1, agenda.as_egnytes(error), longest=LONGEST_WAIT)
+        wait = agenda.wait_after(row.attempts - 1, error)
         _write(row, due_at=hence(wait.total_seconds()), last_error=name)
         return
     _give_up(row, name)

@@ -136,9 +136,7 @@ def _witnesses(grant: EgnyteGrant) -> list[EgnyteAccount]:
         .order_by("-last_validated_at")
     )
     found = list(good.exclude(domain=grant.domain)[:WITNESSES])
-    if len(found) < WITNESSES:
-        found += good.filter(domain=grant.domain)[: WITNESSES - len(found)]
-    return found
+    return [*found, *good.filter(domain=grant.domain)[: WITNESSES - len(found)]]
 
 
 def _endpoint_accepts(host: str) -> bool:
@@ -148,12 +146,9 @@ def _endpoint_accepts(host: str) -> bool:
             _probing(host).exchange_code(Secret("no-code"), "https://localhost/", ())
     except SPEAKS_FOR_THE_KEY:
         return True
-    except RateLimitedError as error:
-        if error.status is None:  # the site's own limit: no request was made
-            raise
-        return False
-    except EgnyteError:
-        return False
+    except EgnyteError as error:
+        if isinstance(error, RateLimitedError) and error.status is None:
+            raise  # the site's own limit: no request was made
     return False
 
 

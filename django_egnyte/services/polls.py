@@ -156,12 +156,7 @@ def _move(row: EventCursor, position: int) -> None:
 
 def _put_off(row: EventCursor, error: Exception) -> None:
     name = type(error).__name__
-    wait = agenda.wait_after(
-        row.attempts,
-        agenda.as_egnytes(error),
-        first=EVERY.total_seconds(),
-        longest=LONGEST_WAIT,
-    )
+    wait = agenda.wait_after(row.attempts, error, first=EVERY.total_seconds(), longest=LONGEST_WAIT)
     EventCursor.objects.filter(pk=row.pk).update(
         next_poll_at=hence(wait.total_seconds()), attempts=F("attempts") + 1, last_error=name
     )

@@ -16,7 +16,6 @@ from ..api.steps import Step, Steps
 from ..choices import EventKind, LeasedFor, Purpose, Status
 from ..exceptions import (
     DecryptionError,
-    EgnyteError,
     InactiveKeyError,
     InvalidGrantError,
     NotLinkedError,
@@ -257,8 +256,7 @@ def _postpone(lease: leases.Lease, error: Exception) -> None:
     if isinstance(error, RateLimitedError) and error.status is None:
         return
     grant = lease.grant
-    known = error if isinstance(error, EgnyteError) else None
-    pause = agenda.wait_after(grant.refresh_attempts, known, longest=agenda.HOUR)
+    pause = agenda.wait_after(grant.refresh_attempts, error, longest=agenda.HOUR)
     EgnyteGrant.objects.filter(pk=grant.pk, lease=lease.nonce).write(
         next_refresh_at=timezone.now() + pause,
         refresh_attempts=grant.refresh_attempts + 1,

@@ -271,8 +271,8 @@ def _delete(grant: EgnyteGrant) -> None:
 
 
 def _put_off(grant: EgnyteGrant, error: Exception) -> None:
-    known = error if isinstance(error, EgnyteError) else None
-    pause = agenda.wait_after(grant.revoke_attempts, known)
+    known = isinstance(error, EgnyteError)
+    pause = agenda.wait_after(grant.revoke_attempts, error)
     EgnyteGrant.objects.filter(pk=grant.pk).exclude(release_at=None).write(
         revoke_attempts=F("revoke_attempts") + 1,
         release_at=hence(pause.total_seconds()),

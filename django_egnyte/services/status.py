@@ -247,6 +247,7 @@ def _opens(account: EgnyteAccount) -> bool:
 
 def _problems(seen: Overview) -> list[str]:
     late = "are the sweeps running?"
+    idle = seen.last_sweep_seconds or 0
     down = [h["host"] for h in seen.hosts_held_off if h["failures"] >= FAILURES_OF_AN_HOUR]
     found = [
         (seen.key_missing, seen.key_missing),
@@ -266,8 +267,8 @@ def _problems(seen: Overview) -> list[str]:
             "No sweep has ever run: set up Celery beat, or cron with egnyte_sweep.",
         ),
         (
-            (seen.last_sweep_seconds or 0) > LATE.total_seconds(),
-            f"No sweep has run for {(seen.last_sweep_seconds or 0) // 60} minutes.",
+            idle > LATE.total_seconds(),
+            f"No sweep has run for {idle // 60} minutes.",
         ),
         (seen.validations_late, f"Validations over an hour late: {seen.validations_late}; {late}"),
         (seen.refreshes_late, f"Refreshes over an hour late: {seen.refreshes_late}; {late}"),

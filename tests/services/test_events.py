@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_egnyte.api.areas.events import Event
 from django_egnyte.api.areas.notifications import Notification, parse_delivery
-from django_egnyte.exceptions import InTransactionError, UnavailableError
+from django_egnyte.exceptions import InTransactionError, RateLimitedError, UnavailableError
 from django_egnyte.models import EgnyteAccount, ReceivedEvent
 from django_egnyte.services import events, hosts
 from django_egnyte.services.disconnect import disconnect
@@ -240,6 +240,19 @@ def test_a_receiver_that_cannot_reach_egnyte_leaves_the_others_for_later(
     assert sorted(ReceivedEvent.objects.values_list("attempts", flat=True)) == [0, 1]
 
 
+def test_a_receiver_that_egnyte_limited_is_called_again_when_egnyte_allows_it(
+    egnyte_account, receiver
+):
+    def fail(**kwargs):
+        raise RateLimitedError("slower", retry_after=3600, kind="daily")
+
+    receiver(fail)
+    events.receive(egnyte_account.pk, told("a"))
+    events.handle_due()
+    wait = ReceivedEvent.objects.get().due_at - timezone.now()
+    assert timedelta(minutes=59) < wait <= timedelta(hours=1)
+
+
 def test_receivers_run_in_no_transaction_of_this_app(egnyte_account, receiver):
     found = []
     receiver(lambda **kwargs: found.append(transaction.get_connection().in_atomic_block))
@@ -256,7 +269,8 @@ def test_what_was_handled_is_forgotten_after_a_week_and_what_waits_is_not(egnyte
     rows = {row.digest: row for row in ReceivedEvent.objects.all()}
     assert len(rows) == 3
     old, young, waiting = ReceivedEvent.objects.order_by("pk")
-    long_ago = timezone.now() - events.KEPT - timedelta(seconds=1)
+    long_ago = timezone.now() - timedelta(days=7, minutes=1)
+    ReceivedEvent.objects.filter(pk=young.pk).update(received_at=long_ago + timedelta(minutes=2))
     ReceivedEvent.objects.filter(pk=old.pk).update(received_at=long_ago)
     ReceivedEvent.objects.filter(pk=waiting.pk).update(received_at=long_ago, due_at=long_ago)
     assert events.purge() == 1

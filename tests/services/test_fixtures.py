@@ -106,6 +106,9 @@ def test_a_fixture_whose_tokens_no_key_opens_is_loaded_and_told_of(
     assert {each.event for each in told} == {"fixture_unreadable"}  # type: ignore[attr-defined]
     assert len(told) == 2
     assert overview().tokens_unreadable == 2
+    rows = [row["fields"] for row in json.loads(dumped[0].read_text())]
+    written = {(row["user_ref"], row["access_token"]) for row in rows if "access_token" in row}
+    assert set(EgnyteToken.objects.values_list("user_ref", "access_token")) == written
 
 
 def test_a_fixture_loaded_where_it_came_from_changes_nothing(

@@ -61,7 +61,7 @@ def test_without_patience_nobody_waits(egnyte_account, clock):
     ):
         pass
     assert caught.value.retryable
-    assert caught.value.host == egnyte_account.domain
+    assert (caught.value.host, caught.value.retry_after) == (egnyte_account.domain, 1.0)
     assert clock == []
 
 

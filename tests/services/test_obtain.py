@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from django_egnyte.models import EgnyteGrant, EgnyteToken, KeyState, TokenReques
 from django_egnyte.oauth import OAuthClient, TokenAnswer, fingerprint
 from django_egnyte.secret import NO_SECRET, Secret
 from django_egnyte.services import grants, transactions
-from django_egnyte.services.obtain import due_on_failure, keep, obtain
+from django_egnyte.services.obtain import _Exchange, due_on_failure, keep, obtain
 
 from .conftest import HOST, pending, refresh_token_of
 
@@ -183,6 +184,32 @@ def test_a_refresh_that_brings_no_refresh_token_keeps_the_old_one(egnyte_account
     assert token.open().refresh_token.reveal() == refresh_token_of(egnyte_account)
     assert token.grant_id == egnyte_account.token.grant_id
     assert token.refreshed_from == egnyte_account.token.refresh_fingerprint
+
+
+def test_a_refresh_that_brings_a_refresh_token_keeps_that_one(egnyte_account):
+    answer = TokenAnswer(Secret("new"), Secret("newer"))
+    token = get(answer, purpose=Purpose.REFRESH, refreshed=egnyte_account.token)
+    assert token.open() == (Secret("new"), Secret("newer"))
+
+
+def test_what_a_broken_answer_lacks_is_not_taken_from_the_old_token(egnyte_account):
+    answer = TokenAnswer(Secret("new"), complete=False)
+    with pytest.raises(ResponseError):
+        get(answer, purpose=Purpose.REFRESH, refreshed=egnyte_account.token)
+    stored = EgnyteToken.objects.get(fingerprint=fingerprint(HOST, Secret("new")))
+    assert stored.open() == (Secret("new"), NO_SECRET)
+
+
+def test_an_answer_is_stored_once_and_the_second_thread_does_not_wait():
+    stored = []
+    exchange = _Exchange(lambda: ANSWER, lambda answered: stored.append(answered()))
+    exchange.ask()
+    exchange.store()
+    second = threading.Thread(target=exchange.store, daemon=True)
+    second.start()
+    second.join(5)
+    assert not second.is_alive()
+    assert stored == [ANSWER]
 
 
 def test_what_goes_wrong_afterwards_makes_the_grant_due(egnyte_sandbox, hurried):

@@ -13,7 +13,7 @@ from django_egnyte.accounts import follow, unfollow
 from django_egnyte.choices import Status
 from django_egnyte.exceptions import InTransactionError, NotLinkedError, UnavailableError
 from django_egnyte.models import AccountEvent, EgnyteAccount, EventCursor, ReceivedEvent
-from django_egnyte.services import events, hosts, polls
+from django_egnyte.services import agenda, events, hosts, polls
 from django_egnyte.services.disconnect import disconnect
 from django_egnyte.signals import egnyte_event
 from tests.services.threads import Threads
@@ -65,7 +65,7 @@ def test_what_happens_after_the_beginning_is_told_once(
     assert poll() == {"polled": 1}
     assert seen == paths("one", "two")
     row = EventCursor.objects.get()
-    assert timedelta(minutes=4) < row.next_poll_at - timezone.now() <= polls.EVERY
+    assert timedelta(minutes=4) < row.next_poll_at - timezone.now() <= timedelta(minutes=5)
     assert polls.poll_due(actor="test") == {}
 
 
@@ -79,9 +79,12 @@ def test_an_account_is_followed_from_an_event(egnyte_account, egnyte_sandbox, se
     add(egnyte_sandbox, "two")
     poll()
     assert seen == paths("one", "two")
-    # From an earlier event again: handled events are recognised.
+    # From an earlier event again, at once: handled events are recognised.
+    EventCursor.objects.update(attempts=3, next_poll_at=timezone.now() + timedelta(hours=1))
     follow(egnyte_account, after=start)
-    poll()
+    assert EventCursor.objects.get().attempts == 0
+    assert polls.poll_due(actor="test") == {"polled": 1}
+    events.handle_due()
     assert seen == paths("one", "two")
     assert EventCursor.objects.count() == 1
 
@@ -240,6 +243,19 @@ def test_trouble_at_egnyte_puts_the_poll_off_ever_longer(
     assert EventCursor.objects.get().last_error == ""
 
 
+@pytest.mark.parametrize(("attempts", "pause"), [(0, 5 * 60), (1, 10 * 60), (20, 6 * 3600)])
+def test_the_pause_grows_from_five_minutes_to_six_hours(
+    egnyte_account, egnyte_sandbox, monkeypatch, attempts, pause
+):
+    monkeypatch.setattr(agenda.random, "uniform", lambda low, high: high)
+    follow(egnyte_account)
+    EventCursor.objects.update(attempts=attempts)
+    egnyte_sandbox.faults.add(path="/v1/events$", times=None, status=503)
+    assert poll() == {"failed": 1}
+    wait = EventCursor.objects.get().next_poll_at - timezone.now()
+    assert pause - 30 < wait.total_seconds() <= pause
+
+
 def test_an_account_that_is_not_live_pauses_and_goes_on_when_reconnected(
     egnyte_account, egnyte_sandbox, seen
 ):
@@ -249,6 +265,8 @@ def test_an_account_that_is_not_live_pauses_and_goes_on_when_reconnected(
     before = egnyte_sandbox.counts
     assert poll() == {"unlinked": 1}
     assert egnyte_sandbox.counts == before
+    pause = EventCursor.objects.get().next_poll_at - timezone.now()
+    assert timedelta(minutes=59) < pause <= timedelta(hours=1)
     EgnyteAccount.objects.write(status=Status.ACTIVE)
     assert poll() == {"polled": 1}
     assert seen == paths("one")

@@ -121,6 +121,14 @@ def test_a_second_rotation_finds_nothing_to_do(filled, settings):
     assert sealed_values() == before
 
 
+def test_the_first_row_of_the_table_is_sealed_anew(settings, link, make_user):
+    settings.EGNYTE_ENCRYPTION_KEYS = [OLD]
+    disconnect(link(make_user("one")).pk, actor="test")
+    EgnyteToken.objects.write(id=1)
+    settings.EGNYTE_ENCRYPTION_KEYS = [NEW, OLD]
+    assert rotated().resealed == 2
+
+
 def test_the_secret_key_is_rotated_by_its_fallbacks(settings, link, make_user):
     settings.EGNYTE_ENCRYPTION_KEYS = None
     settings.SECRET_KEY = OLD

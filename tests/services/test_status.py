@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -21,7 +23,7 @@ from django_egnyte.services.disconnect import disconnect
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.status import overview
 
-from .rows import HOUR, MINUTE, refreshes_due
+from .rows import DAY, HOUR, MINUTE, refreshes_due
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +58,22 @@ def test_a_validation_is_late_after_an_hour(egnyte_account, due, late):
     EgnyteAccount.objects.update(next_validation_at=timezone.now() - due)
     seen = overview()
     assert (seen.validations_due, seen.validations_late, len(seen.problems)) == (1, late, late)
+
+
+@pytest.mark.parametrize(("ago", "overdue"), [(20 * DAY - MINUTE, 0), (20 * DAY + MINUTE, 1)])
+def test_a_validation_is_overdue_after_twice_its_time(egnyte_account, settings, ago, overdue):
+    settings.EGNYTE_VALIDATE_EVERY = 10 * DAY
+    EgnyteAccount.objects.write(last_validated_at=timezone.now() - ago)
+    assert overview().validations_overdue == overdue
+
+
+@pytest.mark.parametrize(
+    ("left", "soon"), [(-MINUTE, 0), (MINUTE, 1), (7 * DAY - MINUTE, 1), (7 * DAY + MINUTE, 0)]
+)
+def test_a_token_expires_soon_within_a_week(egnyte_account, left, soon):
+    EgnyteToken.objects.write(expires_at=timezone.now() + left)
+    seen = overview()
+    assert (seen.expiring_soon, seen.expired) == (soon, int(left < timedelta(0)))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +118,7 @@ def test_an_event_and_a_poll_are_late_after_an_hour(egnyte_account, due, late):
     waiting, failed, _handled = ReceivedEvent.objects.order_by("pk")
     waiting.due_at = timezone.now() - due
     waiting.save()
-    failed.due_at, failed.attempts = timezone.now() + HOUR, 3
+    failed.due_at, failed.attempts = timezone.now() + HOUR, 1
     failed.save()
     polls.follow(egnyte_account, after=7)
     EventCursor.objects.update(next_poll_at=timezone.now() - due)
@@ -110,9 +128,10 @@ def test_an_event_and_a_poll_are_late_after_an_hour(egnyte_account, due, late):
     assert len(seen.problems) == 2 * late
 
 
-def test_a_failing_refresh_is_shown(egnyte_account):
-    EgnyteGrant.objects.write(refresh_attempts=2)
-    assert overview().refreshes_failing == 1
+@pytest.mark.parametrize(("attempts", "failing"), [(0, 0), (1, 1)])
+def test_a_failing_refresh_is_shown(egnyte_account, attempts, failing):
+    EgnyteGrant.objects.write(refresh_attempts=attempts)
+    assert overview().refreshes_failing == failing
 
 
 @pytest.mark.parametrize(("ago", "used"), [(59 * MINUTE, (3, 1)), (61 * MINUTE, (0, 0))])
@@ -171,6 +190,12 @@ def test_what_is_possible_is_reckoned_for_an_hour_at_least(
     settings.EGNYTE_REFRESH_BEFORE = before
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 10
     assert sweep.refresh_forecast() == (0, possible)
+
+
+@pytest.mark.parametrize(("ago", "least", "most"), [(MINUTE, 60, 62), (-MINUTE, 0, 0)])
+def test_the_age_of_the_last_sweep_is_never_negative(egnyte_sandbox, ago, least, most):
+    SweepState.objects.update(ran_at=timezone.now() - ago)
+    assert least <= overview().last_sweep_seconds <= most
 
 
 @pytest.mark.parametrize(

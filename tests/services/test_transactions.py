@@ -25,6 +25,7 @@ from django_egnyte.services.transactions import (
     ago,
     hence,
     in_short_transaction,
+    locking_transaction,
     refuse_in_transaction,
 )
 
@@ -93,6 +94,12 @@ def test_a_short_transaction_is_not_part_of_another():
     """It would not be durable: what it wrote could be rolled back."""
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         in_short_transaction(HostState.objects.count)
+
+
+def test_a_locking_transaction_may_be_part_of_another():
+    with transaction.atomic(), locking_transaction():
+        HostState.objects.create(host="h")
+    assert HostState.objects.exists()
 
 
 def test_a_transaction_of_djangos_own_test_case_is_nobodys():
@@ -231,11 +238,12 @@ def test_the_databases_clock_shows_the_time_of_what_is_stored(
 
 
 def test_a_patient_transaction_is_tried_until_its_time_is_over(monkeypatch):
-    """As for a token that has just been received, which would be lost otherwise."""
-    now, tries = [0.0], []
+    """As for a token that has just arrived, which would be lost otherwise."""
+    now, tries, pauses = [0.0], [], []
 
     def sleep(seconds: float) -> None:
-        assert 0 < seconds <= transactions.LONGEST_PAUSE
+        assert 0 < seconds <= 1
+        pauses.append(seconds)
         now[0] += seconds
 
     clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
@@ -248,3 +256,4 @@ def test_a_patient_transaction_is_tried_until_its_time_is_over(monkeypatch):
     with pytest.raises(OperationalError):
         in_short_transaction(work, patience=60)
     assert now[0] >= 60 and len(tries) > 60
+    assert pauses[0] <= 0.02 and min(pauses[7:]) >= 0.3
