@@ -18,11 +18,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_egnyte.exceptions import InTransactionError
-from django_egnyte.models import HostState
+from django_egnyte.models import EgnyteAccount, HostState
 from django_egnyte.services import transactions
 from django_egnyte.services.transactions import (
     DatabaseNow,
+    after_commit,
     ago,
+    clock,
     hence,
     in_short_transaction,
     locking_transaction,
@@ -198,6 +200,50 @@ def test_a_transaction_without_the_write_lock_takes_it(monkeypatch, mode, manage
             own.rollback()
             own.set_autocommit(True)
     assert [each["sql"].split()[0] for each in queries.captured_queries] == ["UPDATE"] * writes
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows")
+def test_taking_the_write_lock_changes_no_row(monkeypatch, egnyte_user):
+    own = connections[connection.alias]
+    own.ensure_connection()
+    monkeypatch.setattr(own, "transaction_mode", "DEFERRED")
+    account = EgnyteAccount(pk=1, user=egnyte_user, domain="h", egnyte_user_id=1)
+    account.status_reason = "a reason"
+    EgnyteAccount.objects.bulk_create([account])
+    with transaction.atomic():
+        transactions.take_write_lock()
+    assert EgnyteAccount.objects.get().status_reason == "a reason"
+
+
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_work_after_a_commit_that_fails_is_logged_and_stops_nothing(caplog, autocommit):
+    done = []
+
+    def fail():
+        raise ValueError("no")
+
+    own = connections[connection.alias]
+    own.ensure_connection()
+    own.set_autocommit(autocommit)
+    try:
+        with transaction.atomic() if autocommit else nullcontext():
+            after_commit(fail)
+            after_commit(lambda: done.append(1))
+    finally:
+        if not autocommit:
+            own.rollback()
+            own.set_autocommit(True)
+    assert done == [1]
+    assert [record.exc_info[0] for record in caplog.records] == [ValueError]
+
+
+def test_the_databases_clock_can_be_part_of_a_raw_statement():
+    sql, values = clock(connection)
+    HostState.objects.create(host="h")
+    table = HostState._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET held_off_until = {sql}", values)
+    assert abs(HostState.objects.get().held_off_until - timezone.now()) < timedelta(seconds=0.5)
 
 
 class Connection:

@@ -13,6 +13,7 @@ from django_egnyte.exceptions import ConflictError, ForbiddenError
 from django_egnyte.secret import Secret
 from django_egnyte.services import webhooks
 from django_egnyte.services.rotate import rotate
+from tests.values import assert_stays_as_made
 
 URL = "https://site.example/egnyte/webhook/"
 OLD, NEW = "o" * 40, "n" * 40
@@ -27,6 +28,10 @@ def sent_by(sandbox: Any) -> set[str]:
     """The secrets that Egnyte would send now."""
     sandbox.add_file("acme", "/Shared/x.txt", b"x")
     return {told["headers"][WEBHOOK_HEADER] for told in sandbox.notifications("acme")}
+
+
+def test_a_sender_stays_as_made():
+    assert_stays_as_made(webhooks.Sender)
 
 
 def test_a_secret_proves_one_account(many):
@@ -49,6 +54,9 @@ def test_a_secret_proves_one_account(many):
         lambda text: "٣." + text.partition(".")[2],
         lambda text: text.partition(".")[0] + ".",
         lambda text: "\udc80",
+        lambda text: "one." + text.partition(".")[2],
+        lambda text: "1" * 5000 + ".00",  # more digits than int() takes
+        lambda text: "\u00b2.00",  # superscript two
     ],
 )
 def test_anything_else_proves_none(egnyte_account, change):
