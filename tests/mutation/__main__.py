@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def digest(root: Path) -> str:
-    """Of all code and all tests, without this tool."""
+    """A digest of all code and all tests, without this tool."""
     paths = sorted(
         path
         for name in (mutants.PACKAGE, "tests")
@@ -109,7 +109,7 @@ def pytest_in(
 
 
 class Baseline:
-    """Which tests reach which line, and how long they take: from one run of them all.
+    """Which tests reach which line, and how long they take. Measured in one run of all tests.
 
     Each slot runs a share of the files. At most ``limit`` seconds of its module's own tests judge a
     mutant, and as many seconds of other tests.
@@ -160,11 +160,10 @@ class Baseline:
                 self._by_line[relative, line] |= {c for c in contexts if c in self.seconds}
 
     def tests(self, mutant: Mutant) -> list[list[str]]:
-        """Those that reach the mutant, the fastest first: its module's own, then others.
+        """The tests that reach the mutant, the fastest first: those of its module, then others.
 
-        A line that runs at the import can change all functions of the module. The lines that a
-        test reaches in other processes are not measured, so the rest of the module's own tests
-        come last.
+        Code that runs at import affects all functions of its module. It is not known which lines
+        a test reaches in other processes, so the rest of the module's own tests come last.
         """
         path = mutant.path.as_posix()
         reaching = [
@@ -193,7 +192,7 @@ class Baseline:
 
 
 class Results:
-    """What became of each mutant. The file is in the repository, because a whole run takes hours.
+    """The result of each mutant, kept in a file for later runs and for other clones.
 
     A mutant is tried again when its function changes. One that survived is tried in every run until
     it is explained.
@@ -261,9 +260,9 @@ _times = count(1)
 
 
 def write(path: Path, source: str) -> None:
-    """Write a module with a time of its own, or it would be taken for its compiled predecessor.
+    """Write a module with a time of its own.
 
-    Python compares the whole seconds only.
+    Otherwise Python would use the old bytecode of a module that changes twice in a second.
     """
     path.write_text(source, encoding="utf-8")
     time = next(_times)

@@ -68,7 +68,7 @@ class Mutant:
 
     @property
     def key(self) -> str:
-        """A name that another change, or the same one in a function that changed, does not have."""
+        """A name that is unique for this change of this version of the function."""
         names, first, last = _smallest(self.before, self.first)
         lines = self.before.splitlines()[first - 1 : last]
         text = "\0".join([str(self.path), *names, *lines, str(self.first - first), self.change])
@@ -88,9 +88,9 @@ class Mutant:
 
 
 def every(root: Path, kept: Path) -> list[Mutant]:
-    """All mutants but those that are no programs any more, or the same one but for its types.
+    """All mutants that are valid programs and differ from the original in more than types.
 
-    To make them takes minutes, so those of a module are kept in a file of the folder ``kept``.
+    Making them takes minutes, so the folder ``kept`` has a file for each version of a module.
     """
     kept.mkdir(exist_ok=True)
     return [mutant for path in modules(root) for mutant in _of_module(root, path, kept)]
@@ -124,8 +124,8 @@ def _changes(root: Path, path: Path, before: str) -> Iterator[tuple[str, int, in
             if after is None or _meaning(before) == _meaning(after):
                 continue
         except (AttributeError, SyntaxError):
-            # An exception's dotted name is too much for Cosmic Ray, and it takes the star of
-            # ``**arguments`` for a sign.
+            # Cosmic Ray cannot handle dotted names of exceptions, and it mistakes the stars of
+            # ``**arguments`` for an operator.
             continue
         first = spec.start_pos[0]
         yield after, first, _end_of_decorated(before, first) or spec.end_pos[0]
