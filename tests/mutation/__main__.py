@@ -147,8 +147,11 @@ class Baseline:
             return pytest_in(slot, [*plugin, *share], BASELINE=str(folder / str(number)))
 
         with ThreadPoolExecutor(len(slots)) as pool:
-            if any(pool.map(measure, range(len(slots)), slots)):
-                print("Some tests fail without any mutant; those judge nothing.")
+            codes = set(pool.map(measure, range(len(slots)), slots))
+        if not codes <= {0, 1}:
+            sys.exit(f"pytest did not run all tests: see {HOME}/slot*/output.txt")
+        if 1 in codes:
+            print("Some tests fail without any mutant; those judge nothing.")
         shutil.copy(slots[0] / DATABASE, folder / MADE)
 
     def _read_lines(self, path: Path) -> None:

@@ -10,6 +10,7 @@ from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 def expired_now() -> None:
