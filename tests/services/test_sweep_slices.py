@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import timedelta
 from types import SimpleNamespace
@@ -9,9 +8,10 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
+from django_egnyte.api import steps
 from django_egnyte.exceptions import RateLimitedError, UnavailableError
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, HostState
-from django_egnyte.services import hosts, leases, runner, sweep
+from django_egnyte.services import hosts, runner, sweep
 from django_egnyte.services.runner import Pass
 from django_egnyte.services.transactions import hence
 
@@ -308,8 +308,5 @@ def test_the_refreshes_wait_for_nobody(many, monkeypatch):
     many(1)
     refreshes_due()
     EgnyteGrant.objects.write(lease="somebody's", leased_until=hence(60))
-    impatient = SimpleNamespace(
-        monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("waited")
-    )
-    monkeypatch.setattr(leases, "time", impatient)
+    monkeypatch.setattr(steps, "sleep", lambda seconds: pytest.fail("waited"))
     assert sweep.refresh_due(actor="task") == {"skipped": 1}

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import time
-from types import SimpleNamespace
-
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
+from django_egnyte.api import steps
 from django_egnyte.exceptions import (
     RateLimitedError,
     UnauthorizedError,
@@ -14,7 +12,7 @@ from django_egnyte.exceptions import (
 )
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, KeyState, TokenRequest
 from django_egnyte.oauth import OAuthClient
-from django_egnyte.services import leases, ledger, verdict
+from django_egnyte.services import ledger, verdict
 from django_egnyte.services.transactions import hence
 from django_egnyte.services.validate import note_use, postpone, validate
 
@@ -150,10 +148,7 @@ def test_an_account_whose_refresh_token_is_refused_lives_on(egnyte_sandbox, egny
 def test_a_verdict_waits_for_nobody(egnyte_sandbox, legacy, monkeypatch):
     egnyte_sandbox.set_password("acme", "jsmith", "new")
     EgnyteGrant.objects.write(lease="somebody's", leased_until=hence(60))
-    impatient = SimpleNamespace(
-        monotonic=time.monotonic, sleep=lambda seconds: pytest.fail("waited")
-    )
-    monkeypatch.setattr(leases, "time", impatient)
+    monkeypatch.setattr(steps, "sleep", lambda seconds: pytest.fail("waited"))
     assert validate(legacy.pk, actor="task") == "unknown"
 
 
