@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="for the drawing")
     parser.add_argument("--only", default="", help="a pattern in the modules' paths")
-    parser.add_argument("--seconds", type=float, default=8, help="of tests for a mutant")
+    parser.add_argument("--seconds", type=float, default=8, help="of other modules' tests")
     parser.add_argument("--tests", nargs="+", default=[], help="let only these files judge")
     parser.add_argument("--afresh", action="store_true", help="forget what an earlier run found")
     options = parser.parse_args()
@@ -111,8 +111,8 @@ def pytest_in(
 class Baseline:
     """Which tests reach which line, and how long they take. Measured in one run of all tests.
 
-    Each slot runs a share of the files. At most ``limit`` seconds of its module's own tests judge a
-    mutant, and as many seconds of other tests.
+    Each slot runs a share of the files. All of its module's own tests judge a mutant, and at most
+    ``limit`` seconds of other tests.
     """
 
     def __init__(self, slots: list[Path], files: list[str], limit: float) -> None:
@@ -179,19 +179,14 @@ class Baseline:
         tests = set().union(*reaching)
         is_own = re.compile(rf"/test_{mutant.path.stem}(_\w+)?\.py::").search
         own = {test for test in self.seconds if is_own(test)}
-        return [
-            chosen
-            for chosen in (
-                self._within_limit(tests & own),
-                self._within_limit(tests - own) + self._within_limit(own - tests),
-            )
-            if chosen
-        ]
+        rest = self._fastest_first(tests - own)
+        spent = accumulate(self.seconds[test] for test in rest)
+        rest = [test for test, seconds in zip(rest, spent, strict=True) if seconds < self._limit]
+        rounds = self._fastest_first(tests & own), rest + self._fastest_first(own - tests)
+        return [tests for tests in rounds if tests]
 
-    def _within_limit(self, tests: set[str]) -> list[str]:
-        found = sorted(tests, key=lambda test: (self.seconds[test], test))
-        spent = accumulate(self.seconds[test] for test in found)
-        return [test for test, seconds in zip(found, spent, strict=True) if seconds < self._limit]
+    def _fastest_first(self, tests: set[str]) -> list[str]:
+        return sorted(tests, key=lambda test: (self.seconds[test], test))
 
 
 class Results:

@@ -498,14 +498,14 @@ def test_twelve_posts_of_one_user_at_once_pass_no_limit(settings):
         work(0)
 
 
-def test_whoever_is_in_the_way_of_another_at_once_tries_again(monkeypatch):
-    """The later row has been deleted by then, so this request is made."""
-    charge(Purpose.REFRESH, 9)
+@pytest.fixture
+def beside(monkeypatch):
+    """Let later requests be counted beside a request, and deleted. Returns the pauses."""
     pauses = []
 
-    def beside(real):
+    def begin(times):
         def counts(limits, row):
-            if pauses:
+            if len(pauses) >= times:
                 return real(limits, row)
             later = TokenRequest.objects.create(
                 key_digest=row.key_digest, host=HOST, purpose=Purpose.REFRESH
@@ -514,10 +514,25 @@ def test_whoever_is_in_the_way_of_another_at_once_tries_again(monkeypatch):
             later.delete()
             return found
 
-        return counts
+        real = ledger._counts
+        monkeypatch.setattr(ledger, "_counts", counts)
+        monkeypatch.setattr(ledger, "time", SimpleNamespace(sleep=pauses.append))
+        return pauses
 
-    monkeypatch.setattr(ledger, "_counts", beside(ledger._counts))
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(sleep=pauses.append))
+    return begin
+
+
+def test_whoever_is_in_the_way_of_another_at_once_tries_again(beside):
+    """The later row has been deleted by then, so this request is made."""
+    charge(Purpose.REFRESH, 9)
+    pauses = beside(times=1)
     charge(Purpose.REFRESH)
     assert len(pauses) == 1
     assert TokenRequest.objects.count() == 10
+
+
+def test_whoever_is_in_the_way_of_others_all_the_time_is_refused(beside):
+    charge(Purpose.REFRESH, 9)
+    pauses = beside(times=99)
+    assert refused(Purpose.REFRESH) > 0
+    assert len(pauses) == len(ledger.PAUSES)
