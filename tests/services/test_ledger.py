@@ -536,3 +536,4 @@ def test_whoever_is_in_the_way_of_others_all_the_time_is_refused(beside):
     pauses = beside(times=99)
     assert refused(Purpose.REFRESH) > 0
     assert len(pauses) == len(ledger.PAUSES)
+    assert min(pauses) > 0 and sum(pauses) < 1
