@@ -396,3 +396,14 @@ def test_an_account_that_is_linked_anew_while_it_is_revoked_is_not_passed_over(
     else:
         assert revoke(egnyte_account, actor="command", reason="why")
         assert not EgnyteAccount.objects.get(pk=egnyte_account.pk).is_live
+
+
+def test_what_a_collector_without_an_origin_deletes_is_revoked_too(many):
+    accounts = many(2)
+    with transaction.atomic():
+        for account in accounts:
+            collector = Collector(using=connection.alias)
+            collector.collect([account])
+            collector.delete()
+    assert not EgnyteAccount.objects.exists()
+    assert len(pending()) == 2

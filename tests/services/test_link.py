@@ -481,3 +481,16 @@ def test_a_password_whose_success_cannot_be_counted_links_all_the_same(
         egnyte_user, username="jsmith", password=Secret("demo-password-1"), host=HOST, scopes=()
     )
     assert egnyte_sandbox.is_alive(account.open_token())
+
+
+@pytest.mark.parametrize(
+    ("claimed", "asked", "believed"),
+    [
+        (["a", "b"], [], ["a", "b"]),
+        (["a", "c"], ["a", "b"], ["a"]),
+        (["c"], ["a", "b"], ["a", "b"]),
+        ([], ["a"], ["a"]),
+    ],
+)
+def test_a_browser_claims_no_scopes_that_nobody_asked_for(claimed, asked, believed):
+    assert linking._believed(claimed, asked) == believed

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,9 @@ from django_egnyte.exceptions import (
     RateLimitedError,
     UnavailableError,
 )
-from django_egnyte.models import HostState
+from django_egnyte.models import EventCursor, HostState
 from django_egnyte.services import hosts, runner
-from django_egnyte.services.runner import Pass
+from django_egnyte.services.runner import Pass, waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -224,3 +225,13 @@ def test_time_may_be_spent_in_threads(make_pass):
     for thread in threads:
         thread.join()
     assert this.is_lost(HOST) and not this.is_lost(OTHER)
+
+
+def test_rows_come_by_primary_key_and_chunk_by_chunk(make_pass, monkeypatch):
+    monkeypatch.setattr(runner, "CHUNK", 2)
+    numbers = [1, 2, 3, 4, 5]
+    EventCursor.objects.bulk_create(
+        [EventCursor(pk=n, account_ref=n, domain=HOST, position=0) for n in numbers]
+    )
+    found = islice(waiting(make_pass(), EventCursor.objects.all()), 9)
+    assert [row.pk for row in found] == numbers
