@@ -24,7 +24,6 @@ from django_egnyte.services.transactions import (
     DatabaseNow,
     after_commit,
     ago,
-    clock,
     hence,
     in_short_transaction,
     locking_transaction,
@@ -235,15 +234,6 @@ def test_work_after_a_commit_that_fails_is_logged_and_stops_nothing(caplog, auto
             own.set_autocommit(True)
     assert done == [1]
     assert [record.exc_info[0] for record in caplog.records] == [ValueError]
-
-
-def test_the_databases_clock_can_be_part_of_a_raw_statement():
-    sql, values = clock(connection)
-    HostState.objects.create(host="h")
-    table = HostState._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET held_off_until = {sql}", values)
-    assert abs(HostState.objects.get().held_off_until - timezone.now()) < timedelta(seconds=0.5)
 
 
 class Connection:
