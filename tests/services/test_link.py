@@ -494,3 +494,8 @@ def test_a_password_whose_success_cannot_be_counted_links_all_the_same(
 )
 def test_a_browser_claims_no_scopes_that_nobody_asked_for(claimed, asked, believed):
     assert linking._believed(claimed, asked) == believed
+
+
+def test_a_first_connection_leaves_nothing_to_revoke(egnyte_user, link, hurried):
+    link(egnyte_user)
+    assert ("process_revocations",) not in hurried

@@ -14,6 +14,7 @@ from django_egnyte.models import EgnyteAccount, EgnyteGrant, HostState
 from django_egnyte.services import hosts, runner, sweep
 from django_egnyte.services.runner import Pass
 from django_egnyte.services.transactions import hence
+from tests.values import assert_stays_as_made
 
 from .conftest import due_now
 from .rows import MINUTE, expired_now, generations, refreshes_due
@@ -310,3 +311,20 @@ def test_the_refreshes_wait_for_nobody(many, monkeypatch):
     EgnyteGrant.objects.write(lease="somebody's", leased_until=hence(60))
     monkeypatch.setattr(steps, "sleep", lambda seconds: pytest.fail("waited"))
     assert sweep.refresh_due(actor="task") == {"skipped": 1}
+
+
+def test_an_answer_stays_as_made():
+    assert_stays_as_made(sweep._Answer)
+
+
+@pytest.mark.parametrize("kind", ["validation", "refresh", "revocation"])
+def test_each_kind_of_work_alone_is_seen(egnyte_account, kind):
+    now = timezone.now()
+    assert not sweep.is_anything_due(now)
+    if kind == "validation":
+        due_now()
+    elif kind == "refresh":
+        refreshes_due(ago=MINUTE)
+    else:
+        EgnyteGrant.objects.write(release_at=now - MINUTE)
+    assert sweep.is_anything_due(now)

@@ -13,7 +13,14 @@ from django_egnyte.exceptions import (
     NotLinkedError,
     UnauthorizedError,
 )
-from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken, TokenRequest
+from django_egnyte.models import (
+    AccountEvent,
+    EgnyteAccount,
+    EgnyteGrant,
+    EgnyteToken,
+    KeyState,
+    TokenRequest,
+)
 from django_egnyte.services import verdict
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
@@ -35,6 +42,20 @@ def test_a_living_token_is_noted(egnyte_account):
     assert stored.last_validated_at is not None and stored.validation_attempts == 0
     due_in = stored.next_validation_at - timezone.now()
     assert timedelta(hours=21) < due_in <= timedelta(days=1)
+    assert not KeyState.objects.exists()  # one write less for each validation
+
+
+def test_a_suspect_that_lives_proves_the_key_of_its_grant(egnyte_account):
+    EgnyteAccount.objects.write(status="suspect")
+    assert validate(egnyte_account.pk, actor="task") == "alive"
+    assert KeyState.objects.get().accepted_at is not None
+
+
+def test_a_suspect_of_another_key_proves_nothing(egnyte_account):
+    EgnyteAccount.objects.write(status="suspect")
+    EgnyteGrant.objects.write(key_digest="another key")
+    assert validate(egnyte_account.pk, actor="task") == "alive"
+    assert not KeyState.objects.exists()
 
 
 def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legacy, hurried):
