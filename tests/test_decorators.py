@@ -135,7 +135,7 @@ def test_no_scope_at_all_means_every_api(browser: Client, egnyte_account: Egnyte
 
 def test_the_view_keeps_its_name() -> None:
     assert plain.__name__ == "plain"
-    assert plain.__doc__ == "Says the word."
+    assert plain.__doc__ == "Answers with a fixed word."
 
 
 ASYNC = ["/aplain/", "/async-class/", "/async-dispatch/", "/async-handler/"]
