@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from django_egnyte import gateway
-from django_egnyte.choices import LeasedFor, Purpose
+from django_egnyte.choices import LeasedFor, Purpose, Release
 from django_egnyte.conf import IN_FLIGHT, LEASE
 from django_egnyte.exceptions import (
     TokenConflictError,
@@ -626,3 +626,10 @@ def test_a_deadlock_gives_the_lease_back_at_the_second_try(egnyte_account, monke
 def test_a_leases_end_is_written_by_the_databases_clock(egnyte_account):
     EgnyteGrant.objects.write(leased_until=hence(60))
     assert not grants.lease(egnyte_account.token.grant_id, LeasedFor.REFRESH)
+
+
+def test_a_grant_that_is_due_names_an_account_for_the_history(egnyte_account):
+    EgnyteGrant.objects.write(account_ref=None, username="")
+    grants.make_due(egnyte_account.token.grant_id, Release.FAILED)
+    grant = EgnyteGrant.objects.get()
+    assert (grant.account_ref, grant.username) == (egnyte_account.pk, "jsmith")

@@ -537,3 +537,11 @@ def test_whoever_is_in_the_way_of_others_all_the_time_is_refused(beside):
     assert refused(Purpose.REFRESH) > 0
     assert len(pauses) == len(ledger.PAUSES)
     assert min(pauses) > 0 and sum(pauses) < 1
+
+
+def test_the_wait_at_a_host_that_fails_is_that_of_its_oldest_failure(settings):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
+    with pytest.raises(RateLimitedError):
+        charge(Purpose.REFRESH, 40, error=UnavailableError("503", status=503))
+    TokenRequest.objects.update(created_at=timezone.now() - 50 * MINUTE)
+    assert 9 * 60 < refused(Purpose.REFRESH) <= 10 * 60

@@ -101,8 +101,9 @@ def test_an_account_is_followed_no_more(egnyte_account, egnyte_sandbox, seen):
 def test_only_a_live_account_is_followed(egnyte_account):
     EgnyteAccount.objects.write(status=Status.REVOKED)
     egnyte_account.refresh_from_db()
-    with pytest.raises(NotLinkedError):
-        follow(egnyte_account)
+    for after in (None, 1):
+        with pytest.raises(NotLinkedError):
+            follow(egnyte_account, after=after)
     assert not EventCursor.objects.exists()
 
 
@@ -119,10 +120,13 @@ def test_many_events_come_page_by_page_and_a_pass_has_an_end(
     monkeypatch.setattr(polls, "PAGE", 2)
     monkeypatch.setattr(polls, "PAGES", 2)
     follow(egnyte_account)
+    begin = EventCursor.objects.get().position
     names = [str(number) for number in range(7)]
     add(egnyte_sandbox, *names)
     poll()
     assert seen == paths(*names[:4])
+    ids = [event.id for event in egnyte_account.client.events.after(begin)]
+    assert EventCursor.objects.get().position == ids[3]
     poll()
     poll()
     assert seen == paths(*names)

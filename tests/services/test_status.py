@@ -216,3 +216,11 @@ def test_sweeps_that_do_not_run_are_a_problem(egnyte_account, ago, age, problem)
     seen = overview()
     assert [text for text in seen.problems if problem in text] == seen.problems
     assert bool(seen.problems) is bool(problem)
+
+
+def test_without_a_key_its_figures_are_zero(egnyte_sandbox, settings):
+    settings.EGNYTE_CLIENT_ID = ""
+    seen = overview().as_dict()
+    assert seen["key_missing"] in seen["problems"]
+    names = ("accounts_of_another_key", "token_requests_this_hour", "token_requests_for_links")
+    assert [seen[name] for name in (*names, "verdicts_paused")] == [0, 0, 0, 0]
