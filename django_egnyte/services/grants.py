@@ -121,7 +121,7 @@ _KNOWN: Final = """
     UNION SELECT id FROM {grants} WHERE fingerprint = %s
 """
 _TAKE: Final = """
-    UPDATE {grants} SET release_at = NULL, reason = ''
+    UPDATE {grants} SET release_at = NULL, reason = '', revoke_attempts = 0
     WHERE id = %s AND generation = %s
     AND (leased_until IS NULL OR leased_until <= {now} OR leased_for <> %s)
     AND NOT EXISTS (

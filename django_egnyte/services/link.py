@@ -348,7 +348,8 @@ def _take_into_use(token: EgnyteToken, *, is_first: bool) -> EgnyteToken:
     newest = grants.newest_of(grant.pk, token.user_ref) if grant is not None else None
     if newest is None:
         raise TokenConflictError("This token is being revoked at this moment.", host=token.domain)
-    EgnyteGrant.objects.filter(pk=newest.grant_id).write(release_at=None, reason="")
+    kept = EgnyteGrant.objects.filter(pk=newest.grant_id)
+    kept.write(release_at=None, reason="", revoke_attempts=0)
     return grants.copied(newest, token.user_ref)
 
 

@@ -109,7 +109,7 @@ def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
             grants.release(grant.pk, nonce)
             return "merged" if grants.joined(grant.pk) else "skipped"
         if grants.in_use(grant.pk):
-            grants.release(grant.pk, nonce, release_at=None, reason="")
+            grants.release(grant.pk, nonce, release_at=None, reason="", revoke_attempts=0)
             return "held"
         ending = _Ending(EgnyteGrant.objects.get(pk=grant.pk), nonce)
         outcome = yield from settled(ending.end())

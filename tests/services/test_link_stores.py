@@ -83,6 +83,20 @@ def test_a_new_token_of_the_same_grant_supersedes_the_old_one(egnyte_account, eg
     assert pending() == []
 
 
+@pytest.mark.parametrize("access", ["same", "newer"])
+def test_a_grant_that_is_used_again_forgets_its_failed_revocations(
+    egnyte_account, egnyte_user, bring, access
+):
+    token = egnyte_account.opened_token()
+    grant = grant_of(egnyte_account)
+    egnyte_account.delete()
+    EgnyteGrant.objects.write_to(grant, revoke_attempts=11)
+    access_token = token.access_token.reveal() if access == "same" else access
+    stored = bring(egnyte_user, access_token, token.refresh_token.reveal())
+    assert grant_of(stored) == grant
+    assert (grant_of(stored).release_at, grant_of(stored).revoke_attempts) == (None, 0)
+
+
 @pytest.mark.parametrize("refresh_token", ["", "newer"])
 def test_a_token_of_a_new_grant_releases_the_old_one(
     egnyte_account, egnyte_user, bring, refresh_token
