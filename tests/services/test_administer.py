@@ -48,6 +48,19 @@ def test_a_refresh_that_is_asked_for_is_due_now_and_hurried(
     assert kinds() == [EventKind.REFRESH_ASKED]
 
 
+@pytest.mark.parametrize(
+    ("ask", "task"),
+    [
+        (administer.request_validation, "validate_account"),
+        (administer.request_refresh, "refresh_account"),
+    ],
+)
+def test_a_page_read_before_the_reconnect_names_no_token(egnyte_account, hurried, ask, task):
+    egnyte_account.token_id = None
+    assert ask(egnyte_account, actor="admin") is True
+    assert hurried == [(task, egnyte_account.pk, 0)]
+
+
 @pytest.mark.parametrize("ask", [administer.request_validation, administer.request_refresh])
 def test_nothing_can_be_asked_of_an_account_that_has_ended(egnyte_account, hurried, ask):
     EgnyteAccount.objects.write(status=Status.REVOKED)

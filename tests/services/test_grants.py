@@ -633,3 +633,9 @@ def test_a_grant_that_is_due_names_an_account_for_the_history(egnyte_account):
     grants.make_due(egnyte_account.token.grant_id, Release.FAILED)
     grant = EgnyteGrant.objects.get()
     assert (grant.account_ref, grant.username) == (egnyte_account.pk, "jsmith")
+
+
+@pytest.mark.parametrize(("seconds", "outlives"), [(-90, False), (60, False), (61, True)])
+def test_a_token_outlives_another_if_it_expires_over_a_minute_later(seconds, outlives):
+    known = timezone.now()
+    assert grants._outlives(known + timedelta(seconds=seconds), known) is outlives

@@ -115,3 +115,16 @@ def test_it_ends_in_time(left):
 def test_they_are_gone_through_in_chunks(left, monkeypatch):
     monkeypatch.setattr(sweep, "CHUNK", 1)
     assert sweep.revoke_inactive(actor="task", seconds=timedelta(minutes=1).total_seconds()) == 3
+
+
+def test_each_is_tried_once_in_a_run(left, monkeypatch):
+    tried = []
+
+    def failing(account, **options):
+        tried.append(account.pk)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(sweep, "CHUNK", 2)
+    monkeypatch.setattr(disconnect, "revoke", failing)
+    assert sweep.revoke_inactive(actor="task") == 0
+    assert tried == [account.pk for account in left]

@@ -301,3 +301,48 @@ def test_one_account_in_trouble_stops_no_other(many, egnyte_sandbox, seen, link,
 def test_no_poll_inside_a_transaction(egnyte_account):
     with transaction.atomic(), pytest.raises(InTransactionError):
         polls.poll_due(actor="test")
+
+
+def test_a_pass_whose_time_is_over_stops_after_the_page(
+    egnyte_account, egnyte_sandbox, monkeypatch
+):
+    monkeypatch.setattr(polls, "PAGE", 2)
+    follow(egnyte_account)
+    add(egnyte_sandbox, "0", "1", "2", "3", "4")
+    due()
+    monkeypatch.setattr(polls.Pass, "is_over", lambda this: ReceivedEvent.objects.exists())
+    assert polls.poll_due(actor="test") == {"polled": 1}
+    assert ReceivedEvent.objects.count() == 2
+
+
+def test_a_pass_stops_when_another_has_stored_its_page(egnyte_account, egnyte_sandbox, monkeypatch):
+    monkeypatch.setattr(polls, "PAGE", 2)
+    follow(egnyte_account)
+    begin = EventCursor.objects.get().position
+    add(egnyte_sandbox, "0", "1", "2", "3", "4")
+    ids = [event.id for event in egnyte_account.client.events.after(begin)]
+    real = polls.in_short_transaction
+
+    def overtaken(work):
+        EventCursor.objects.filter(position=begin).update(position=ids[1])
+        return real(work)
+
+    monkeypatch.setattr(polls, "in_short_transaction", overtaken)
+    due()
+    polls.poll_due(actor="test")
+    assert EventCursor.objects.get().position == ids[1]
+    assert not ReceivedEvent.objects.exists()
+
+
+def test_two_processes_may_follow_an_account_at_once(egnyte_account, monkeypatch):
+    real = EventCursor.objects.bulk_create
+
+    def second(rows, **options):
+        EventCursor.objects.create(
+            account_ref=egnyte_account.pk, domain=egnyte_account.domain, position=5
+        )
+        return real(rows, **options)
+
+    monkeypatch.setattr(EventCursor.objects, "bulk_create", second)
+    follow(egnyte_account, after=7)
+    assert EventCursor.objects.get().position == 5

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from django_egnyte import gateway
 from django_egnyte.choices import EventKind, LeasedFor, Purpose
-from django_egnyte.conf import LEASE
-from django_egnyte.exceptions import UnavailableError
+from django_egnyte.conf import LEASE, LONGEST_PROOF, TOKEN_DEADLINE
+from django_egnyte.exceptions import ResponseError, UnavailableError
 from django_egnyte.models import (
     EgnyteAccount,
     EgnyteGrant,
@@ -482,3 +482,15 @@ def test_the_very_first_row_is_seen(queued):
         EgnyteToken.objects.filter(pk=token.pk).write(grant_id=1)
         EgnyteGrant.objects.exclude(pk=1).delete()
     assert process_revocations() == {"revoked": 1}
+
+
+def test_no_call_begins_so_late_that_it_ends_after_the_lease(egnyte_account, monkeypatch):
+    """A call may take all of its time, and a proof of the key may follow."""
+    now = [1000.0]
+    monkeypatch.setattr(revoke, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    ending = revoke._Ending(egnyte_account.token.grant, "nonce")
+    now[0] += LEASE - LONGEST_PROOF - TOKEN_DEADLINE
+    ending._client()
+    now[0] += 1
+    with pytest.raises(ResponseError, match="too slowly"):
+        ending._client()

@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from django_egnyte import gateway
+from django_egnyte import gateway, oauth
 from django_egnyte.choices import Purpose
 from django_egnyte.exceptions import (
     InTransactionError,
@@ -555,3 +555,26 @@ def test_what_is_over_is_forgotten_after_its_time():
 def test_no_sweep_inside_a_transaction(egnyte_account, work):
     with transaction.atomic(), pytest.raises(InTransactionError):
         work()
+
+
+def test_a_batch_asks_nothing_once_its_time_is_over(egnyte_sandbox, many, monkeypatch):
+    accounts = many(3)
+    asked = egnyte_sandbox.counts["userinfo"]
+    monkeypatch.setattr(runner.Pass, "is_over", lambda self: True)
+    monkeypatch.setattr(runner.Pass, "is_lost", lambda self, host: False)
+    assert sweep.validate_batch([a.pk for a in accounts], actor="task") == {"unreached": 3}
+    assert egnyte_sandbox.counts["userinfo"] == asked
+
+
+def test_a_validation_that_egnyte_throttles_waits_as_long_as_egnyte_asks(
+    egnyte_account, monkeypatch
+):
+    def throttled(self, token):
+        raise RateLimitedError(
+            "Slower.", retry_after=20 * HOUR.total_seconds(), kind="daily", status=429, host="acme"
+        )
+
+    monkeypatch.setattr(oauth.OAuthClient, "userinfo", throttled)
+    assert sweep.validate_batch([egnyte_account.pk], actor="task") == {"failed": 1}
+    due = EgnyteAccount.objects.get().next_validation_at
+    assert due - timezone.now() > 19 * HOUR

@@ -193,3 +193,23 @@ def test_the_revoker_goes_on_while_hosts_hang(make_user, link, monkeypatch):
     monkeypatch.setattr(oauth.OAuthClient, "revoke", revoked)
     assert process_revocations() == {"revoked": 3, "failed": 1}
     assert HostState.objects.get().host == "acme.egnyte.com"
+
+
+def test_a_pass_that_is_stopped_closes_the_rows_in_progress(a_pass, monkeypatch):
+    closed = []
+
+    def work(row):
+        try:
+            yield Step("io", lambda: None)
+        finally:
+            closed.append(row)
+
+    def stop(calls, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "wait", stop)
+    # The caught error holds the frames, so nothing else closes the generators.
+    with pytest.raises(KeyboardInterrupt) as caught:
+        together(a_pass, ["one/1", "two/1"], work)
+    assert sorted(closed) == ["one/1", "two/1"]
+    del caught

@@ -293,3 +293,20 @@ def test_a_patient_transaction_is_tried_until_its_time_is_over(monkeypatch):
         in_short_transaction(work, patience=60)
     assert now[0] >= 60 and len(tries) > 60
     assert pauses[0] <= 0.02 and min(pauses[7:]) >= 0.3
+
+
+def test_the_first_failure_leaves_a_usable_connection_open(monkeypatch):
+    closed, tries = [], []
+    database = connections[connection.alias]
+    database.ensure_connection()
+    monkeypatch.setattr(database, "close_at", None)  # not obsolete
+    monkeypatch.setattr(database, "close", lambda: closed.append(1))
+
+    def work() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OperationalError("deadlock detected")
+        return "done"
+
+    assert in_short_transaction(work) == "done"
+    assert closed == []
