@@ -499,3 +499,10 @@ def test_a_browser_claims_no_scopes_that_nobody_asked_for(claimed, asked, believ
 def test_a_first_connection_leaves_nothing_to_revoke(egnyte_user, link, hurried):
     link(egnyte_user)
     assert ("process_revocations",) not in hurried
+
+
+def test_a_token_whose_scopes_egnyte_names_costs_no_further_call(egnyte_sandbox, egnyte_user):
+    egnyte_sandbox.policy.answer_scope = True
+    account = link_by_code(egnyte_user, code_for(egnyte_sandbox))
+    assert account.scopes == ["Egnyte.filesystem"]
+    assert egnyte_sandbox.counts["whoami"] == 0
