@@ -261,6 +261,8 @@ def _granted(request: LinkRequest, client: OAuthClient, access_token: Secret) ->
 def _store(
     request: LinkRequest, token: EgnyteToken, identity: UserInfo, *, is_first: bool
 ) -> EgnyteAccount:
+    if not is_first:
+        _lock_grants(request, token, identity)
     mine = list(EgnyteAccount.objects.filter(user_id=request.user.pk).select_related("token"))
     account = next(
         (e for e in mine if (e.domain, e.egnyte_user_id) == (request.host, identity.id)), None
@@ -302,6 +304,23 @@ def _store(
     return account
 
 
+def _lock_grants(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> None:
+    """Lock all grants that this link may write, before it reads the account.
+
+    Whoever gives the account another token must lock the grant of the old one. So what the link
+    reads after this stays true.
+    """
+    of_account = Q(
+        accounts__user=request.user.pk,
+        accounts__domain=request.host,
+        accounts__egnyte_user_id=identity.id,
+    )
+    tokens = EgnyteToken.objects.filter(Q(pk=token.pk) | of_account)
+    ids = set(tokens.values_list("grant_id", flat=True))
+    twins = [grants.twins(each) for each in ids]
+    grants.lock(EgnyteGrant.objects.filter(pk__in=ids.union(*twins)))
+
+
 def _change_grants(
     token: EgnyteToken, account: EgnyteAccount | None, *, is_first: bool
 ) -> tuple[EgnyteToken, bool]:
@@ -311,9 +330,6 @@ def _change_grants(
     order of their primary keys.
     """
     old = account.token if account is not None else None
-    if not is_first:
-        ids = {token.grant_id} | ({old.grant_id} if old is not None else set())
-        grants.lock(EgnyteGrant.objects.filter(pk__in=ids | grants.twins(token.grant_id)))
     if account is None or old is None:
         return _take_into_use(token, is_first=is_first), False
     if old.grant_id < token.grant_id:
