@@ -70,8 +70,8 @@ class Answer(requests.Response):
 class _Adapter(HTTPAdapter):
     """Pools whose connections keep to the limits of the current call, through proxies too.
 
-    requests works out the pool of each request anew. Without a proxy the origin and the CA bundle
-    name it, so it is looked up by these.
+    requests works out the pool of each request anew. Without a proxy, the pool depends only on the
+    origin and the CA bundle, which are the key of ``_pools``.
     """
 
     def __init__(self) -> None:

@@ -307,8 +307,8 @@ def _store(
 def _lock_grants(request: LinkRequest, token: EgnyteToken, identity: UserInfo) -> None:
     """Lock all grants that this link may write, before it reads the account.
 
-    Whoever gives the account another token must lock the grant of the old one. So what the link
-    reads after this stays true.
+    Giving the account another token requires a lock on the grant of its old token. While this link
+    has that lock, the account cannot change.
     """
     of_account = Q(
         accounts__user=request.user.pk,

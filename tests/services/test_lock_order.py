@@ -1,4 +1,4 @@
-"""Whoever waits for a row holds no later row of that table, so no two transactions deadlock.
+"""A transaction that waits for a row holds no later row of that table. So no two can deadlock.
 
 Each test locks the earlier of two rows and starts the work, which then waits. The later row must be
 free. A storm of links and deletions would find such a fault only by chance.

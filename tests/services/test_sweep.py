@@ -496,7 +496,7 @@ def test_a_host_that_has_used_up_its_failures_stops_no_other_host(
 
 
 def test_a_slow_token_endpoint_uses_its_share_only(many, make_user, link, monkeypatch):
-    """The host answers slowly, so it is not held off, and its accounts are always due first."""
+    """A slow host is not held off, and its accounts are always the first that are due."""
     monkeypatch.setattr(sweep, "CHUNK", 3)
     acme = many(5)
     good = link(make_user("good"), domain="globex", username="mmiller")
