@@ -165,6 +165,8 @@ class EgnyteGrant(GuardedModel):
             # Finds the grants in use of another API key, which are few or none.
             models.Index(fields=["key_digest", "release_at"], name="egnyte_grant_key"),
             models.Index(fields=["user_ref"], name="egnyte_grant_user"),
+            # Finds the leases, which are few.
+            models.Index(fields=["leased_until"], name="egnyte_grant_leased"),
         ]
 
     def __str__(self) -> str:

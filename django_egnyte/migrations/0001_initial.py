@@ -313,6 +313,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["release_at", "domain"], name="egnyte_grant_release"),
                     models.Index(fields=["next_refresh_at"], name="egnyte_grant_refresh"),
                     models.Index(fields=["user_ref"], name="egnyte_grant_user"),
+                    models.Index(fields=["leased_until"], name="egnyte_grant_leased"),
                 ],
             },
         ),

@@ -30,6 +30,9 @@ logger = logging.getLogger("django_egnyte.grants")
 
 # How often to look for the grant of a token while other processes join grants.
 TRIES: Final = 3
+# What to write to a grant once Egnyte may have ended it. Then no stored token counts as its newest,
+# so none can be taken into use. A token that is stored later can.
+NO_NEWEST: Final = {"generation": F("generation") + 1}
 
 
 def free() -> Q:
@@ -252,11 +255,11 @@ def twins(grant_id: int) -> set[int]:
     """
     mine = EgnyteToken.objects.filter(grant=grant_id)
     rows = mine.values_list("fingerprint", "refresh_fingerprint")
-    names = {name for pair in rows for name in pair} - {""}
-    return _others_with(names, grant_id)
+    return others_with({name for pair in rows for name in pair} - {""}, grant_id)
 
 
-def _others_with(names: Collection[str], grant_id: int) -> set[int]:
+def others_with(names: Collection[str], grant_id: int) -> set[int]:
+    """Other grants with a token that has one of these fingerprints."""
     same = EgnyteToken.objects.filter(_named(names)).exclude(grant=grant_id)
     return set(same.values_list("grant_id", flat=True))
 
@@ -265,7 +268,8 @@ def _named(names: Collection[str]) -> Q:
     return Q(fingerprint__in=names) | Q(refresh_fingerprint__in=names)
 
 
-def _names_of(token: EgnyteToken) -> set[str]:
+def names_of(token: EgnyteToken) -> set[str]:
+    """The fingerprints of the access token and, if there is one, of the refresh token."""
     return {token.fingerprint, token.refresh_fingerprint} - {""}
 
 
@@ -282,7 +286,7 @@ def join_token(token: EgnyteToken) -> None:
 
     ``TokenConflictError`` while one of them is being revoked, which also revokes this token.
     """
-    others = _others_with(_names_of(token), token.grant_id)
+    others = others_with(names_of(token), token.grant_id)
     if not others:
         return
     merged(others | {token.grant_id})
@@ -473,6 +477,20 @@ def lease(grant_id: int, purpose: LeasedFor, *conditions: Q) -> str:
     return nonce if taken else ""
 
 
+def may_await_answer(grant: EgnyteGrant) -> bool:
+    """Whether a refresh in flight may bring a token that this grant has already.
+
+    Egnyte may give a second consent the tokens that its user already has, even those of a refresh
+    whose answer is still on its way. No answer takes longer than a lease, so this can be true only
+    for a token that was stored since.
+    """
+    since = timezone.now() - timedelta(seconds=LEASE)
+    if not EgnyteToken.objects.filter(grant=grant, created_at__gt=since).exists():
+        return False
+    refreshed = EgnyteGrant.objects.filter(leased_for=LeasedFor.REFRESH, domain=grant.domain)
+    return refreshed.filter(leased_until__gt=DatabaseNow()).exists()
+
+
 def release(grant_id: int, nonce: str, **values: Any) -> bool:
     """Release the lease and write ``values``. ``False`` if the lease was no longer ours."""
     return bool(
@@ -482,10 +500,10 @@ def release(grant_id: int, nonce: str, **values: Any) -> bool:
     )
 
 
-def release_safely(grant_id: int, nonce: str) -> None:
-    """Release the lease. If the database fails, only log that: the lease expires anyway."""
+def release_safely(grant_id: int, nonce: str, **values: Any) -> None:
+    """``release``. If the database fails, only log that: the lease expires anyway."""
     try:
-        in_short_transaction(lambda: release(grant_id, nonce))
+        in_short_transaction(lambda: release(grant_id, nonce, **values))
     except Error:
         logger.exception(
             "The lease on grant %d could not be released. It expires after %d seconds at most.",
@@ -495,9 +513,9 @@ def release_safely(grant_id: int, nonce: str) -> None:
         )
 
 
-def make_due(grant_id: int, reason: Release) -> None:
+def make_due(grant_id: int, reason: Release, **values: Any) -> None:
     """Make a grant due for the revoker, which checks again that no account uses it."""
-    EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason))
+    EgnyteGrant.objects.filter(pk=grant_id).write(**due(reason), **values)
 
 
 def make_due_by(account: EgnyteAccount, reason: Release, *, spared: int = 0) -> bool:

@@ -13,7 +13,6 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from .. import gateway
-from ..api import steps
 from ..api.steps import Step, Steps, settled
 from ..choices import EventKind, Flow, LeasedFor, Purpose
 from ..conf import LEASE, LONGEST_PROOF, REVOKE_SLICE, TOKEN_DEADLINE
@@ -51,9 +50,10 @@ def process_revocations(*, seconds: float = REVOKE_SLICE, actor: str = "task") -
     """Revoke the grants that are due, for at most ``seconds``. Returns counted outcomes.
 
     Outcomes: ``revoked``, ``expired``, ``dead`` (no longer valid at Egnyte), ``held`` (an account
-    points into it after all), ``merged`` (joined with another grant), ``skipped`` (another worker
-    has it, or it got a new token) and ``failed`` (it is tried again later). Many workers may run
-    this at once, and each may be killed at any time.
+    points into it after all), ``merged`` (joined with another grant), ``skipped`` and ``failed``
+    (it is tried again later). A grant is skipped if another worker has it, if it got a new token,
+    or if a refresh at its host may be about to bring the same token. Many workers may run this at
+    once, and each may be killed at any time.
     """
     refuse_in_transaction()
     this: Pass[EgnyteGrant] = Pass("revocations", seconds=seconds, put_off=_put_off)
@@ -92,19 +92,20 @@ def _due(this: Pass[EgnyteGrant]) -> Iterator[EgnyteGrant]:
                 yield row
 
 
-def revoke_grant(grant: EgnyteGrant, *, actor: str) -> str:
-    """Lease a grant, revoke it at Egnyte, and delete it. Raises ``EgnyteError`` on failure."""
-    return steps.run(revoking(grant, actor=actor))
-
-
 def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
-    """The steps of ``revoke_grant``. Only the calls that end a token are steps of their own."""
+    """Lease a grant, revoke it at Egnyte, and delete it. Raises ``EgnyteError`` on failure.
+
+    Only the calls that end a token are steps of their own.
+    """
     nonce = grants.lease(grant.pk, LeasedFor.REVOKE, Q(release_at__lte=DatabaseNow()))
     if not nonce:
         return "skipped"
     try:
         # The lease keeps new accounts out, and a process that stores one of these tokens sees the
         # lease. So what is read here stays true until the lease ends.
+        if grants.may_await_answer(grant):
+            grants.release(grant.pk, nonce)
+            return "skipped"
         if grants.twins(grant.pk):
             grants.release(grant.pk, nonce)
             return "merged" if grants.joined(grant.pk) else "skipped"
@@ -117,7 +118,8 @@ def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
     except GeneratorExit:
         raise  # A call may be in flight, so let the lease expire.
     except BaseException:
-        grants.release_safely(grant.pk, nonce)
+        # Egnyte may have revoked the token all the same.
+        grants.release_safely(grant.pk, nonce, **grants.NO_NEWEST)
         raise
 
 
@@ -249,14 +251,20 @@ class _Ending:
 
 
 def _forget(ending: _Ending, outcome: EventKind, actor: str) -> str:
-    """Delete the grant, unless it got a token since it was leased."""
+    """Delete the grant, unless it got another token since it was leased.
+
+    A link may have stored one of the tokens again, and asked for its user before Egnyte ended it.
+    Then it finds the token gone, or no longer the newest of its grant, and does not use it.
+    """
     grant = ending.grant
-    rows = EgnyteGrant.objects.filter(pk=grant.pk, lease=ending.nonce)
-    tokens = EgnyteToken.objects.filter(grant=grant)
-    if rows.select_for_update().first() is None:
+    ended = {name for each in ending.tokens for name in grants.names_of(each)}
+    others = grants.others_with(ended, grant.pk)
+    grants.lock(EgnyteGrant.objects.filter(pk__in={grant.pk, *others}))
+    if not EgnyteGrant.objects.filter(pk=grant.pk, lease=ending.nonce).exists():
         return "skipped"
-    if tokens.exclude(pk__in=[token.pk for token in ending.tokens]).exists():
-        grants.release(grant.pk, ending.nonce)
+    EgnyteGrant.objects.filter(pk__in=others).write(**grants.NO_NEWEST)
+    if any(grants.names_of(each) - ended for each in EgnyteToken.objects.filter(grant=grant)):
+        grants.release(grant.pk, ending.nonce, **grants.NO_NEWEST)
         return "skipped"
     _delete(grant)
     history.record(outcome, grant, actor=actor, reason=grant.reason)

@@ -80,7 +80,7 @@ def pass_verdict(lease: leases.Lease, *, reason: str, actor: str) -> bool:
         )
         if rows.select_for_update().first() is None:
             return False
-        grants.make_due(lease.grant.pk, Release.DEAD)
+        grants.make_due(lease.grant.pk, Release.DEAD, **grants.NO_NEWEST)
         give_up(grants.locked_accounts(lease.grant.pk), reason=reason, actor=actor)
         return True
 

@@ -31,17 +31,20 @@ from django_egnyte.exceptions import (
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
+    EgnyteGrant,
     EgnyteToken,
     KeyState,
     SpentState,
     TokenRequest,
 )
+from django_egnyte.oauth import OAuthClient, UserInfo
 from django_egnyte.secret import Secret
 from django_egnyte.services import grants
 from django_egnyte.services import link as linking
 from django_egnyte.services.obtain import obtain
 from django_egnyte.services.refresh import refresh
 from django_egnyte.services.revoke import process_revocations
+from django_egnyte.services.validate import validate
 
 from .conftest import (
     HOST,
@@ -350,6 +353,62 @@ def test_the_revoker_that_was_faster_makes_the_user_try_again(egnyte_sandbox, eg
     with pytest.raises(UnauthorizedError):
         store_token(egnyte_user, token)
     assert not EgnyteAccount.objects.exists()
+
+
+def link_too_late(monkeypatch: pytest.MonkeyPatch, user: Any, token: EgnyteToken) -> None:
+    """Link a token whose user Egnyte has named, and which Egnyte has ended since."""
+    identity = UserInfo("7", "jsmith", "John", "Smith", "jsmith@acme.example")
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "userinfo", lambda client, access_token: identity)
+        with pytest.raises(TokenConflictError):
+            store_token(user, token)
+
+
+@pytest.mark.parametrize("case", ["answered", "unanswered", "stored twice"])
+def test_a_token_that_is_revoked_after_egnyte_named_its_user_is_not_linked(
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch, case
+):
+    """Another user of the same Egnyte identity has just disconnected."""
+    egnyte_sandbox.policy.same_token = True
+    link(make_user("another")).delete()
+    revoke, arrived = OAuthClient.revoke, []
+
+    def meanwhile(client: OAuthClient, access_token: Secret) -> None:
+        if not arrived:
+            arrived.append(obtained(egnyte_sandbox, egnyte_user))
+        if case == "stored twice":
+            twin = EgnyteGrant.objects.get()
+            twin.pk, twin.fingerprint, twin.lease, twin.leased_until = None, "e" * 64, "", None
+            twin.save()
+            EgnyteToken.objects.filter(pk=arrived[0].pk).write(grant=twin)
+            arrived[0].refresh_from_db()
+        revoke(client, access_token)
+        if case == "unanswered":
+            monkeypatch.setattr(OAuthClient, "revoke", revoke)
+            raise UnavailableError("No answer came.", sent=True)
+
+    monkeypatch.setattr(OAuthClient, "revoke", meanwhile)
+    process_revocations()
+    monkeypatch.setattr(OAuthClient, "revoke", revoke)
+    link_too_late(monkeypatch, egnyte_user, *arrived)
+    assert not EgnyteAccount.objects.exists()
+    all_due()
+    process_revocations()
+    assert not EgnyteGrant.objects.exists() and egnyte_sandbox.live_tokens() == []
+
+
+def test_a_token_that_a_verdict_ends_after_egnyte_named_its_user_is_not_linked(
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch
+):
+    egnyte_sandbox.policy.same_token = True
+    another = link(make_user("another"))
+    token = obtained(egnyte_sandbox, egnyte_user)
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    validate(another.pk, actor="test")
+    assert not EgnyteAccount.objects.get().is_live
+    link_too_late(monkeypatch, egnyte_user, token)
+    # What Egnyte issues later can be linked.
+    assert link(egnyte_user).is_live
 
 
 def test_a_call_in_flight_is_left_alone_and_a_dead_one_is_cleaned_up(egnyte_sandbox, egnyte_user):

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, LeasedFor
+from django_egnyte.conf import LEASE
 from django_egnyte.exceptions import (
     DecryptionError,
     EgnyteError,
@@ -68,6 +69,48 @@ def test_every_way_in_which_egnyte_may_refresh(
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
     assert not EgnyteToken.objects.exists()
+
+
+def test_what_is_on_its_way_to_an_account_is_not_revoked(
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch
+):
+    """Another user of the same Egnyte identity gets the new tokens first, and disconnects."""
+    egnyte_sandbox.policy.same_token = True
+    account = link(egnyte_user)
+    ask = OAuthClient.refresh
+
+    def answered_late(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        answer = ask(client, refresh_token)
+        another = link(make_user("another"))
+        assert another.open_token() == answer.access_token.reveal()
+        another.delete()
+        assert process_revocations() == {"skipped": 1}
+        return answer
+
+    monkeypatch.setattr(OAuthClient, "refresh", answered_late)
+    refreshed = refresh(account, actor="task")
+    assert is_well(egnyte_sandbox, refreshed)
+    assert process_revocations() == {}  # the two grants have become one
+    assert is_well(egnyte_sandbox, stored())
+    disconnect(refreshed.pk, actor="user:1")
+    assert process_revocations() == {"revoked": 1}
+    assert egnyte_sandbox.live_tokens() == []
+
+
+def test_only_a_new_token_waits_for_a_refresh_in_flight(egnyte_sandbox, many):
+    refreshed, old = many(2)
+    assert grants.lease(refreshed.token.grant_id, LeasedFor.REFRESH)
+    old.delete()
+    assert process_revocations() == {"skipped": 1}
+    EgnyteToken.objects.write(created_at=timezone.now() - timedelta(seconds=LEASE + 1))
+    assert process_revocations() == {"revoked": 1}
+
+
+def test_a_refresh_at_another_host_holds_up_no_revocation(egnyte_sandbox, make_user, link):
+    refreshed = link(make_user("one"), domain="globex", username="mmiller")
+    assert grants.lease(refreshed.token.grant_id, LeasedFor.REFRESH)
+    link(make_user("two")).delete()
+    assert process_revocations() == {"revoked": 1}
 
 
 def test_a_superseded_token_goes_when_it_has_expired(egnyte_sandbox, egnyte_account):

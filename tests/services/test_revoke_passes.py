@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from django_egnyte import gateway
+from django_egnyte.api import steps
 from django_egnyte.choices import EventKind, LeasedFor, Purpose
 from django_egnyte.conf import LEASE, LONGEST_PROOF, TOKEN_DEADLINE
 from django_egnyte.exceptions import ResponseError, UnavailableError
@@ -48,7 +49,7 @@ def queued(make_user, link):
 
 
 def one(row):
-    return revoke.revoke_grant(row, actor="test")
+    return steps.run(revoke.revoking(row, actor="test"))
 
 
 def a_pass(seconds=60.0):
@@ -387,7 +388,7 @@ def test_a_revoker_killed_between_its_refresh_and_the_end_asks_for_no_second_one
     egnyte_sandbox.advance(31 * 24 * 3600)
     with monkeypatch.context() as patch:
         # As with SIGKILL, the lease is not released.
-        patch.setattr(grants, "release_safely", lambda grant_id, nonce: None)
+        patch.setattr(grants, "release_safely", lambda grant_id, nonce, **values: None)
         patch.setattr(revoke._Ending, "_end_access_token", killed_after_refresh())
         with pytest.raises(KeyboardInterrupt):
             process_revocations()

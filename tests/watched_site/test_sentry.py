@@ -16,6 +16,7 @@ from sentry_sdk.scrubber import EventScrubber
 from sentry_sdk.transport import Transport
 
 from django_egnyte import http, queue
+from django_egnyte.api import steps
 from django_egnyte.ciphers import FernetCipher
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, EgnyteToken
 from django_egnyte.oauth import TokenAnswer
@@ -205,7 +206,7 @@ def test_a_revocation(
 ) -> None:
     grant = due_grant(egnyte_account)
     monkeypatch.setattr(http, "send", broken)
-    assert_kept(lambda: revoke.revoke_grant(grant, actor="test"), "ZeroDivisionError")
+    assert_kept(lambda: steps.run(revoke.revoking(grant, actor="test")), "ZeroDivisionError")
 
 
 @pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"status": 400}])
@@ -215,7 +216,7 @@ def test_a_revocation_that_egnyte_refuses(
     grant = due_grant(egnyte_account)
     for path in ("revoke", "userinfo", "token"):
         egnyte_sandbox.faults.add(path=path, times=None, **fault)
-    assert_kept(lambda: revoke.revoke_grant(grant, actor="test"), "revoke_grant")
+    assert_kept(lambda: steps.run(revoke.revoking(grant, actor="test")), "revoking")
 
 
 def test_a_pass_of_the_revoker_reports_a_bug(
@@ -293,7 +294,7 @@ def test_a_broker_that_takes_no_task(
     queue.resume()
 
     def disconnect_and_revoke() -> None:
-        revoke.revoke_grant(due_grant(egnyte_account), actor="test")
+        steps.run(revoke.revoking(due_grant(egnyte_account), actor="test"))
 
     assert_kept(disconnect_and_revoke, "ZeroDivisionError", "broker")
     queue.resume()
