@@ -2,7 +2,8 @@
 
 With a segment `.` or `..` a raw path could reach another of Egnyte's APIs. It is refused in every
 spelling that a server or proxy may understand, however many times it is encoded. In a file's path
-each segment is a name and is encoded as a whole, so only a literal `.` or `..` is refused.
+each segment is a name and is encoded as a whole, so only a literal `.` or `..` is refused, also
+with blanks around it.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def _segments(path: str) -> list[str]:
     if _FORBIDDEN(path):
         raise InvalidPathError("The path holds a backslash or a control character.")
     segments = [segment for segment in path.split("/") if segment]
-    if "." in segments or ".." in segments:
+    # Egnyte has no names with a blank at an end, but it may cut one off.
+    if any(segment.strip() in (".", "..") for segment in segments):
         raise InvalidPathError("A path may not have segments . or ..")
     return segments
 
