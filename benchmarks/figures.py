@@ -3,8 +3,8 @@
     tox -e figures
 
 builds the wheel in a temporary folder and measures it. The mutation score is read from the file of
-``tox -e mutation``, and the coverage from the file of ``python3 tests/run.py``, which runs first if
-its file does not exist.
+``tox -e mutation``, and the coverage from the file of ``python3 tests/run.py --coverage``, which
+runs first if its file does not exist.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def mutation(path: Path) -> str:
 def covered(data: Path) -> str:
     """The coverage of statements and branches by a whole run of the tests."""
     if not data.exists():
-        subprocess.run([sys.executable, ROOT / "tests" / "run.py"], stdout=sys.stderr)
+        run = ROOT / "tests" / "run.py"
+        subprocess.run([sys.executable, run, "--coverage"], stdout=sys.stderr)
         if not data.exists():
             return "not measured: the tests failed"
     measured = coverage.Coverage(data_file=str(data), config_file=str(ROOT / "pyproject.toml"))

@@ -5,7 +5,8 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,7 +15,6 @@ import pytest
 from django.test import Client
 
 import django_egnyte
-from tests.turns import turn
 
 if TYPE_CHECKING:
     from tests.browsing import Axe
@@ -52,15 +52,8 @@ def services_of(item: pytest.Item) -> set[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One worker begins with all of them, so only one starts a browser, and none is left at the end.
+    # One worker begins with all of them, so few start a browser, and none is left at the end.
     items.sort(key=lambda item: "browser" not in services_of(item))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # not covered by pytest-timeout
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    services = services_of(item)
-    with turn(alone=bool(services - {"browser"}), browser="browser" in services):
-        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -100,16 +93,34 @@ def npm_package(config: pytest.Config, name: str) -> Path:
     """The folder of ``NAME@VERSION``. npm installs it into pytest's cache at first use."""
     cache: Any = config.cache
     home: Path = cache.mkdir(name.replace("@", "-"))
-    if not (home / "complete").exists():
-        npm = shutil.which("npm")
-        assert npm
-        command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
-        done = subprocess.run([*command, "--no-fund", name], capture_output=True, text=True)
-        if done.returncode != 0 and "node" not in REQUIRED:
-            pytest.skip(f"npm could not install {name}")
-        assert done.returncode == 0, done.stderr
-        (home / "complete").touch()
+    with one_at_a_time(home):
+        if not (home / "complete").exists():
+            install(name, home)
+            (home / "complete").touch()
     return home / "node_modules" / name.rpartition("@")[0]
+
+
+def install(name: str, home: Path) -> None:
+    npm = shutil.which("npm")
+    assert npm
+    command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit"]
+    done = subprocess.run([*command, "--no-fund", name], capture_output=True, text=True)
+    if done.returncode != 0 and "node" not in REQUIRED:
+        pytest.skip(f"npm could not install {name}")
+    assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other worker of pytest-xdist uses the folder."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""A minute or less of the check. For a long run, use ``python -m tests.conservation``.
+"""Half a minute of the check. For a long run, use ``python -m tests.conservation``.
 
-``EGNYTE_TEST_CONSERVATION_MINUTES`` says how much.
+``EGNYTE_TEST_CONSERVATION_MINUTES`` is the number of minutes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import SERVICES
 
-MINUTES = os.environ.get("EGNYTE_TEST_CONSERVATION_MINUTES", "1")
+MINUTES = os.environ.get("EGNYTE_TEST_CONSERVATION_MINUTES", "0.5")
 
 
 @pytest.mark.service("postgres")

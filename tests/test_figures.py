@@ -59,4 +59,4 @@ def test_tests_that_fail_measure_no_coverage(
     ran = []
     monkeypatch.setattr(figures.subprocess, "run", lambda command, **options: ran.append(command))
     assert figures.covered(tmp_path / ".coverage") == "not measured: the tests failed"
-    assert [command[-1].name for command in ran] == ["run.py"]
+    assert [(command[1].name, *command[2:]) for command in ran] == [("run.py", "--coverage")]
