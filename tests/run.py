@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     # The tests start many processes, and each would compile the package again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     colour = "--color=yes" if sys.stdout.isatty() else "--color=no"
-    whole = ["-m", "pytest", "-n", "auto", "--dist", "worksteal", colour]
+    # One more than there are cores, because some tests wait for servers and for deadlines.
+    workers = str((os.cpu_count() or 1) + 1)
+    whole = ["-m", "pytest", "-n", workers, "--dist", "worksteal", colour]
     if arguments == ["--coverage"]:
         return measured(python, whole)
     command = ["-m", "pytest", *arguments] if arguments else whole
