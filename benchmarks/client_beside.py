@@ -32,7 +32,7 @@ import requests
 from django.conf import settings
 from transfer_memory import SERVER, Line, SeekableZeros, Zeros, peak
 
-ROUNDS, THREADS, IN_FLIGHT = 9, 8, 200
+ROUNDS, TRANSFERS, THREADS, IN_FLIGHT = 9, 7, 8, 200
 CHUNK = 10 * 1024 * 1024
 """The size of a chunk of an upload, in bytes."""
 PATH = "/pubapi/v1/userinfo"
@@ -252,9 +252,12 @@ def transferred(base_url: str, token: str, megabytes: int) -> None:
     before = peak()
     to: Any = Zeros(0)
     source: Any = SeekableZeros(size)
-    down = [(cpu(lambda: files.download("/Shared/large.bin", to)), cpu(raw_download))]
+    down, up = [], []
+    for _ in range(TRANSFERS):
+        down.append((cpu(lambda: files.download("/Shared/large.bin", to)), cpu(raw_download)))
+        source.seek(0)
+        up.append((cpu(lambda: files.upload("/Shared/up.bin", source)), cpu(raw_upload)))
     report(f"download of {megabytes} MB", down, "requests")
-    up = [(cpu(lambda: files.upload("/Shared/up.bin", source)), cpu(raw_upload))]
     report(f"upload of {megabytes} MB", up, "requests")
     print(f"peak memory above the start: {peak() - before:.1f} MB")
 
