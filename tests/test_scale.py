@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_egnyte.choices import Release
 from django_egnyte.gateway import key_digest
 from django_egnyte.models import EgnyteAccount, EgnyteGrant, new_id
-from django_egnyte.services import revoke, status, sweep
+from django_egnyte.services import grants, revoke, status, sweep
 from django_egnyte.services.runner import Pass
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +59,7 @@ WORK: dict[str, Callable[[], Any]] = {
     "revoker": lambda: list(revoke._due(a_pass())),
     "forgotten": sweep.release_forgotten,
     "another key": lambda: status._of_another_key(key_digest()),
+    "refreshes in flight": lambda: grants.may_await_answer(EgnyteGrant.objects.order_by("pk")[0]),
 }
 
 

@@ -484,11 +484,11 @@ def may_await_answer(grant: EgnyteGrant) -> bool:
     whose answer is still on its way. No answer takes longer than a lease, so this can be true only
     for a token that was stored since.
     """
-    since = timezone.now() - timedelta(seconds=LEASE)
-    if not EgnyteToken.objects.filter(grant=grant, created_at__gt=since).exists():
-        return False
     refreshed = EgnyteGrant.objects.filter(leased_for=LeasedFor.REFRESH, domain=grant.domain)
-    return refreshed.filter(leased_until__gt=DatabaseNow()).exists()
+    if not refreshed.filter(leased_until__gt=DatabaseNow()).exists():
+        return False
+    since = timezone.now() - timedelta(seconds=LEASE)
+    return EgnyteToken.objects.filter(grant=grant, created_at__gt=since).exists()
 
 
 def release(grant_id: int, nonce: str, **values: Any) -> bool:

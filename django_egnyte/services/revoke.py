@@ -259,8 +259,8 @@ def _forget(ending: _Ending, outcome: EventKind, actor: str) -> str:
     grant = ending.grant
     ended = {name for each in ending.tokens for name in grants.names_of(each)}
     others = grants.others_with(ended, grant.pk)
-    grants.lock(EgnyteGrant.objects.filter(pk__in={grant.pk, *others}))
-    if not EgnyteGrant.objects.filter(pk=grant.pk, lease=ending.nonce).exists():
+    rows = EgnyteGrant.objects.filter(Q(pk=grant.pk, lease=ending.nonce) | Q(pk__in=others))
+    if grant.pk not in grants.lock(rows):
         return "skipped"
     EgnyteGrant.objects.filter(pk__in=others).write(**grants.NO_NEWEST)
     if any(grants.names_of(each) - ended for each in EgnyteToken.objects.filter(grant=grant)):
