@@ -196,7 +196,8 @@ def merged(ids: Collection[int]) -> EgnyteGrant | None:
 
 
 def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
-    stays_newest = _is_newer(kept, other)
+    mine, theirs = newest_of(kept.pk, ""), newest_of(other.pk, "")
+    stays_newest = mine is not None and (theirs is None or _is_newer(mine, theirs))
     total = kept.generation + other.generation
     tokens = EgnyteToken.objects.filter(grant=other)
     tokens.exclude(generation=0).write(generation=F("generation") + kept.generation)
@@ -204,6 +205,8 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
         newest = EgnyteToken.objects.filter(grant=kept, generation=kept.generation)
         total += 1
         newest.write(generation=total)
+    if _may_be_ended(mine, other, theirs) or _may_be_ended(theirs, kept, mine):
+        total += 1
     tokens.write(grant=kept)
     in_use = kept.release_at is None or other.release_at is None
     EgnyteGrant.objects.write_to(
@@ -219,24 +222,32 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
     rows._raw_delete(rows.db)
 
 
-def _is_newer(grant: EgnyteGrant, other: EgnyteGrant) -> bool:
-    """Whether the newest token of ``grant`` came after that of ``other``.
+def _may_be_ended(
+    token: EgnyteToken | None, grant: EgnyteGrant, newest: EgnyteToken | None
+) -> bool:
+    """Whether this ``grant``, which Egnyte may have ended, holds the ``token`` of another, too.
+
+    Such a grant has no ``newest`` token: see ``NO_NEWEST``.
+    """
+    if token is None or newest is not None:
+        return False
+    return EgnyteToken.objects.filter(_named(names_of(token)), grant=grant).exists()
+
+
+def _is_newer(mine: EgnyteToken, theirs: EgnyteToken) -> bool:
+    """Whether ``mine`` came after ``theirs``.
 
     A refresh token that was used is older than the token it was exchanged for, whichever was stored
     first. A token without a refresh token counts as older than one with a refresh token.
     """
-    mine, theirs = newest_of(grant.pk, ""), newest_of(other.pk, "")
-    if mine is None or theirs is None:
-        return mine is not None
     if bool(mine.refresh_fingerprint) is not bool(theirs.refresh_fingerprint):
         return bool(mine.refresh_fingerprint)
-    if _is_used_up(theirs, grant, other):
+    known = EgnyteToken.objects.filter(grant__in=(mine.grant_id, theirs.grant_id))
+    if _was_refreshed(known, theirs.refresh_fingerprint):
         return True
-    return mine.created_at > theirs.created_at and not _is_used_up(mine, grant, other)
-
-
-def _is_used_up(token: EgnyteToken, *known: EgnyteGrant) -> bool:
-    return _was_refreshed(EgnyteToken.objects.filter(grant__in=known), token.refresh_fingerprint)
+    return mine.created_at > theirs.created_at and not _was_refreshed(
+        known, mine.refresh_fingerprint
+    )
 
 
 def _was_refreshed(tokens: models.QuerySet[EgnyteToken], refresh_fingerprint: str) -> bool:
@@ -484,8 +495,9 @@ def may_await_answer(grant: EgnyteGrant) -> bool:
     whose answer is still on its way. No answer takes longer than a lease, so this can be true only
     for a token that was stored since.
     """
-    refreshed = EgnyteGrant.objects.filter(leased_for=LeasedFor.REFRESH, domain=grant.domain)
-    if not refreshed.filter(leased_until__gt=DatabaseNow()).exists():
+    leased = EgnyteGrant.objects.filter(leased_until__gt=DatabaseNow(), domain=grant.domain)
+    # A validation may refresh, too.
+    if not leased.exclude(leased_for=LeasedFor.REVOKE).exists():
         return False
     since = timezone.now() - timedelta(seconds=LEASE)
     return EgnyteToken.objects.filter(grant=grant, created_at__gt=since).exists()

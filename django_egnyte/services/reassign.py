@@ -50,9 +50,9 @@ def _give(account: EgnyteAccount, user: Any, actor: str) -> EgnyteAccount:
     if found.token is not None:
         # Lock it, so that no refresh stores another token before the commit.
         grant = grants.merged({found.token.grant_id})
-        newest = grants.newest_of(grant.pk, str(user.pk)) if grant is not None else None
-        if newest is None:
+        if grant is None:
             raise _Overtaken
+        newest = grants.newest_of(grant.pk, str(user.pk)) or found.token
         values["token"] = grants.copied(newest, str(user.pk))
     old = found.user_id
     same = EgnyteAccount.objects.filter(user=old, token=found.token_id)

@@ -115,12 +115,31 @@ def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
         ending = _Ending(EgnyteGrant.objects.get(pk=grant.pk), nonce)
         outcome = yield from settled(ending.end())
         return in_short_transaction(lambda: _forget(ending, outcome, actor))
+    except _Shared as shared:
+        ids = shared.ids
     except GeneratorExit:
         raise  # A call may be in flight, so let the lease expire.
     except BaseException:
         # Egnyte may have revoked the token all the same.
         grants.release_safely(grant.pk, nonce, **grants.NO_NEWEST)
         raise
+    in_short_transaction(lambda: _join(grant, nonce, ids))
+    return "merged"
+
+
+class _Shared(Exception):
+    """A refresh brought a token that other grants, ``ids``, have received meanwhile."""
+
+    def __init__(self, ids: set[int]) -> None:
+        super().__init__()
+        self.ids = ids
+
+
+def _join(grant: EgnyteGrant, nonce: str, others: set[int]) -> None:
+    """Give the lease back and join the grants, with no gap in which another worker could begin."""
+    grants.lock(EgnyteGrant.objects.filter(pk__in={grant.pk, *others}))
+    if grants.release(grant.pk, nonce):
+        grants.merged({grant.pk, *others})
 
 
 @dataclass
@@ -233,8 +252,8 @@ class _Ending:
             # Do not count it: there is no new token, and an outage of Egnyte may last for hours.
             EgnyteGrant.objects.write_to(self.grant, revoke_refreshes=count - 1)
             raise
-        if grants.twins(self.grant.pk):
-            raise ResponseError("Meanwhile another grant has received the same token.")
+        if others := (grants.twins(self.grant.pk) | {token.grant_id}) - {self.grant.pk}:
+            raise _Shared(others)
         self.tokens.append(token)
         if not (yield from settled(self._end_access_token(token))):
             raise ResponseError("Egnyte refuses the token that it has just issued in a refresh.")

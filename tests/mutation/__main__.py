@@ -138,8 +138,8 @@ class Baseline:
         found = files or sorted(
             path.relative_to(slots[0]).as_posix()
             for path in slots[0].glob("tests/**/test_*.py")
-            # Another test runs these in a process with settings of their own.
-            if path.parent.name != "watched_site"
+            # These need settings of their own.
+            if path.parent.name not in ("watched_site", "reference_site")
         )
 
         def measure(number: int, slot: Path) -> int | None:

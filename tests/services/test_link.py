@@ -364,9 +364,10 @@ def link_too_late(monkeypatch: pytest.MonkeyPatch, user: Any, token: EgnyteToken
             store_token(user, token)
 
 
-@pytest.mark.parametrize("case", ["answered", "unanswered", "stored twice"])
+@pytest.mark.parametrize("is_stored_twice", [False, True])
+@pytest.mark.parametrize(("is_answered", "outcome"), [(True, "revoked"), (False, "failed")])
 def test_a_token_that_is_revoked_after_egnyte_named_its_user_is_not_linked(
-    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch, case
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch, is_stored_twice, is_answered, outcome
 ):
     """Another user of the same Egnyte identity has just disconnected."""
     egnyte_sandbox.policy.same_token = True
@@ -374,27 +375,35 @@ def test_a_token_that_is_revoked_after_egnyte_named_its_user_is_not_linked(
     revoke, arrived = OAuthClient.revoke, []
 
     def meanwhile(client: OAuthClient, access_token: Secret) -> None:
-        if not arrived:
-            arrived.append(obtained(egnyte_sandbox, egnyte_user))
-        if case == "stored twice":
-            twin = EgnyteGrant.objects.get()
-            twin.pk, twin.fingerprint, twin.lease, twin.leased_until = None, "e" * 64, "", None
-            twin.save()
-            EgnyteToken.objects.filter(pk=arrived[0].pk).write(grant=twin)
-            arrived[0].refresh_from_db()
+        arrived.append(obtained(egnyte_sandbox, egnyte_user))
+        if is_stored_twice:
+            store_in_another_grant(*arrived)
         revoke(client, access_token)
-        if case == "unanswered":
-            monkeypatch.setattr(OAuthClient, "revoke", revoke)
-            raise UnavailableError("No answer came.", sent=True)
+        if not is_answered:
+            raise UnavailableError("No answer came.")
 
-    monkeypatch.setattr(OAuthClient, "revoke", meanwhile)
-    process_revocations()
-    monkeypatch.setattr(OAuthClient, "revoke", revoke)
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "revoke", meanwhile)
+        assert process_revocations() == {outcome: 1}
+    assert egnyte_sandbox.live_tokens() == []
     link_too_late(monkeypatch, egnyte_user, *arrived)
     assert not EgnyteAccount.objects.exists()
     all_due()
+    process_revocations()  # joins what was stored twice
     process_revocations()
-    assert not EgnyteGrant.objects.exists() and egnyte_sandbox.live_tokens() == []
+    assert not EgnyteGrant.objects.exists()
+    # What Egnyte issues later can be linked.
+    assert link(egnyte_user).is_live
+
+
+def store_in_another_grant(token: EgnyteToken) -> None:
+    """As if two transactions had stored the same token at once, without seeing each other."""
+    twin = EgnyteGrant.objects.get()
+    twin.pk, twin.fingerprint, twin.lease, twin.leased_until = None, "e" * 64, "", None
+    twin._state.adding = True
+    twin.save()
+    EgnyteToken.objects.filter(pk=token.pk).write(grant=twin)
+    token.refresh_from_db()
 
 
 def test_a_token_that_a_verdict_ends_after_egnyte_named_its_user_is_not_linked(

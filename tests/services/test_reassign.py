@@ -15,7 +15,8 @@ from django_egnyte.exceptions import (
     LinkError,
     NotLinkedError,
 )
-from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteToken
+from django_egnyte.models import AccountEvent, EgnyteAccount, EgnyteGrant, EgnyteToken
+from django_egnyte.services import grants
 from django_egnyte.services import reassign as reassigning
 from django_egnyte.services.disconnect import disconnect, revoke
 from django_egnyte.services.refresh import refresh
@@ -92,6 +93,13 @@ def test_what_the_caller_wrote_into_its_instance_does_not_matter(
     assert stored().user_id == other.pk
     event = AccountEvent.objects.get(kind=EventKind.REASSIGNED)
     assert event.reason == f"from {egnyte_user.pk}"
+
+
+def test_a_grant_without_a_newest_token_is_no_obstacle(egnyte_sandbox, egnyte_account, other):
+    EgnyteGrant.objects.write(**grants.NO_NEWEST)
+    reassign(egnyte_account, other)
+    assert stored().user == other
+    assert egnyte_sandbox.is_alive(stored().open_token())
 
 
 def test_whoever_has_the_account_keeps_it_as_it_is(egnyte_account, egnyte_user):

@@ -35,6 +35,7 @@ from django_egnyte.services.transactions import hence
 from django_egnyte.services.validate import validate
 
 from .conftest import all_due, arrive, grant_of, orphans, pending, refresh_token_of
+from .rows import expired_now
 
 
 def stored() -> EgnyteAccount:
@@ -71,12 +72,22 @@ def test_every_way_in_which_egnyte_may_refresh(
     assert not EgnyteToken.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda account: refresh(account, actor="task"),
+        lambda account: validate(account.pk, actor="t"),
+    ],
+    ids=["refresh", "validation"],
+)
 def test_what_is_on_its_way_to_an_account_is_not_revoked(
-    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch, work
 ):
     """Another user of the same Egnyte identity gets the new tokens first, and disconnects."""
     egnyte_sandbox.policy.same_token = True
     account = link(egnyte_user)
+    egnyte_sandbox.advance(31 * 24 * 3600)
+    expired_now()
     ask = OAuthClient.refresh
 
     def answered_late(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
@@ -88,11 +99,11 @@ def test_what_is_on_its_way_to_an_account_is_not_revoked(
         return answer
 
     monkeypatch.setattr(OAuthClient, "refresh", answered_late)
-    refreshed = refresh(account, actor="task")
-    assert is_well(egnyte_sandbox, refreshed)
+    work(account)
+    assert stored().token_id != account.token_id and is_well(egnyte_sandbox, stored())
     assert process_revocations() == {}  # the two grants have become one
     assert is_well(egnyte_sandbox, stored())
-    disconnect(refreshed.pk, actor="user:1")
+    disconnect(account.pk, actor="user:1")
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_tokens() == []
 
@@ -585,3 +596,9 @@ def test_the_revoker_waits_for_a_refresh(egnyte_account, egnyte_user):
     all_due()
     assert grants.lease(token.grant_id, LeasedFor.REFRESH)
     assert process_revocations() == {}
+
+
+def test_a_grant_without_a_newest_token_gets_one_by_a_refresh(egnyte_sandbox, egnyte_account):
+    EgnyteGrant.objects.write(**grants.NO_NEWEST)
+    assert is_well(egnyte_sandbox, refresh(egnyte_account, actor="task"))
+    assert grants.newest_of(grant_of(stored()).pk, "").pk == stored().token_id

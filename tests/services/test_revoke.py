@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, LeasedFor, Purpose, Release
-from django_egnyte.exceptions import InTransactionError
+from django_egnyte.exceptions import InTransactionError, TokenConflictError
 from django_egnyte.models import (
     AccountEvent,
     EgnyteAccount,
@@ -328,6 +329,40 @@ def test_a_grant_in_flight_or_being_revoked_or_in_use_cannot_be_abandoned(
 def test_no_revocation_inside_a_transaction(egnyte_account):
     with transaction.atomic(), pytest.raises(InTransactionError):
         process_revocations()
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+def test_what_the_revokers_own_refresh_brings_may_be_in_use_already(
+    egnyte_sandbox, egnyte_user, make_user, link, monkeypatch, rotates
+):
+    """A user of the same Egnyte identity links before the answer is stored."""
+    egnyte_sandbox.policy.same_token = True
+    egnyte_sandbox.policy.refresh_rotates = rotates
+    link(make_user("another")).delete()
+    egnyte_sandbox.advance(31 * 24 * 3600)
+    expired_now()
+    ask, given = OAuthClient.refresh, []
+
+    def answered_late(client: OAuthClient, refresh_token: Secret) -> TokenAnswer:
+        answer = ask(client, refresh_token)
+        with suppress(TokenConflictError):
+            assert link(egnyte_user).open_token() == answer.access_token.reveal()
+        given.append(answer.access_token.reveal())
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OAuthClient, "refresh", answered_late)
+        outcome = process_revocations()
+    # If the refresh token stays the same, the link finds the grant and its lease.
+    assert outcome == ({"merged": 1} if rotates else {"revoked": 1})
+    assert EgnyteAccount.objects.count() == rotates
+    all_due()
+    process_revocations()
+    assert [egnyte_sandbox.is_alive(token) for token in given] == [rotates]
+    assert EgnyteGrant.objects.count() == rotates
+    EgnyteAccount.objects.all().delete()
+    process_revocations()
+    assert not EgnyteGrant.objects.exists() and egnyte_sandbox.live_tokens() == []
 
 
 @pytest.mark.parametrize("rotates", [True, False])
