@@ -133,7 +133,7 @@ def test_a_link_of_a_token_that_an_older_grant_has_too(egnyte_user, bring):
     bring(egnyte_user, "a0")  # so that userinfo is replaced
     older = EgnyteGrant.objects.create(domain=HOST, fingerprint="older", user_ref="")
     token = arrive(egnyte_user, "a1", "r1")
-    older.tokens.create(domain=HOST, fingerprint=token.fingerprint, generation=0)
+    older.tokens.create(domain=HOST, fingerprint=token.fingerprint)
     check(lambda: store_token(egnyte_user, token), older, token.grant)
 
 
