@@ -321,6 +321,17 @@ def test_users_who_go_along_with_other_users_release_their_accounts(many):
     assert sorted(events.values_list("account_ref", flat=True)) == [each.pk for each in accounts]
 
 
+def test_a_deleted_users_key_is_not_taken_for_an_accounts_key(make_user, link):
+    gone, other = link(make_user("gone")), link(make_user("other"))
+    if not isinstance(gone.user_id, int):
+        pytest.skip("the keys of these users are texts")
+    EgnyteAccount.objects.filter(pk=gone.pk).write(id=10_000)
+    EgnyteAccount.objects.filter(pk=other.pk).write(id=gone.user_id)
+    as_in_a_migration(get_user_model())._base_manager.filter(pk=gone.user_id).delete()
+    assert [grant.pk for grant in pending()] == [gone.token.grant_id]
+    assert EgnyteAccount.objects.get().user == other.user
+
+
 def test_a_deletion_is_forgotten_when_it_is_over(egnyte_account, egnyte_user):
     egnyte_user.delete()
     assert disconnecting._last.get() is None

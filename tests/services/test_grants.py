@@ -461,6 +461,14 @@ def test_the_revoker_ends_no_token_of_its_own_refresh_that_another_link_was_give
     assert egnyte_sandbox.is_alive(refresh_token_of(linked[0]))
 
 
+def test_a_grant_that_egnyte_may_have_ended_has_no_newest_token(egnyte_account):
+    token = egnyte_account.token
+    nonce = grants.lease(token.grant_id, LeasedFor.REVOKE)
+    grants.release_safely(token.grant_id, nonce, **grants.NO_NEWEST)
+    assert grants.newest_of(token.grant_id, token.user_ref) is None
+    assert not grants.take_into_use(token)
+
+
 # The lease
 
 

@@ -99,6 +99,7 @@ def test_a_username_is_not_shown():
     charge(Purpose.LINK, user_ref="7", username="jsmith")
     row = TokenRequest.objects.get()
     assert len(row.username_digest) == 64 and "jsmith" not in str(vars(row))
+    assert not row.failed
 
 
 def test_an_outage_while_a_failure_is_noted_does_not_hide_the_failure(monkeypatch, caplog):

@@ -8,7 +8,14 @@ from unittest.mock import Mock
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -476,6 +483,23 @@ def test_two_attempts_at_once_make_one_account(egnyte_sandbox, egnyte_user):
     process_revocations()
     assert orphans(egnyte_sandbox) == set()
     assert egnyte_sandbox.is_alive(account.open_token())
+
+
+@pytest.mark.parametrize("problem", [IntegrityError, linking.Overtaken])
+def test_a_link_that_another_one_overtakes_is_tried_again(
+    egnyte_sandbox, egnyte_user, monkeypatch, problem
+):
+    store, tried = linking._store, []
+
+    def overtaken(*arguments: Any, is_first: bool) -> EgnyteAccount:
+        tried.append(is_first)
+        if len(tried) < linking.TRIES:
+            raise problem
+        return store(*arguments, is_first=is_first)
+
+    monkeypatch.setattr(linking, "_store", overtaken)
+    assert link_by_code(egnyte_user, code_for(egnyte_sandbox)).is_live
+    assert tried == [True, False, False, False]
 
 
 def test_a_revoked_account_comes_back_by_a_relink(egnyte_sandbox, egnyte_user):

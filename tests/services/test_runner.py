@@ -224,7 +224,9 @@ def test_time_may_be_spent_in_threads(make_pass):
         thread.start()
     for thread in threads:
         thread.join()
+    this.spend(OTHER, 1.0)
     assert this.is_lost(HOST) and not this.is_lost(OTHER)
+    assert this.lost() == {HOST}
 
 
 def test_rows_come_by_primary_key_and_chunk_by_chunk(make_pass, monkeypatch):

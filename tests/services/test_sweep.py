@@ -441,6 +441,7 @@ def test_any_exception_in_one_refresh_puts_it_off_and_the_pass_goes_on(
     monkeypatch.setattr(sweep, "refresh", failing)
     assert sweep.refresh_due(actor="task") == {"failed": 1, "refreshed": 2}
     assert grant_of(bad).next_refresh_at > timezone.now()
+    assert grant_of(bad).refresh_attempts == 1
     assert [r for r in caplog.records if getattr(r, "event", "") == "row_failed"]
     # It does not come first again.
     assert sweep.refresh_due(actor="task") == {}
