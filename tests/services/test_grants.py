@@ -461,6 +461,22 @@ def test_the_revoker_ends_no_token_of_its_own_refresh_that_another_link_was_give
     assert egnyte_sandbox.is_alive(refresh_token_of(linked[0]))
 
 
+@pytest.mark.parametrize("field", ["fingerprint", "refresh_fingerprint"])
+def test_a_token_that_another_grant_has_too_is_not_taken_into_use(egnyte_account, field):
+    token = egnyte_account.token
+    assert grants.take_into_use(token)
+    another = EgnyteGrant.objects.create(domain=token.domain, fingerprint="e" * 64, user_ref="7")
+    names = {"fingerprint": "f" * 64, field: getattr(token, field)}
+    another.tokens.create(domain=token.domain, user_ref="7", **names)
+    assert not grants.take_into_use(token)
+
+
+def test_two_tokens_without_refresh_tokens_have_nothing_in_common(legacy, make_user, link):
+    link(make_user("another"))
+    assert not legacy.token.refresh_fingerprint
+    assert grants.take_into_use(legacy.token)
+
+
 def test_a_grant_that_egnyte_may_have_ended_has_no_newest_token(egnyte_account):
     token = egnyte_account.token
     nonce = grants.lease(token.grant_id, LeasedFor.REVOKE)
