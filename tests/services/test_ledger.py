@@ -327,6 +327,17 @@ def test_passwords_of_one_egnyte_user_are_counted_whoever_tries_them(settings):
     charge(Purpose.LINK, user_ref="9")
 
 
+def test_the_wait_is_that_of_the_failures_that_count(settings):
+    settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
+    charge(Purpose.LINK, user_ref="1", username="another", error=InvalidGrantError("no"))
+    TokenRequest.objects.update(created_at=timezone.now() - 30 * MINUTE)
+    for user in range(5):
+        charge(Purpose.LINK, user_ref=str(user), username="jsmith", error=InvalidGrantError("no"))
+    with pytest.raises(TooManyFailuresError) as refusal:
+        charge(Purpose.LINK, user_ref="9", username="jsmith")
+    assert 3500 < refusal.value.retry_after <= 3600
+
+
 def test_ten_tokens_an_hour_for_one_egnyte_user_are_egnytes_own_limit(settings):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
     for user in range(10):

@@ -153,6 +153,7 @@ def test_a_token_in_an_answer_that_was_cut_off_is_revoked(egnyte_sandbox, egnyte
     with pytest.raises((ResponseError, UnavailableError)):
         link_by_code(egnyte_user, code_for(egnyte_sandbox))
     assert not EgnyteAccount.objects.exists()
+    assert not AccountEvent.objects.filter(kind=EventKind.LINK_FAILED).exists()
     assert len(egnyte_sandbox.live_grants()) == 1
     assert process_revocations() == {"revoked": 1}
     assert egnyte_sandbox.live_grants() == []
@@ -265,6 +266,8 @@ def test_five_redirects_in_an_hour_are_enough(egnyte_sandbox, egnyte_user):
     with pytest.raises(TooManyFailuresError):
         link_by_code(egnyte_user, "any code")
     assert TokenRequest.objects.filter(purpose="link").count() == 5
+    failures = AccountEvent.objects.filter(kind=EventKind.LINK_FAILED)
+    assert failures.count() == 5
 
 
 def test_linking_leaves_most_of_the_hour_to_refreshes(
@@ -425,6 +428,18 @@ def test_a_token_that_a_verdict_ends_after_egnyte_named_its_user_is_not_linked(
     link_too_late(monkeypatch, egnyte_user, token)
     # What Egnyte issues later can be linked.
     assert link(egnyte_user).is_live
+
+
+def test_a_token_that_was_replaced_is_linked_beside_the_next_refresh(
+    egnyte_sandbox, egnyte_user, make_user, link
+):
+    """Only a revocation keeps a grant from being used."""
+    egnyte_sandbox.policy.same_token = True
+    another = link(make_user("another"))
+    token = obtained(egnyte_sandbox, egnyte_user)
+    refreshed = refresh(another, actor="test")
+    assert grants.lease(token.grant_id, LeasedFor.REFRESH)
+    assert store_token(egnyte_user, token).open_token() == refreshed.open_token()
 
 
 def test_a_call_in_flight_is_left_alone_and_a_dead_one_is_cleaned_up(egnyte_sandbox, egnyte_user):

@@ -286,12 +286,13 @@ def test_grants_that_hold_one_token_become_one_before_any_is_revoked(
 
 
 def test_a_grant_that_an_account_points_into_after_all_is_held(egnyte_sandbox, egnyte_account):
-    EgnyteGrant.objects.write(release_at=hence(-1), reason=Release.FAILED)
+    EgnyteGrant.objects.write(release_at=hence(-1), reason=Release.FAILED, revoke_attempts=3)
     asked = egnyte_sandbox.counts["revoke"]
     assert process_revocations() == {"held": 1}
     assert egnyte_sandbox.counts["revoke"] == asked
     row = the_grant()
     assert (row.release_at, row.reason, row.lease, row.leased_for) == (None, "", "", "")
+    assert row.revoke_attempts == 0
 
 
 def test_a_grant_can_be_abandoned_on_record(egnyte_sandbox, egnyte_account):
