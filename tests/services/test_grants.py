@@ -478,7 +478,7 @@ def test_two_tokens_without_refresh_tokens_have_nothing_in_common(legacy, make_u
 
 
 def test_a_grant_that_egnyte_may_have_ended_has_no_newest_token(egnyte_account):
-    token = egnyte_account.token
+    token = refresh(egnyte_account, actor="test").token
     nonce = grants.lease(token.grant_id, LeasedFor.REVOKE)
     grants.release_safely(token.grant_id, nonce, **grants.NO_NEWEST)
     assert grants.newest_of(token.grant_id, token.user_ref) is None

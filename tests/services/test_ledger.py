@@ -327,14 +327,20 @@ def test_passwords_of_one_egnyte_user_are_counted_whoever_tries_them(settings):
     charge(Purpose.LINK, user_ref="9")
 
 
-def test_the_wait_is_that_of_the_failures_that_count(settings):
+@pytest.mark.parametrize(
+    ("another", "who"),
+    [
+        ({"user_ref": "1", "username": "another"}, {"user_ref": "7", "username": "jsmith"}),
+        ({"user_ref": "1"}, {"user_ref": "7"}),
+    ],
+)
+def test_the_wait_is_that_of_the_failures_that_count(settings, another, who):
     settings.EGNYTE_TOKEN_REQUESTS_PER_HOUR = 100
-    charge(Purpose.LINK, user_ref="1", username="another", error=InvalidGrantError("no"))
+    charge(Purpose.LINK, **another, error=InvalidGrantError("no"))
     TokenRequest.objects.update(created_at=timezone.now() - 30 * MINUTE)
-    for user in range(5):
-        charge(Purpose.LINK, user_ref=str(user), username="jsmith", error=InvalidGrantError("no"))
+    charge(Purpose.LINK, 5, **who, error=InvalidGrantError("no"))
     with pytest.raises(TooManyFailuresError) as refusal:
-        charge(Purpose.LINK, user_ref="9", username="jsmith")
+        charge(Purpose.LINK, **who)
     assert 3500 < refusal.value.retry_after <= 3600
 
 

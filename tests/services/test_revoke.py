@@ -356,7 +356,7 @@ def test_what_the_revokers_own_refresh_brings_may_be_in_use_already(
         outcome = process_revocations()
     # If the refresh token stays the same, the link finds the grant and its lease.
     assert outcome == ({"merged": 1} if rotates else {"revoked": 1})
-    assert EgnyteAccount.objects.count() == rotates
+    assert EgnyteAccount.objects.count() == EgnyteGrant.objects.count() == rotates
     all_due()
     process_revocations()
     assert [egnyte_sandbox.is_alive(token) for token in given] == [rotates]
