@@ -477,6 +477,18 @@ def test_two_tokens_without_refresh_tokens_have_nothing_in_common(legacy, make_u
     assert grants.take_into_use(legacy.token)
 
 
+@pytest.mark.parametrize("newer", [0, 1])
+def test_without_refresh_tokens_the_one_that_came_last_is_the_newest(
+    egnyte_sandbox, make_user, link, newer
+):
+    egnyte_sandbox.policy.style = "legacy"
+    tokens = [link(make_user(f"user{number}")).token for number in range(2)]
+    later = timezone.now() + timedelta(minutes=1)
+    EgnyteToken.objects.filter(pk=tokens[newer].pk).write(created_at=later)
+    kept = in_short_transaction(lambda: grants.merged([each.grant_id for each in tokens]))
+    assert grants.newest_of(kept.pk, "").pk == tokens[newer].pk
+
+
 def test_a_grant_that_egnyte_may_have_ended_has_no_newest_token(egnyte_account):
     token = refresh(egnyte_account, actor="test").token
     nonce = grants.lease(token.grant_id, LeasedFor.REVOKE)

@@ -31,6 +31,7 @@ def test_an_inserted_row_is_the_one_that_is_read() -> None:
 def test_an_inserted_row_is_no_longer_new() -> None:
     row = HostState(host="acme.egnyte.com")
     insert(row)
+    assert not row._state.adding
     row.failures = 3
     row.save()
     assert HostState.objects.get().failures == 3

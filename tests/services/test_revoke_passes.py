@@ -451,6 +451,22 @@ def test_a_grant_of_another_key_is_ended_by_its_own_token(egnyte_sandbox, queued
     assert egnyte_sandbox.live_tokens() == []
 
 
+@pytest.mark.parametrize("is_another", [False, True])
+def test_a_key_sends_its_secret_only_with_its_own_grants(queued, settings, monkeypatch, is_another):
+    call, sent = OAuthClient.revoke, []
+
+    def noting(client, access_token):
+        sent.append(bool(client.client_secret))
+        call(client, access_token)
+
+    monkeypatch.setattr(OAuthClient, "revoke", noting)
+    queued(1)
+    if is_another:
+        with_another_key(settings)
+    assert process_revocations() == {"revoked": 1}
+    assert sent == [not is_another]
+
+
 @pytest.mark.parametrize("refreshable", [True, False])
 def test_a_refused_grant_of_another_key_is_kept_and_never_refreshed(
     egnyte_sandbox, queued, settings, link, egnyte_user, refreshable

@@ -69,6 +69,7 @@ def test_a_dead_token_without_a_refresh_token_is_a_verdict(egnyte_sandbox, legac
         account_revoked.disconnect(receiver)
     stored = EgnyteAccount.objects.get()
     assert (stored.status, stored.token_id) == ("revoked", None)
+    assert stored.status_reason == "Egnyte refuses the token"
     assert seen == ["revoked"]
     assert ("process_revocations",) in hurried
     assert AccountEvent.objects.filter(kind=EventKind.REVOKED, actor="task").count() == 1
