@@ -219,7 +219,7 @@ def raw_delete(account):
 
 @pytest.mark.parametrize("delete", [raw_sql, raw_delete])
 def test_a_deletion_without_a_signal_is_found_by_the_slow_sweep(
-    egnyte_sandbox, egnyte_account, make_user, link, delete
+    egnyte_sandbox, egnyte_account, make_user, link, delete, caplog
 ):
     kept = link(make_user("another"), username="bdoe")
     delete(egnyte_account)
@@ -227,6 +227,8 @@ def test_a_deletion_without_a_signal_is_found_by_the_slow_sweep(
     assert sweep.release_forgotten() == 1
     assert process_revocations() == {"revoked": 1}
     assert sweep.release_forgotten() == 0
+    warned = [r for r in caplog.records if getattr(r, "event", "") == "forgotten_grants"]
+    assert [r.getMessage()[:24] for r in warned] == ["1 accounts were deleted "]
     assert {token.username for token in egnyte_sandbox.live_tokens()} == {kept.username}
 
 

@@ -477,6 +477,13 @@ def test_two_tokens_without_refresh_tokens_have_nothing_in_common(legacy, make_u
     assert grants.take_into_use(legacy.token)
 
 
+def test_each_user_gets_the_row_that_is_sealed_for_them(egnyte_account):
+    mine = egnyte_account.token
+    theirs = grants.copied(mine, "another")
+    assert grants.newest_of(mine.grant_id, "another") == theirs
+    assert grants.newest_of(mine.grant_id, mine.user_ref) == mine
+
+
 @pytest.mark.parametrize("newer", [0, 1])
 def test_without_refresh_tokens_the_one_that_came_last_is_the_newest(
     egnyte_sandbox, make_user, link, newer

@@ -439,7 +439,9 @@ def test_a_token_that_was_replaced_is_linked_beside_the_next_refresh(
     token = obtained(egnyte_sandbox, egnyte_user)
     refreshed = refresh(another, actor="test")
     assert grants.lease(token.grant_id, LeasedFor.REFRESH)
+    EgnyteGrant.objects.write(revoke_attempts=3)
     assert store_token(egnyte_user, token).open_token() == refreshed.open_token()
+    assert EgnyteGrant.objects.get().revoke_attempts == 0
 
 
 def test_a_call_in_flight_is_left_alone_and_a_dead_one_is_cleaned_up(egnyte_sandbox, egnyte_user):

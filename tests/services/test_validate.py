@@ -85,6 +85,13 @@ def test_a_dead_access_token_with_a_living_refresh_token_is_refreshed(
     assert stored.status == "active" and egnyte_sandbox.is_alive(stored.open_token())
 
 
+def test_an_expired_token_whose_refresh_is_refused_is_asked_about(egnyte_sandbox, egnyte_account):
+    expired_now()
+    egnyte_sandbox.set_password("acme", "jsmith", "new")
+    assert validate(egnyte_account.pk, egnyte_account.token_id, actor="task") == "dead"
+    assert EgnyteAccount.objects.get().status_reason == "Egnyte refuses both tokens"
+
+
 def test_an_expired_token_is_refreshed_before_anybody_asks(egnyte_sandbox, egnyte_account):
     expired_now()
     asked = egnyte_sandbox.counts["userinfo"]
