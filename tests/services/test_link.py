@@ -388,6 +388,7 @@ def test_a_token_that_is_revoked_after_egnyte_named_its_user_is_not_linked(
         arrived.append(obtained(egnyte_sandbox, egnyte_user))
         if is_stored_twice:
             store_in_another_grant(*arrived)
+        connection.close()  # of the thread in which the revoker makes its calls
         revoke(client, access_token)
         if not is_answered:
             raise UnavailableError("No answer came.")

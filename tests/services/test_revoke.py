@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_egnyte.choices import EventKind, LeasedFor, Purpose, Release
@@ -349,6 +349,7 @@ def test_what_the_revokers_own_refresh_brings_may_be_in_use_already(
         with suppress(TokenConflictError):
             assert link(egnyte_user).open_token() == answer.access_token.reveal()
         given.append(answer.access_token.reveal())
+        connection.close()  # of the thread in which the revoker makes its calls
         return answer
 
     with monkeypatch.context() as patch:
