@@ -205,8 +205,8 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
         newest = EgnyteToken.objects.filter(grant=kept, generation=kept.generation)
         total += 1
         newest.write(generation=total)
-    if _may_be_ended(mine, other, theirs) or _may_be_ended(theirs, kept, mine):
-        total += 1
+    if (mine is None and _holds(kept, theirs)) or (theirs is None and _holds(other, mine)):
+        total += 1  # Egnyte may have ended that token with the grant: see NO_NEWEST.
     tokens.write(grant=kept)
     in_use = kept.release_at is None or other.release_at is None
     EgnyteGrant.objects.write_to(
@@ -222,14 +222,9 @@ def _absorb(kept: EgnyteGrant, other: EgnyteGrant) -> None:
     rows._raw_delete(rows.db)
 
 
-def _may_be_ended(
-    token: EgnyteToken | None, grant: EgnyteGrant, newest: EgnyteToken | None
-) -> bool:
-    """Whether this ``grant``, which Egnyte may have ended, holds the ``token`` of another, too.
-
-    Such a grant has no ``newest`` token: see ``NO_NEWEST``.
-    """
-    if token is None or newest is not None:
+def _holds(grant: EgnyteGrant, token: EgnyteToken | None) -> bool:
+    """Whether the grant has the token, which is another grant's, too."""
+    if token is None:
         return False
     return EgnyteToken.objects.filter(_named(names_of(token)), grant=grant).exists()
 

@@ -103,7 +103,7 @@ def revoking(grant: EgnyteGrant, *, actor: str) -> Steps[str]:
     try:
         # The lease keeps new accounts out, and a process that stores one of these tokens sees the
         # lease. So what is read here stays true until the lease ends.
-        if grants.may_await_answer(grant):
+        if grants.may_await_answer(grant):  # first: the answer may be stored at any moment
             grants.release(grant.pk, nonce)
             return "skipped"
         if grants.twins(grant.pk):
