@@ -37,7 +37,7 @@ def prepared(name: str, requirements: Sequence[str]) -> Path:
     made_for = "\n".join([sys.version, str(ROOT), *requirements, project])
     wanted = hashlib.sha256(made_for.encode()).hexdigest()
     stamp = folder / STAMP
-    with _alone(folder.with_suffix(".lock")):
+    with alone(folder.with_suffix(".lock")):
         if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
             _make(folder, python, requirements)
             stamp.write_text(wanted)
@@ -45,8 +45,8 @@ def prepared(name: str, requirements: Sequence[str]) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Let only one process at a time create the environment."""
+def alone(lock: Path) -> Iterator[None]:
+    """Let only one process at a time do something, for example create the environment."""
     if sys.platform == "win32":
         yield
         return

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import pytest
 from django.test import Client
 
 import django_egnyte
+from example_project.environment import alone
 
 if TYPE_CHECKING:
     from tests.browsing import Axe
@@ -93,7 +93,7 @@ def npm_package(config: pytest.Config, name: str) -> Path:
     """The folder of ``NAME@VERSION``. npm installs it into pytest's cache at first use."""
     cache: Any = config.cache
     home: Path = cache.mkdir(name.replace("@", "-"))
-    with one_at_a_time(home):
+    with alone(home / "lock"):
         if not (home / "complete").exists():
             install(name, home)
             (home / "complete").touch()
@@ -108,19 +108,6 @@ def install(name: str, home: Path) -> None:
     if done.returncode != 0 and "node" not in REQUIRED:
         pytest.skip(f"npm could not install {name}")
     assert done.returncode == 0, done.stderr
-
-
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Wait until no other worker of pytest-xdist uses the folder."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture(scope="session")
